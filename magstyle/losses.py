@@ -1,0 +1,79 @@
+"""The losses of neural style, as functions of images and of VGG features.
+
+References:
+    Gatys, Ecker, Bethge: A Neural Algorithm of Artistic Style. arXiv 1508.06576 (content, style).
+    Johnson, Alahi, Fei-Fei: Perceptual Losses for Real-Time Style Transfer. arXiv 1603.08155 (normalisation, total
+    variation).
+"""
+
+from collections.abc import Mapping
+
+import keras
+
+
+def gram_matrix(features):
+    """Features [B, H, W, C] to their Gram matrices F^T F / (H W), [B, C, C]."""
+    batch, height, width, channels = keras.ops.shape(features)
+    features = keras.ops.reshape(features, (batch, height * width, channels))
+    return keras.ops.matmul(keras.ops.transpose(features, (0, 2, 1)), features) / keras.ops.cast(
+        height * width, features.dtype
+    )
+
+
+def content_loss(end_points: Mapping, target_end_points: Mapping, weights: Mapping[str, float]) -> dict:
+    """How far features are from those of the photo.
+
+    Args:
+        end_points: features [B, H, W, C] of the stylised images, by end point.
+        target_end_points: those of the photos.
+        weights: one weight per end point that counts.
+
+    Returns:
+        Scalars: per end point `content_loss/<end point>`, the mean squared difference, and
+        `weighted_content_loss/<end point>`; and `total_content_loss`, the sum of the weighted ones.
+    """
+    losses = {
+        name: keras.ops.mean(keras.ops.square(end_points[name] - target_end_points[name]), axis=(1, 2, 3))
+        for name in weights
+    }
+    return _named_terms("content_loss", losses, weights)
+
+
+def style_loss(
+    end_points: Mapping, target_gram_matrices: Mapping, weights: Mapping[str, float], style_coefficients=1.0
+) -> dict:
+    """How far the Gram matrices of features are from those of the painting.
+
+    Args:
+        end_points: features [B, H, W, C] of the stylised images, by end point.
+        target_gram_matrices: [B, C, C], or [1, C, C] for the whole batch, by end point.
+        weights: one weight per end point that counts.
+        style_coefficients: [B], multiplies the weights per image; or one number.
+
+    Returns:
+        Scalars `style_loss/<end point>`, `weighted_style_loss/<end point>`, `total_style_loss`, as in `content_loss`.
+    """
+    losses = {
+        name: keras.ops.mean(keras.ops.square(gram_matrix(end_points[name]) - target_gram_matrices[name]), axis=(1, 2))
+        for name in weights
+    }
+    return _named_terms("style_loss", losses, weights, style_coefficients)
+
+
+def total_variation_loss(images):
+    """Half the mean squared difference of neighbouring pixels, vertical plus horizontal, of images [B, H, W, C].
+
+    "Mean" as in Magenta: the vertical sum is divided by (H - 1) W C, the horizontal one by H (W - 1) C, both by B.
+    """
+    vertical = images[:, 1:] - images[:, :-1]
+    horizontal = images[:, :, 1:] - images[:, :, :-1]
+    return (keras.ops.mean(keras.ops.square(vertical)) + keras.ops.mean(keras.ops.square(horizontal))) / 2
+
+
+def _named_terms(kind: str, losses: Mapping, weights: Mapping[str, float], coefficients=1.0) -> dict:
+    """Losses [B] by end point, as the batch means that training reports."""
+    terms = {f"{kind}/{name}": keras.ops.mean(loss) for name, loss in losses.items()}
+    weighted = {
+        f"weighted_{kind}/{name}": keras.ops.mean(loss * coefficients * weights[name]) for name, loss in losses.items()
+    }
+    return {**terms, **weighted, f"total_{kind}": sum(weighted.values())}

@@ -1,0 +1,155 @@
+"""The style transformer: one feed-forward network, many painting styles.
+
+Reference:
+    Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. ICLR 2017, arXiv 1610.07629.
+"""
+
+from collections.abc import Sequence
+
+import keras
+
+from magstyle.models.layers import ConditionalInstanceNormalization, ReflectionPadding2D, SubpixelConv2D
+
+
+@keras.saving.register_keras_serializable(package="magstyle")
+class StyleTransformer(keras.Model):
+    """Paints an image in a style, or a mixture of styles, in one pass.
+
+    Every convolution is reflection-padded, has no bias, and is followed by conditional instance normalisation:
+
+        contract/conv1          9 x 9            filters[0]          relu
+        contract/conv2, 3       3 x 3, stride 2  filters[1], [2]     relu
+        residual/residual1..N   2 of 3 x 3       filters[2]          relu; none, then + input
+        expand/conv1, 2         nearest x2, 3x3  expand_filters      relu
+        expand/conv3            9 x 9            3                   sigmoid
+
+    The defaults are the published network; the one of the 2017 Android demo is `filters=(32, 32, 32),
+    expand_filters=(8, 4), residual_blocks=6`.
+
+    Args:
+        num_styles: how many styles the network knows.
+        alpha: multiplies every number of filters (truncated to int); 0.25 is 14 times smaller and 10 times faster.
+        filters: of the three contracting convolutions, before alpha.
+        expand_filters: of the two up-sampling convolutions, before alpha.
+        residual_blocks: how many, of two convolutions each.
+        style_names: one name per style, unique; the numbers "0", "1", ... by default.
+
+    Call arguments:
+        input_image: [B, H, W, 3], RGB in [0, 1]; H and W at least 5.
+        style_weights: [B, num_styles]: one-hot for one style, or any weights for a mixture.
+
+    Returns:
+        stylized_image: the same shape, in [0, 1]. A height or width that 4 does not divide comes out rounded up to the
+        next multiple of 4; `magstyle.stylizer` gives back the size it was given.
+
+    Raises:
+        ValueError: for numbers that make no network, or names that do not fit num_styles.
+    """
+
+    FILTERS = (32, 64, 128)
+    EXPAND_FILTERS = (64, 32)
+
+    def __init__(
+        self,
+        num_styles: int,
+        alpha: float = 1.0,
+        filters: Sequence[int] = FILTERS,
+        expand_filters: Sequence[int] = EXPAND_FILTERS,
+        residual_blocks: int = 5,
+        style_names: Sequence[str] | None = None,
+        **kwargs,
+    ):
+        contract = [int(alpha * n) for n in filters]
+        expand = [int(alpha * n) for n in expand_filters]
+        if (len(contract), len(expand)) != (3, 2) or min(contract + expand) < 1:
+            raise ValueError(
+                f"The network needs three filters and two expand_filters of at least 1, not {filters} and "
+                f"{expand_filters} times {alpha}."
+            )
+        if num_styles < 1 or residual_blocks < 0:
+            raise ValueError(f"There is no network of {num_styles} styles and {residual_blocks} residual blocks.")
+        style_names = [str(name) for name in style_names or range(num_styles)]
+        if len(style_names) != num_styles or len(set(style_names)) != num_styles:
+            raise ValueError(f"{num_styles} styles need as many different names, not {style_names}.")
+        initializer = keras.initializers.RandomNormal(stddev=0.01)
+
+        # === Functional Model ===
+        image = keras.Input((None, None, 3), name="input_image")
+        style_weights = keras.Input((num_styles,), name="style_weights")
+
+        def normalize(scope, x):
+            return ConditionalInstanceNormalization(num_styles, name=_norm_name(scope))(x, style_weights)
+
+        def convolve(scope, x, filters, kernel_size=3, strides=1):
+            name = _layer_name(scope)
+            x = ReflectionPadding2D(kernel_size // 2, name=f"{name}_padding")(x)
+            layer = keras.layers.Conv2D(
+                filters, kernel_size, strides, use_bias=False, kernel_initializer=initializer.clone(), name=name
+            )
+            return normalize(scope, layer(x))
+
+        def expand_by(upsampling, scope, x, filters, kernel_size, block_size):
+            layer = SubpixelConv2D(
+                filters, kernel_size, block_size, upsampling, initializer.clone(), name=_layer_name(scope)
+            )
+            return normalize(scope, layer(x))
+
+        x = keras.ops.relu(convolve("contract/conv1", image, contract[0], kernel_size=9))
+        x = keras.ops.relu(convolve("contract/conv2", x, contract[1], strides=2))
+        x = keras.ops.relu(convolve("contract/conv3", x, contract[2], strides=2))
+        for i in range(1, residual_blocks + 1):
+            residual = keras.ops.relu(convolve(f"residual/residual{i}/conv1", x, contract[2]))
+            x = x + convolve(f"residual/residual{i}/conv2", residual, contract[2])
+        x = keras.ops.relu(expand_by(2, "expand/conv1/conv", x, expand[0], kernel_size=3, block_size=2))
+        x = keras.ops.relu(expand_by(2, "expand/conv2/conv", x, expand[1], kernel_size=3, block_size=2))
+        x = expand_by(1, "expand/conv3/conv", x, 3, kernel_size=9, block_size=4)
+        stylized_image = keras.layers.Activation("sigmoid", name="stylized_image")(x)
+
+        super().__init__([image, style_weights], stylized_image, **kwargs)
+
+        # === Config ===
+        self.num_styles = num_styles
+        self.alpha = alpha
+        self.filters = tuple(filters)
+        self.expand_filters = tuple(expand_filters)
+        self.residual_blocks = residual_blocks
+        self.style_names = tuple(style_names)
+
+    def get_config(self):
+        return {
+            "num_styles": self.num_styles,
+            "alpha": self.alpha,
+            "filters": self.filters,
+            "expand_filters": self.expand_filters,
+            "residual_blocks": self.residual_blocks,
+            "style_names": self.style_names,
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+    @property
+    def scopes(self) -> list[str]:
+        """The names of all convolutions, as in the table above, from input to output."""
+        return [
+            *(f"contract/conv{i}" for i in (1, 2, 3)),
+            *(f"residual/residual{i}/conv{j}" for i in range(1, self.residual_blocks + 1) for j in (1, 2)),
+            *(f"expand/conv{i}/conv" for i in (1, 2, 3)),
+        ]
+
+    def parameters(self, scope: str) -> dict[str, keras.Variable]:
+        """The `kernel` [k, k, C_in, C_out] of the convolution of a scope, and the `gamma`, `beta` [num_styles, C_out]
+        of the instance normalisation after it."""
+        norm = self.get_layer(_norm_name(scope))
+        return {"kernel": self.get_layer(_layer_name(scope)).kernel, "gamma": norm.gamma, "beta": norm.beta}
+
+
+def _layer_name(scope: str) -> str:
+    return scope.replace("/", "_")  # Keras forbids "/" in layer names.
+
+
+def _norm_name(scope: str) -> str:
+    return f"{_layer_name(scope)}_instance_norm"

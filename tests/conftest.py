@@ -1,0 +1,78 @@
+"""What the tests share: reference arrays, the files of ../shared, a small network, and the programs of bin/."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+from magstyle.models.transformer import StyleTransformer
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture
+def reference():
+    """Loads the arrays that Magenta's code printed: reference("vgg16_endpoints")."""
+    return lambda name: np.load(ROOT / "tests" / "reference" / f"{name}.npz")
+
+
+@pytest.fixture
+def shared():
+    """The path of a file of ../shared, or a skip that names it: shared("models/stylize_quantized.pb")."""
+
+    def find(name):
+        if not (SHARED / name).exists():
+            pytest.skip(f"needs ../shared/{name}")
+        return SHARED / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def small_model():
+    """A network of three named styles with random weights, fast enough to run in every test."""
+    model = StyleTransformer(
+        3, filters=(4, 6, 8), expand_filters=(6, 4), residual_blocks=1, style_names=["scream", "wave", "starry_night"]
+    )
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0.5 if w.ndim == 2 else 0, 0.3, w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(small_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "small.keras"
+    small_model.save(path)
+    return path
+
+
+@pytest.fixture
+def run():
+    """Runs a program of bin/ as a user does: run("stylize", "--format=png") with returncode, stdout, stderr."""
+
+    def call(program, *args, **kwargs):
+        command = [sys.executable, str(ROOT / "bin" / f"{program}.py"), *map(str, args)]
+        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, **kwargs)
+
+    return call
+
+
+@pytest.fixture
+def refused(run):
+    """Runs a program that must answer with one sentence and exit code 1; returns the sentence."""
+
+    def call(program, *args, **kwargs):
+        result = run(program, *args, **kwargs)
+        assert result.returncode == 1, result.stderr
+        lines = [line for line in result.stderr.splitlines() if "picture/s" not in line]
+        assert len(lines) == 1, result.stderr
+        assert lines[0].startswith(f"{program}.py: ")
+        return lines[0]
+
+    return call
