@@ -1,0 +1,1 @@
+"""Users' files: images, photo pipelines, style datasets."""

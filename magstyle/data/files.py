@@ -1,0 +1,47 @@
+"""Writing users' files so that none is ever half written."""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+from magstyle.errors import InputError
+
+
+def make_folder(path: str | os.PathLike) -> pathlib.Path:
+    """Makes a folder and its parents where they are missing.
+
+    Raises:
+        InputError: if it cannot be made, or written to.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path}: {error.strerror}") from error
+    if not os.access(path, os.W_OK):
+        raise InputError(f"cannot write to the folder {path}: permission denied")
+    return path
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a temporary name beside `path` to write to, and renames it to `path` once the block has succeeded.
+
+    The folder is made if it is missing. If the block fails, the temporary file goes and `path` is as it was.
+
+    Raises:
+        InputError: if the operating system refuses (no space, no permission, a folder of that name).
+    """
+    path = pathlib.Path(path)
+    # Hidden, and with the same extension: libraries choose the format by it.
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    make_folder(path.parent)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,284 @@
+import os
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from magstyle import checkpoints
+from magstyle.errors import InputError
+from magstyle.models import vgg
+from magstyle.models.transformer import StyleTransformer
+
+
+def stylize(model, seed=0):
+    image = np.random.default_rng(seed).random((1, 16, 20, 3), np.float32)
+    return keras.ops.convert_to_numpy(model([image, np.full((1, model.num_styles), 0.4, np.float32)]))
+
+
+@pytest.fixture
+def magenta_variables(reference):
+    """The variables of Magenta's network of alpha 0.25 and 5 styles, by name."""
+    arrays = reference("transformer_alpha025_styles5")
+    return {name.removeprefix("weights/"): arrays[name] for name in arrays if name.startswith("weights/")}
+
+
+def assert_is_magentas(model, reference):
+    arrays = reference("transformer_alpha025_styles5")
+    assert (model.num_styles, model.alpha, model.filters) == (5, 0.25, (32, 64, 128))
+    assert model.style_names == ("0", "1", "2", "3", "4")
+    stylized = model([arrays["image"], np.eye(5)[arrays["labels"]]])
+    np.testing.assert_allclose(stylized, arrays["stylized"], rtol=0, atol=1e-4 * arrays["stylized"].max())
+
+
+def save_with_tf1(variables, path, version):
+    """Writes a checkpoint as a TF1 trainer does: with Adam slots, global_step, VGG and a `checkpoint` file."""
+    path.parent.mkdir(exist_ok=True)
+    extra = {f"{name}/{slot}": np.zeros_like(value) for name, value in variables.items() for slot in ("Adam", "Adam_1")}
+    extra["global_step"] = np.int64(40000)
+    extra["vgg_16/conv1/conv1_1/weights"] = np.zeros((3, 3, 3, 64), np.float32)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        for name, value in {**variables, **extra}.items():
+            tf.compat.v1.get_variable(name, initializer=value)
+        session.run(tf.compat.v1.global_variables_initializer())
+        return tf.compat.v1.train.Saver(write_version=version).save(session, str(path))
+
+
+@pytest.mark.parametrize("version", [tf.compat.v1.train.SaverDef.V1, tf.compat.v1.train.SaverDef.V2])
+def test_a_magenta_training_checkpoint_opens_by_file_and_by_folder(magenta_variables, reference, tmp_path, version):
+    path = save_with_tf1(magenta_variables, tmp_path / "there" / "model.ckpt", version)
+    assert_is_magentas(checkpoints.load_model(path), reference)
+    # As users move it: the `checkpoint` file still names the folder it was written to.
+    shutil.move(tmp_path / "there", tmp_path / "here")
+    assert_is_magentas(checkpoints.load_model(tmp_path / "here"), reference)
+
+
+@pytest.mark.parametrize("kind", ["v1/model.ckpt", "v2/model.ckpt-40000", "v2/model.ckpt-40000.index", "v1", "v2"])
+def test_the_checkpoints_of_shared_open(shared, reference, kind):
+    assert_is_magentas(checkpoints.load_model(shared("reference") / f"transformer_checkpoint-{kind}"), reference)
+
+
+def write_frozen_graph(variables, path, quantize):
+    graph = tf.compat.v1.GraphDef()
+
+    def add_constant(name, value, dtype=tf.float32):
+        node = graph.node.add(op="Const", name=name)
+        node.attr["dtype"].type = dtype.as_datatype_enum
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, dtype))
+
+    for name, value in variables.items():
+        if quantize and name.endswith("weights"):
+            low, high = value.min(), value.max()
+            add_constant(f"{name}_min", low)
+            add_constant(f"{name}_max", high)
+            quantized = np.rint((value - low) / (high - low) * 255).astype(np.uint8)
+            node = graph.node.add(op="Const", name=f"{name}_quint8_const")
+            node.attr["value"].tensor.dtype = tf.quint8.as_datatype_enum
+            node.attr["value"].tensor.tensor_shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
+            node.attr["value"].tensor.tensor_content = quantized.tobytes()
+        else:
+            add_constant(name, value)
+    path.write_bytes(graph.SerializeToString())
+
+
+def test_a_frozen_graph_opens_with_float_constants(magenta_variables, reference, tmp_path):
+    write_frozen_graph(magenta_variables, tmp_path / "frozen.pb", quantize=False)
+    assert_is_magentas(checkpoints.load_model(tmp_path / "frozen.pb"), reference)
+
+
+def test_a_frozen_graph_opens_with_quantized_constants(magenta_variables, tmp_path):
+    write_frozen_graph(magenta_variables, tmp_path / "frozen.pb", quantize=True)
+    model = checkpoints.load_model(tmp_path / "frozen.pb")
+    for scope in model.scopes:
+        expected = magenta_variables[f"transformer/{scope}/weights"]
+        step = (expected.max() - expected.min()) / 255
+        kernel = keras.ops.convert_to_numpy(model.parameters(scope)["kernel"])
+        assert np.abs(kernel - expected).max() <= step * 0.501
+        assert np.abs(kernel - expected).max() > 0
+
+
+def test_the_android_model_reproduces_its_golden_pictures(shared):
+    model = checkpoints.load_model(shared("models/stylize_quantized.pb"))
+    assert (model.num_styles, model.filters, model.expand_filters) == (26, (32, 32, 32), (8, 4))
+    assert model.residual_blocks == 6
+    golden = np.load(shared("reference/stylize_quantized_golden.npz"))
+    images = np.repeat(golden["image"][None].astype(np.float32) / 255, 2, axis=0)
+    expected = golden["dequantized"]
+    stylized = model([images, golden["style_weights"]])
+    np.testing.assert_allclose(stylized, expected, rtol=0, atol=1e-4 * expected.max())
+
+
+def test_a_keras_file_keeps_everything_exactly(small_model, tmp_path):
+    checkpoints.save_model(small_model, tmp_path / "model.keras")
+    model = checkpoints.load_model(tmp_path / "model.keras")
+    assert model.get_config() == small_model.get_config()
+    assert model.style_names == ("scream", "wave", "starry_night")
+    np.testing.assert_array_equal(stylize(model), stylize(small_model))
+
+
+def test_a_model_written_as_magenta_checkpoint_opens_to_the_same_numbers(small_model, tmp_path):
+    checkpoints.save_model(small_model, tmp_path / "new" / "model.ckpt")
+    assert sorted(os.listdir(tmp_path / "new")) == ["model.ckpt.data-00000-of-00001", "model.ckpt.index"]
+    model = checkpoints.load_model(tmp_path / "new" / "model.ckpt")
+    assert model.style_names == ("0", "1", "2")
+    np.testing.assert_array_equal(stylize(model), stylize(small_model))
+
+
+def test_a_folder_opens_its_latest_checkpoint(small_model, tmp_path):
+    model = StyleTransformer.from_config(small_model.get_config())
+    for name, seconds in (("model-900.keras", 3), ("model-1000.keras", 1), ("model-20.keras", 2)):
+        model.parameters("contract/conv1")["beta"].assign(np.full((3, 4), seconds))
+        model.save(tmp_path / name)
+        os.utime(tmp_path / name, (seconds, seconds))
+    (tmp_path / ".123-model-2000.keras").write_bytes(b"half written")
+    newest = checkpoints.load_model(tmp_path)
+    assert float(newest.parameters("contract/conv1")["beta"][0, 0]) == 1
+
+
+def test_random_models_are_the_same_for_the_same_seed():
+    first, again, other = (checkpoints.load_model(f"random:{seed}") for seed in (3, 3, 4))
+    np.testing.assert_array_equal(stylize(first), stylize(again))
+    assert np.abs(stylize(first) - stylize(other)).max() > 0.01
+
+
+def test_numbers_that_the_model_does_not_have_are_one_sentence(small_model, tmp_path):
+    path = tmp_path / "model.keras"
+    small_model.save(path)
+    assert checkpoints.load_model(path, num_styles=3, alpha=1.0).num_styles == 3
+    with pytest.raises(InputError, match=r"model.keras has 3 styles, not num_styles=1"):
+        checkpoints.load_model(path, num_styles=1)
+    with pytest.raises(InputError, match=r"model.keras has alpha=1.0, not alpha=0.25"):
+        checkpoints.load_model(path, alpha=0.25)
+
+
+@pytest.mark.parametrize("alpha", [0.25, 0.3, 0.77, 1.0, 1.5])
+def test_the_alpha_a_magenta_checkpoint_was_made_with_is_accepted(tmp_path, alpha):
+    checkpoints.save_model(StyleTransformer(2, alpha=alpha, residual_blocks=1), tmp_path / "model.ckpt")
+    model = checkpoints.load_model(tmp_path / "model.ckpt", num_styles=2, alpha=alpha)
+    assert model.filters == (32, 64, 128)
+
+
+@pytest.fixture
+def broken_files(small_model, magenta_variables, tmp_path):
+    """Files that are no model, or not a whole one, by what is wrong with them."""
+    whole = {"keras": tmp_path / "whole.keras", "pb": tmp_path / "whole.pb"}
+    small_model.save(whole["keras"])
+    write_frozen_graph(magenta_variables, whole["pb"], quantize=True)
+    v1 = save_with_tf1(magenta_variables, tmp_path / "whole.ckpt", tf.compat.v1.train.SaverDef.V1)
+    whole["ckpt"] = tmp_path / os.path.basename(v1)
+    for suffix, path in whole.items():
+        content = path.read_bytes()
+        for length in (0, 1, 100, len(content) // 2, len(content) - 1):
+            (tmp_path / f"cut_{length}.{suffix}").write_bytes(content[:length])
+        (tmp_path / f"text.{suffix}").write_text("This is no model.\n" * 100)
+        path.unlink()
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "foreign.keras")
+    write_frozen_graph({"other/weights": np.zeros(3, np.float32)}, tmp_path / "foreign.pb", quantize=False)
+    save_with_tf1({"other": np.zeros(3, np.float32)}, tmp_path / "foreign.ckpt", tf.compat.v1.train.SaverDef.V2)
+    incomplete = {name: value for name, value in magenta_variables.items() if "residual5/conv2" not in name}
+    write_frozen_graph(incomplete, tmp_path / "incomplete.pb", quantize=False)
+    key = "transformer/contract/conv2/weights"
+    write_frozen_graph({**magenta_variables, key: np.zeros((3, 3, 5, 16))}, tmp_path / "misfit.pb", quantize=False)
+    save_with_tf1(magenta_variables, tmp_path / "v2" / "model.ckpt", tf.compat.v1.train.SaverDef.V2)
+    data = tmp_path / "v2" / "model.ckpt.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:1000])
+    (tmp_path / "empty_folder").mkdir()
+    return tmp_path
+
+
+def test_a_broken_model_is_one_sentence_that_names_it(broken_files):
+    paths = [path for path in broken_files.iterdir() if path.suffix in (".keras", ".pb", ".ckpt")]
+    paths += [broken_files / name for name in ("v2", "v2/model.ckpt", "empty_folder", "missing", "foreign.ckpt.index")]
+    assert len(paths) > 20
+    for path in paths:
+        with pytest.raises(InputError) as error:
+            checkpoints.load_model(path)
+        message = str(error.value)
+        assert str(path.name) in message.replace("\n", " ") or path.suffix == ".index", message
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize("include_top", [False, True])
+def test_keras_h5_files_of_vgg_16_give_the_features_of_keras(tmp_path, include_top):
+    keras.utils.set_random_seed(0)
+    original = keras.applications.VGG16(include_top=include_top, weights=None)
+    original.save(tmp_path / "vgg16.h5")
+    image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    inputs = keras.Input((32, 32, 3))
+    features = inputs
+    for layer in original.layers[1 : 1 + 9]:  # block1_conv1 .. block3_conv3
+        features = layer(features)
+    expected = keras.ops.convert_to_numpy(
+        keras.Model(inputs, features)(keras.applications.vgg16.preprocess_input(image * 255))
+    )
+    actual = checkpoints.load_vgg(str(tmp_path / "vgg16.h5"), ["vgg_16/conv3"], pooling="max")(image)["vgg_16/conv3"]
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * expected.max())
+
+
+def test_keras_weights_and_slim_checkpoints_of_vgg_16_give_the_same_features(tmp_path):
+    original = keras.applications.VGG16(include_top=False, weights=None)
+    original.save_weights(tmp_path / "vgg16.weights.h5")
+    slim = {}
+    for layer in original.layers:
+        if "conv" in layer.name:
+            name = f"vgg_16/conv{layer.name[5]}/conv{layer.name[5]}_{layer.name[-1]}"
+            kernel, slim[f"{name}/biases"] = layer.get_weights()
+            slim[f"{name}/weights"] = kernel[:, :, ::-1] if "block1_conv1" in layer.name else kernel
+    np.savez(tmp_path / "vgg16.npz", **slim)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        for name, value in slim.items():
+            tf.compat.v1.get_variable(name, initializer=value)
+        session.run(tf.compat.v1.global_variables_initializer())
+        checkpoint = tf.compat.v1.train.Saver().save(session, str(tmp_path / "vgg_16.ckpt"))
+    image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    results = [
+        keras.ops.convert_to_numpy(checkpoints.load_vgg(str(source), ["vgg_16/pool5"])(image)["vgg_16/pool5"])
+        for source in (tmp_path / "vgg16.weights.h5", tmp_path / "vgg16.npz", checkpoint)
+    ]
+    assert results[0].max() > 0
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_imagenet_weights_come_from_keras(monkeypatch):
+    def download(include_top, weights):
+        assert (include_top, weights) == (False, "imagenet")
+        return original
+
+    original = keras.applications.VGG16(include_top=False, weights=None)
+    monkeypatch.setattr(keras.applications, "VGG16", download)
+    image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    expected = vgg.build(vgg.keras_weights(original), ["vgg_16/conv1"])(image)["vgg_16/conv1"]
+    np.testing.assert_array_equal(checkpoints.load_vgg("imagenet", ["vgg_16/conv1"])(image)["vgg_16/conv1"], expected)
+
+
+def test_a_failed_download_is_one_sentence(monkeypatch):
+    def download(**_):
+        raise Exception("URL fetch failure on https://example.org")
+
+    monkeypatch.setattr(keras.applications, "VGG16", download)
+    with pytest.raises(InputError, match=r"cannot download Keras's VGG-16 .*random:0 works offline"):
+        checkpoints.load_vgg("imagenet")
+
+
+def test_random_vgg_follows_the_recipe_of_the_reference(reference):
+    arrays = reference("vgg16_endpoints")
+    features = checkpoints.load_vgg("random:0", ["vgg_16/conv3"])(arrays["image"])["vgg_16/conv3"]
+    expected = arrays["avg/vgg_16/conv3"]
+    np.testing.assert_allclose(features, expected, rtol=0, atol=1e-4 * expected.max())
+
+
+def test_broken_vgg_weights_are_one_sentence(tmp_path):
+    np.savez(tmp_path / "other.npz", weights=np.zeros(3))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:50])
+    for name in ("text.h5", "text.npz", "text.ckpt"):
+        (tmp_path / name).write_text("no weights\n" * 50)
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "other.h5")
+    for path in [*tmp_path.iterdir(), tmp_path / "missing.h5"]:
+        with pytest.raises(InputError, match=path.name):
+            checkpoints.load_vgg(str(path))
+    with pytest.raises(InputError, match="no end point 'conv9'"):
+        checkpoints.load_vgg("random:0", ["conv9"])
+    with pytest.raises(InputError, match="random:0"):
+        checkpoints.load_vgg("random:seed")
