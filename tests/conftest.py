@@ -14,6 +14,8 @@ from magstyle.models.transformer import StyleTransformer
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+# What a user has: without the variable above.
+ENV = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def run():
 
     def call(program, *args, **kwargs):
         command = [sys.executable, str(ROOT / "bin" / f"{program}.py"), *map(str, args)]
-        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, **kwargs)
+        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=ENV, **kwargs)
 
     return call
 
@@ -70,7 +72,7 @@ def refused(run):
     def call(program, *args, **kwargs):
         result = run(program, *args, **kwargs)
         assert result.returncode == 1, result.stderr
-        lines = [line for line in result.stderr.splitlines() if "picture/s" not in line]
+        lines = [line for line in result.stderr.splitlines() if line.strip() and "picture/s" not in line]
         assert len(lines) == 1, result.stderr
         assert lines[0].startswith(f"{program}.py: ")
         return lines[0]

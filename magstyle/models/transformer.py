@@ -28,7 +28,7 @@ class StyleTransformer(keras.Model):
 
     Args:
         num_styles: how many styles the network knows.
-        alpha: multiplies every number of filters (truncated to int); 0.25 is 14 times smaller and 10 times faster.
+        alpha: multiplies every number of filters (truncated to int) but the 3 of the last convolution.
         filters: of the three contracting convolutions, before alpha.
         expand_filters: of the two up-sampling convolutions, before alpha.
         residual_blocks: how many, of two convolutions each.

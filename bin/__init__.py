@@ -1,0 +1,1 @@
+"""The programs, one per job; installed as magstyle.bin, so that console scripts can call them."""

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Paints photos in the styles of a model: one picture per photo and style, or one mixture of styles per photo.
+
+bin/stylize.py --checkpoint=model.keras --input_image=photo.jpg --which_styles="[0, 'starry_night']" --output_dir=out
+bin/stylize.py --checkpoint=model.keras --which_styles="{0: 0.6, 7: 0.4}" --output_dir=out --input_image photos/*.jpg
+"""
+
+import ast
+import pathlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from magstyle import app, checkpoints
+from magstyle.data import files, images
+from magstyle.errors import InputError
+from magstyle.stylizer import Stylizer, preserve_color
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("checkpoint", None, "The model: a .keras file, a training folder, a Magenta checkpoint or .pb.")
+flags.DEFINE_multi_string("input_image", None, "Photo, glob or folder of photos; more may follow without the flag.")
+flags.DEFINE_string("output_dir", None, "Folder for the pictures; made if it is missing.")
+flags.DEFINE_string("output_basename", None, "Start of the pictures' names; the photo's own name by default.")
+flags.DEFINE_string(
+    "which_styles",
+    "[0]",
+    "Styles by number or name: a list for one picture each, a dictionary {style: weight} for one mixture, or all.",
+)
+flags.DEFINE_integer("num_styles", None, "Not needed; if given, the model must have that many styles.")
+flags.DEFINE_float("alpha", None, "Not needed; if given, the model must have that width.")
+flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
+flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")
+flags.DEFINE_enum("format", "png", ["png", "jpg", "jpeg", "webp"], "File format and extension of the pictures.")
+flags.mark_flags_as_required(["checkpoint", "input_image", "output_dir"])
+
+
+def main(argv: Sequence[str]) -> None:
+    photos = images.find(FLAGS.input_image + argv[1:])
+    stylizer = Stylizer(checkpoints.load_model(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha))
+    styles = parse_styles(FLAGS.which_styles, stylizer)
+    pictures = plan(photos, list(styles), files.make_folder(pathlib.Path(FLAGS.output_dir).expanduser()))
+    check_sizes(pictures, stylizer)
+    with tqdm(total=len(photos) * len(styles), unit="picture") as progress:
+        for photo, paths in pictures.items():
+            image = images.read_image(photo, FLAGS.image_size)
+            for path, style_weights in zip(paths, styles.values(), strict=True):
+                picture = stylizer.stylize(image, style_weights)
+                if FLAGS.preserve_color:
+                    picture = preserve_color(image, picture)
+                images.write_image(path, picture)
+                progress.update()
+                progress.write(str(path))
+
+
+def parse_styles(which_styles: str, stylizer: Stylizer) -> dict[str, np.ndarray]:
+    """The weights [num_styles] of every picture to paint, by the end of its name (`7`, or `7_600_12_400`)."""
+    if which_styles == "all":
+        return {name: stylizer.style_weights(name) for name in stylizer.model.style_names}
+    try:
+        styles = ast.literal_eval(which_styles)
+    except (ValueError, SyntaxError):
+        styles = None
+    if isinstance(styles, list | tuple) and styles:
+        return {str(style): stylizer.style_weights(style) for style in styles}
+    if isinstance(styles, dict) and styles:
+        weights = stylizer.style_weights(styles)
+        in_order = sorted(styles, key=stylizer.style_index)
+        return {"_".join(f"{style}_{round(styles[style] * 1000):03d}" for style in in_order): weights}
+    raise InputError(
+        f"--which_styles={which_styles} must be all, a list such as \"[0, 'scream']\", or a mixture such as "
+        "\"{0: 0.6, 'scream': 0.4}\""
+    )
+
+
+def plan(photos: Sequence[str], styles: Sequence[str], folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """The paths of the pictures to paint of each photo, one per style."""
+    if FLAGS.output_basename and len(photos) > 1:
+        raise InputError(f"--output_basename names the pictures of one photo, not of {len(photos)}; leave it out")
+    sources = {pathlib.Path(photo).resolve() for photo in photos}
+    pictures, taken = {}, {}
+    for photo in photos:
+        stem = FLAGS.output_basename or pathlib.Path(photo).stem
+        endings = [re.sub(r"[/\\]", "_", style) for style in styles]
+        pictures[photo] = [folder / f"{stem}_{ending}.{FLAGS.format}" for ending in endings]
+        for path in pictures[photo]:
+            if path.resolve() in sources:
+                raise InputError(f"{path} would overwrite a photo of that name; choose another --output_dir")
+            if path in taken:
+                raise InputError(f"{taken[path]} and {photo} would both become {path}; stylise them one by one")
+            taken[path] = photo
+    return pictures
+
+
+def check_sizes(pictures: dict[str, list[pathlib.Path]], stylizer: Stylizer) -> None:
+    """Looks at all photos before work begins: are they images, and do they and their pictures fit?"""
+    for photo, paths in pictures.items():
+        size = images.scaled_size(images.read_size(photo), FLAGS.image_size)
+        images.check_writable(paths[0], *size)
+        try:
+            stylizer.check_size(*size)
+        except InputError as error:
+            raise InputError(f"{photo}: {error}") from error
+
+
+def console_entry_point() -> None:
+    app.run(main)
+
+
+if __name__ == "__main__":
+    app.run(main)

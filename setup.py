@@ -1,0 +1,44 @@
+"""Installs magstyle and its programs, under the names that Magenta's image_stylization gave them."""
+
+import pathlib
+import re
+
+import setuptools
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.*)"', (ROOT / "magstyle/__init__.py").read_text(encoding="utf-8"))[1]
+PROGRAMS = {
+    "image_stylization_transform": "stylize",
+    "image_stylization_convert_checkpoint": "convert_checkpoint",
+}
+
+setuptools.setup(
+    name="magstyle",
+    version=VERSION,
+    description="Fast, multi-style image stylisation in Keras 3",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.bin"],
+    package_dir={"magstyle.bin": "bin"},
+    install_requires=[
+        "tensorflow>=2.17",
+        "keras>=3",
+        "tensorflow-datasets",
+        "absl-py",
+        "pillow>=10.1",
+        "numpy",
+        # Both come with tensorflow-datasets. The progress bar of Keras writes to stdout, where our paths go.
+        "tqdm",
+        # The free memory on every system: a photo that does not fit is refused before any work.
+        "psutil",
+    ],
+    extras_require={
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff"],
+        "jax": ["jax"],
+    },
+    entry_points={
+        "console_scripts": [f"{name} = magstyle.bin.{module}:console_entry_point" for name, module in PROGRAMS.items()]
+    },
+)

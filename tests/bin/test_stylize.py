@@ -1,0 +1,219 @@
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from magstyle.data import images
+from magstyle.stylizer import Stylizer, preserve_color
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.jpg"
+    images.write_image(path, np.random.default_rng(0).random((21, 30, 3)))
+    return path
+
+
+def expected(checkpoint, photo, style, image_size=None):
+    stylizer = Stylizer(checkpoint)
+    return stylizer.stylize(images.read_image(photo, image_size), stylizer.style_weights(style))
+
+
+def assert_shows(path, picture):
+    np.testing.assert_allclose(images.read_image(path), picture, atol=1.01 / 255)
+
+
+def test_a_list_gives_one_picture_per_style_under_magentas_names(run, small_checkpoint, photo, tmp_path):
+    # All of Magenta's flags, as its users type them.
+    result = run(
+        "stylize",
+        "--num_styles=3",
+        "--alpha=1.0",
+        f"--checkpoint={small_checkpoint}",
+        f"--input_image={photo}",
+        "--which_styles=[0,2,'wave']",
+        f"--output_dir={tmp_path / 'new' / 'out'}",
+        "--output_basename=boat",
+    )
+    assert result.returncode == 0, result.stderr
+    paths = [tmp_path / "new" / "out" / f"boat_{style}.png" for style in (0, 2, "wave")]
+    assert result.stdout.split() == [str(path) for path in paths]
+    assert "3/3" in result.stderr
+    for path, style in zip(paths, (0, 2, 1), strict=True):
+        assert_shows(path, expected(small_checkpoint, photo, style))
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+
+
+def test_a_dictionary_gives_one_mixture_under_magentas_name(run, small_checkpoint, photo, tmp_path):
+    mixture = {2: 0.6, "scream": 0.05, 1: -0.1}
+    result = run(
+        "stylize",
+        f"--checkpoint={small_checkpoint}",
+        f"--input_image={photo}",
+        f"--which_styles={mixture}",
+        f"--output_dir={tmp_path}",
+    )
+    assert result.stdout.split() == [str(tmp_path / "photo_scream_050_1_-100_2_600.png")], result.stderr
+    assert_shows(result.stdout.strip(), expected(small_checkpoint, photo, mixture))
+
+
+def test_several_photos_in_all_styles_sizes_colours_and_formats(run, small_checkpoint, photo, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    images.write_image(folder / "inside.png", np.random.default_rng(1).random((1, 40, 3)))
+    result = run(
+        "stylize",
+        f"--checkpoint={small_checkpoint}",
+        f"--input_image={tmp_path}/ph*.jpg",
+        folder,
+        "--which_styles=all",
+        "--image_size=12",
+        "--preserve_color",
+        "--format=webp",
+        f"--output_dir={tmp_path / 'out'}",
+    )
+    names = [f"{stem}_{style}.webp" for stem in ("photo", "inside") for style in ("scream", "wave", "starry_night")]
+    assert result.stdout.split() == [str(tmp_path / "out" / name) for name in names], result.stderr
+    assert images.read_image(tmp_path / "out" / "inside_wave.webp").shape == (12, 480, 3)
+    picture = expected(small_checkpoint, photo, "wave", image_size=12)
+    picture = preserve_color(images.read_image(photo, 12), picture)
+    with Image.open(tmp_path / "out" / "photo_wave.webp") as image:
+        assert image.format == "WEBP"
+        assert np.abs(np.asarray(image.convert("L")) / 255 - picture @ [0.299, 0.587, 0.114]).mean() < 0.05
+
+
+def test_the_trained_network_of_shared_paints_a_photo(shared, run, tmp_path):
+    result = run(
+        "stylize",
+        f"--checkpoint={shared('models/stylize_quantized.pb')}",
+        f"--input_image={shared('photos/coast_guard_boat.jpg')}",
+        "--which_styles=[0,7,19]",
+        "--image_size=256",
+        f"--output_dir={tmp_path}",
+    )
+    paths = [str(tmp_path / f"coast_guard_boat_{style}.png") for style in (0, 7, 19)]
+    assert result.stdout.split() == paths, result.stderr
+    pictures = [images.read_image(path) for path in paths]
+    # Three different paintings: none is flat, black or white, and no two are alike.
+    for picture in pictures:
+        assert picture.shape == (341, 256, 3)
+        assert picture.std() > 0.1
+    assert min(np.abs(pictures[i] - pictures[i - 1]).mean() for i in range(3)) > 0.1
+
+
+FLAGS = {
+    "--checkpoint=missing.keras": "no checkpoint at missing.keras",
+    "--checkpoint={text}": "notes.txt: it is no TensorFlow checkpoint",
+    "--input_image={text}": "notes.txt: it is no JPEG",
+    "--input_image=missing.jpg": "no image at missing.jpg",
+    "--input_image={cut}": "cut.jpg: the image is damaged or cut short",
+    "--which_styles=[7]": "no style 7; its styles are 0 to 2, or scream, wave, starry_night",
+    "--which_styles=['monet']": "no style 'monet'",
+    "--which_styles=wave": "--which_styles=wave must be all, a list",
+    "--which_styles=[]": "--which_styles=[] must be",
+    "--which_styles=[0": "--which_styles=[0 must be",
+    "--which_styles={{0: 'a'}}": "weight of style 0 must be a number",
+    "--num_styles=5": "has 3 styles, not num_styles=5",
+    "--alpha=0.5": "has alpha=1.0, not alpha=0.5",
+    "--image_size=0": "--image_size",
+    "--image_size=1000000": "image_size=",
+    "--format=bmp": "--format",
+    "--output_dir={text}/out": "cannot make the folder",
+    "--no_such_flag": "no_such_flag",
+}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_wrong_flag_or_file_is_one_sentence(refused, small_checkpoint, photo, tmp_path, flag):
+    text, cut = tmp_path / "notes.txt", tmp_path / "cut.jpg"
+    text.write_text("Dear diary,\n" * 50)
+    cut.write_bytes(photo.read_bytes()[:-400])
+    given = [f"--checkpoint={small_checkpoint}", f"--input_image={photo}", f"--output_dir={tmp_path / 'out'}"]
+    given = [other for other in given if other.partition("=")[0] != flag.partition("=")[0]]
+    sentence = refused("stylize", *given, flag.format(text=text, cut=cut), cwd=tmp_path)
+    assert FLAGS[flag] in sentence
+    assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("missing", ["--checkpoint", "--input_image", "--output_dir"])
+def test_a_missing_flag_is_named(refused, missing):
+    given = [flag for flag in ("--checkpoint=a", "--input_image=b", "--output_dir=c") if not flag.startswith(missing)]
+    assert missing in refused("stylize", *given)
+
+
+def test_photos_that_would_take_each_others_pictures_or_place_are_refused(refused, small_checkpoint, photo, tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "photo.jpg").write_bytes(photo.read_bytes())
+    given = [f"--checkpoint={small_checkpoint}", f"--output_dir={tmp_path}", "--format=jpg", "--input_image", photo]
+    assert "would both become" in refused("stylize", *given, tmp_path / "b" / "photo.jpg")
+    assert "--output_basename" in refused("stylize", *given, tmp_path / "b", "--output_basename=x")
+    before = photo.read_bytes()
+    photo.rename(tmp_path / "photo_0.jpg")
+    given[-1] = tmp_path / "photo_0.jpg"
+    assert "would overwrite a photo" in refused("stylize", *given, "--output_basename=photo")
+    assert (tmp_path / "photo_0.jpg").read_bytes() == before
+
+
+def test_a_full_disk_keeps_the_finished_pictures_and_no_half_one(refused, small_checkpoint, tmp_path):
+    images.write_image(tmp_path / "a_small.png", np.zeros((8, 8, 3)))
+    images.write_image(tmp_path / "b_large.png", np.random.default_rng(0).random((200, 200, 3)))
+
+    def limit_file_size():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    sentence = refused(
+        "stylize",
+        f"--checkpoint={small_checkpoint}",
+        f"--input_image={tmp_path}",
+        f"--output_dir={tmp_path / 'out'}",
+        preexec_fn=limit_file_size,
+    )
+    assert f"cannot write {tmp_path / 'out' / 'b_large_0.png'}: File too large" in sentence
+    assert os.listdir(tmp_path / "out") == ["a_small_0.png"]
+
+
+def test_ctrl_c_leaves_whole_pictures_and_no_traceback(small_checkpoint, photo, tmp_path):
+    photos = [str(tmp_path / f"{i}.jpg") for i in range(2000)]
+    for path in photos:
+        os.link(photo, path)
+    program = os.path.join(os.path.dirname(__file__), "..", "..", "bin", "stylize.py")
+    command = [sys.executable, program, f"--checkpoint={small_checkpoint}", f"--output_dir={tmp_path / 'out'}"]
+    with subprocess.Popen(
+        [*command, "--input_image", *photos], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        first = process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1] == "interrupted"
+    written = [first, *stdout.split()]
+    assert 1 <= len(written) < len(photos)
+    # The last picture may be there without its line; nothing else is.
+    assert len(set(os.listdir(tmp_path / "out")) - {os.path.basename(path) for path in written}) <= 1
+    for name in os.listdir(tmp_path / "out"):
+        assert images.read_image(tmp_path / "out" / name).shape == (21, 30, 3)
+
+
+def test_the_console_script_is_the_same_program(small_checkpoint, photo, tmp_path):
+    script = os.path.join(os.path.dirname(sys.executable), "image_stylization_transform")
+    flags = [f"--checkpoint={small_checkpoint}", f"--input_image={photo}", f"--output_dir={tmp_path}"]
+    result = subprocess.run([script, *flags], capture_output=True, text=True, check=False)
+    assert result.stdout.split() == [str(tmp_path / "photo_0.png")], result.stderr
+    usage = subprocess.run([script, "--help"], capture_output=True, text=True, check=False).stdout
+    assert "--which_styles" in usage
+
+
+def test_a_reader_that_goes_away_is_no_traceback(small_checkpoint, photo, tmp_path):
+    program = os.path.join(os.path.dirname(__file__), "..", "..", "bin", "stylize.py")
+    flags = f"--checkpoint={small_checkpoint} --input_image={photo} --output_dir={tmp_path} --which_styles=all"
+    command = f"{sys.executable} {program} {flags} | true"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in result.stderr
+    assert "BrokenPipe" not in result.stderr

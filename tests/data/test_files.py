@@ -1,0 +1,35 @@
+import os
+
+import pytest
+
+from magstyle.data import files
+from magstyle.errors import InputError
+
+
+def test_a_file_appears_whole_and_makes_its_folder(tmp_path):
+    with files.replacing(tmp_path / "new" / "name.txt") as temporary:
+        temporary.write_text("whole")
+        assert temporary.suffix == ".txt"
+        assert not (tmp_path / "new" / "name.txt").exists()
+    assert (tmp_path / "new" / "name.txt").read_text() == "whole"
+    assert os.listdir(tmp_path / "new") == ["name.txt"]
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
+    (tmp_path / "name.txt").write_text("old")
+    with pytest.raises(KeyboardInterrupt), files.replacing(tmp_path / "name.txt") as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    with pytest.raises(InputError, match="No space left"), files.replacing(tmp_path / "name.txt") as temporary:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+    assert (tmp_path / "name.txt").read_text() == "old"
+    assert os.listdir(tmp_path) == ["name.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot make the folder .*file"):
+        files.make_folder(tmp_path / "file")
+    with pytest.raises(InputError, match=r"cannot make the folder .*inside"):
+        files.make_folder(tmp_path / "file" / "inside")

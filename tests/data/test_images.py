@@ -1,0 +1,207 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from magstyle.data import images
+from magstyle.errors import InputError
+
+
+def gradient(height=40, width=60):
+    """A picture whose corners tell which way is up: red to the right, green downwards."""
+    red, green = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    return np.stack([red, green, np.full_like(red, 0.25)], axis=-1).astype(np.float32)
+
+
+def pillow(array):
+    return Image.fromarray(np.rint(array * 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("a.png", 0.002), ("a.JPG", 0.03), ("a.jpeg", 0.03), ("a.webp", 0.04)])
+def test_an_image_is_written_by_its_extension_and_read_back(tmp_path, name, tolerance):
+    images.write_image(tmp_path / name, gradient())
+    with Image.open(tmp_path / name) as image:
+        assert image.format == {"png": "PNG", "webp": "WEBP"}.get(name[2:], "JPEG")
+    result = images.read_image(tmp_path / name)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, gradient(), atol=tolerance)
+
+
+def test_values_outside_of_the_range_are_clipped_and_rounded(tmp_path):
+    images.write_image(tmp_path / "a.png", np.array([[[-1.0, 2.0, 0.5]]]))
+    np.testing.assert_array_equal(images.read_image(tmp_path / "a.png") * 255, [[[0, 255, 128]]])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_orientation_is_applied(tmp_path, orientation):
+    # What a viewer does with tags 1 to 8 (EXIF 2.3, 4.6.4), undone here so that reading redoes it.
+    undo = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
+        8: lambda a: np.rot90(a, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pillow(np.ascontiguousarray(undo(gradient()))).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    assert images.read_size(tmp_path / "a.jpg") == (40, 60)
+    np.testing.assert_allclose(images.read_image(tmp_path / "a.jpg"), gradient(), atol=0.05)
+
+
+def test_transparency_is_laid_over_white(tmp_path):
+    rgba = np.zeros((8, 8, 4), np.uint8)
+    rgba[:4] = (255, 0, 0, 255)
+    rgba[4:6] = (0, 0, 0, 128)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    Image.fromarray(rgba).save(tmp_path / "a.webp", lossless=True)
+    for name in ("a.png", "a.webp"):
+        result = images.read_image(tmp_path / name)
+        np.testing.assert_allclose(result[0, 0], [1, 0, 0], atol=0.01)
+        np.testing.assert_allclose(result[4, 0], [0.5, 0.5, 0.5], atol=0.01)
+        np.testing.assert_allclose(result[7, 0], [1, 1, 1], atol=0.01)
+
+
+def test_a_palette_with_a_transparent_entry_is_laid_over_white(tmp_path):
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([0, 0, 255, 255, 0, 0])
+    image.putpixel((1, 1), 1)
+    image.save(tmp_path / "a.png", transparency=0)
+    image.save(tmp_path / "a.gif", transparency=0)
+    for name in ("a.png", "a.gif"):
+        result = images.read_image(tmp_path / name)
+        np.testing.assert_array_equal(result[0, 0], [1, 1, 1])
+        np.testing.assert_array_equal(result[1, 1], [1, 0, 0])
+
+
+def test_sixteen_bit_greyscale_keeps_its_brightness(tmp_path):
+    ramp = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    result = images.read_image(tmp_path / "a.png")
+    np.testing.assert_allclose(result, np.repeat(ramp[..., None] / 65535, 3, axis=2), atol=1 / 255)
+
+
+def test_sixteen_bit_colour_keeps_its_brightness(tmp_path):
+    # Pillow writes no such PNG, so here is one by hand: two pixels of three 16-bit channels.
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
+    pixels = struct.pack(">6H", 65535, 32768, 0, 16384, 49152, 255)
+    png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" + pixels)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(png)
+    expected = [[[1, 0.5, 0], [0.25, 0.75, 0.004]]]
+    np.testing.assert_allclose(images.read_image(tmp_path / "a.png"), expected, atol=0.005)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "CMYK", "P", "LA"])
+def test_other_modes_come_out_as_rgb(tmp_path, mode):
+    grey = pillow(np.repeat(gradient()[..., :1], 3, axis=2)).convert(mode)
+    name = "a.jpg" if mode == "CMYK" else "a.png"
+    grey.save(tmp_path / name)
+    result = images.read_image(tmp_path / name)
+    assert result.shape == (40, 60, 3)
+    assert abs(result[:, -1].mean() - 1) < 0.03
+    assert abs(result[:, 0].mean()) < 0.03
+
+
+def test_the_first_frame_of_an_animation_is_read(tmp_path):
+    frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "blue")]
+    for name in ("a.gif", "a.webp"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=100)
+        result = images.read_image(tmp_path / name)
+        np.testing.assert_allclose(result, np.broadcast_to([1.0, 0.0, 0.0], (4, 6, 3)), atol=0.05)
+
+
+def swapped_profile():
+    """sRGB's profile with the colorants of red and green exchanged: in it, red means green."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
+    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
+    return bytes(profile)
+
+
+def test_an_embedded_profile_is_converted_to_srgb(tmp_path):
+    red = Image.new("RGB", (4, 4), (255, 0, 0))
+    for name in ("a.png", "a.jpg", "a.webp"):
+        red.save(tmp_path / name, icc_profile=swapped_profile(), quality=100)
+        np.testing.assert_allclose(images.read_image(tmp_path / name)[0, 0], [0, 1, 0], atol=0.02)
+
+
+def test_a_profile_applies_under_transparency_too(tmp_path):
+    Image.new("RGBA", (4, 4), (255, 0, 0, 255)).save(tmp_path / "a.png", icc_profile=swapped_profile())
+    np.testing.assert_allclose(images.read_image(tmp_path / "a.png")[0, 0], [0, 1, 0], atol=0.02)
+
+
+@pytest.mark.parametrize("profile", [b"no profile", b"", swapped_profile()[:200]])
+def test_a_damaged_profile_does_not_hide_the_picture(tmp_path, profile):
+    pillow(gradient()).save(tmp_path / "a.png", icc_profile=profile)
+    np.testing.assert_allclose(images.read_image(tmp_path / "a.png"), gradient(), atol=0.002)
+
+
+@pytest.mark.parametrize(
+    ("size", "image_size", "expected"),
+    [((40, 60), None, (40, 60)), ((40, 60), 20, (20, 30)), ((60, 40), 80, (120, 80)), ((1, 300), 2, (2, 600))],
+)
+def test_image_size_is_the_shorter_side(tmp_path, size, image_size, expected):
+    images.write_image(tmp_path / "a.png", gradient(*size))
+    assert images.read_image(tmp_path / "a.png", image_size).shape == (*expected, 3)
+    assert images.scaled_size(images.read_size(tmp_path / "a.png"), image_size) == expected
+
+
+def test_shrinking_does_not_alias(tmp_path):
+    checks = np.indices((64, 64)).sum(0)[..., None] % 2 * np.ones(3)
+    images.write_image(tmp_path / "a.png", checks)
+    np.testing.assert_allclose(images.read_image(tmp_path / "a.png", 16), 0.5, atol=0.02)
+
+
+def test_find_takes_names_globs_and_folders(tmp_path):
+    for name in ("b.png", "a.jpg", "c[1].png", "notes.txt", ".hidden.png"):
+        (tmp_path / name).write_bytes(b"")
+
+    def names(*patterns):
+        return [path.removeprefix(f"{tmp_path}/") for path in images.find([str(tmp_path / p) for p in patterns])]
+
+    assert names("") == ["a.jpg", "b.png", "c[1].png"]
+    assert names("b.png", "*.jpg", "b.png") == ["b.png", "a.jpg"]
+    assert names("c[1].png") == ["c[1].png"]
+    for missing in ("*.gif", "d.png"):
+        with pytest.raises(InputError, match="no image at"):
+            names(missing)
+
+
+@pytest.mark.parametrize("content", [b"", b"Dear diary,\n" * 20, b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a"])
+def test_what_is_no_image_is_one_sentence(tmp_path, content):
+    (tmp_path / "a.jpg").write_bytes(content)
+    for read in (images.read_image, images.read_size):
+        with pytest.raises(InputError, match=r"cannot read .*a\.jpg"):
+            read(tmp_path / "a.jpg")
+
+
+def test_a_missing_file_a_folder_and_a_bomb_are_one_sentence(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="No such file"):
+        images.read_image(tmp_path / "none.png")
+    with pytest.raises(InputError, match="directory"):
+        images.read_image(tmp_path)
+    pillow(gradient()).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match="2400 pixels"):
+        images.read_size(tmp_path / "a.png")
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"a\.txt: its name must end in one of \.png"):
+        images.write_image(tmp_path / "a.txt", gradient())
+    with pytest.raises(InputError, match="longer than 16383 pixels"):
+        images.write_image(tmp_path / "a.webp", np.zeros((1, 16384, 3)))
+    with pytest.raises(InputError, match="longer than 65500 pixels"):
+        images.write_image(tmp_path / "a.jpg", np.zeros((65501, 1, 3)))
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*folder\.png"):
+        images.write_image(tmp_path / "folder.png", gradient())
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
