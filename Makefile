@@ -1,0 +1,24 @@
+PYTHON ?= python3
+VENV := .venv
+
+.PHONY: demo test
+
+demo: $(VENV)/installed
+	@echo "No trained model is in the box yet: this network is initialised at random, so expect texture, not paint."
+	@$(VENV)/bin/python bin/stylize.py --checkpoint=random:0 --which_styles=all --input_image=examples/coffee.jpg \
+		--output_dir=out
+	@echo "Your own photo: $(VENV)/bin/python bin/stylize.py --checkpoint=MODEL --input_image=PHOTO --output_dir=out"
+
+test: $(VENV)/installed-test
+	$(VENV)/bin/python -m pytest -n 2
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: setup.py pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-test: setup.py pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/pip install --quiet --editable '.[test,jax]'
+	@touch $@
