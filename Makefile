@@ -14,6 +14,8 @@ test: $(VENV)/installed-test
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+	@# The resolver of pip 23.0, which comes with Python 3.10, does not come to an end on TensorFlow's dependencies.
+	$(VENV)/bin/pip install --quiet --upgrade pip
 
 $(VENV)/installed: setup.py pyproject.toml | $(VENV)/bin/python
 	$(VENV)/bin/pip install --quiet --editable .

@@ -15,7 +15,7 @@ from magstyle.errors import InputError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("checkpoint", None, "The model: a .keras file, a training folder, a Magenta checkpoint or .pb.")
-flags.DEFINE_string("output", None, "File to write: a .keras file by that extension, else a Magenta V2 checkpoint.")
+flags.DEFINE_string("output", None, "File to write: .keras, or .ckpt for a Magenta V2 checkpoint.")
 flags.DEFINE_integer("num_styles", None, "Not needed; if given, the model must have that many styles.")
 flags.DEFINE_float("alpha", None, "Not needed; if given, the model must have that width.")
 flags.mark_flags_as_required(["checkpoint", "output"])

@@ -1,9 +1,12 @@
 """Runs a program of bin/: flags parsed by absl, every foreseeable failure answered by one sentence.
 
+Ctrl-C and SIGTERM end it with 130 and 143, cleanly.
+
 Import it before anything that imports TensorFlow, whose start-up log it silences.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -29,12 +32,19 @@ def _import_tensorflow_silently() -> None:
         os.close(stderr)
 
 
+def _stop(number: int, _) -> None:
+    sys.exit(128 + number)
+
+
+# From here on, so that Ctrl-C during the import of TensorFlow is no traceback either. What is half done cleans up.
+signal.signal(signal.SIGINT, _stop)
+signal.signal(signal.SIGTERM, _stop)
 if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
     _import_tensorflow_silently()
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Parses the flags and calls `main(argv)`; exits with 1 after an `InputError`, with 130 after Ctrl-C."""
+    """Parses the flags and calls `main(argv)`; exits with 1 after an `InputError`."""
     if main.__module__ != "__main__":
         # Installed as a console script: absl's --help lists the flags of sys.argv[0], which defines none itself.
         for flag in flags.FLAGS.flags_by_module_dict()[main.__module__]:
@@ -46,9 +56,6 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             sys.stdout.flush()
         except InputError as error:
             _exit(error)
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            sys.exit(130)
         except BrokenPipeError:
             # The reader of our stdout (`| head`) has gone; Python would complain again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

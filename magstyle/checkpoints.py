@@ -60,17 +60,20 @@ def load_model(
 
 
 def save_model(model: StyleTransformer, path: str | os.PathLike) -> None:
-    """Writes a model as a `.keras` file (architecture, weights, style names), or else as a Magenta V2 checkpoint.
+    """Writes a model as a `.keras` file (architecture, weights, style names), or as a Magenta V2 `.ckpt`.
 
     Raises:
-        InputError: if it cannot be written; what was there before is left as it was.
+        InputError: for a name that ends neither in .keras nor in .ckpt or .ckpt-STEP, or if it cannot be written; what
+            was there before is left as it was.
     """
     path = os.fspath(path)
-    if not path.endswith(".keras"):
+    if path.endswith(".keras"):
+        with files.replacing(path) as temporary:
+            model.save(temporary)
+    elif re.search(r"\.ckpt(-\d+)?$", path):
         magenta.save_checkpoint(model, path)
-        return
-    with files.replacing(path) as temporary:
-        model.save(temporary)
+    else:
+        raise InputError(f"cannot write {path}: its name must end in .keras, or in .ckpt for a Magenta checkpoint")
 
 
 def load_vgg(source: str, end_points: Sequence[str] | None = None, pooling: str = "avg") -> keras.Model:

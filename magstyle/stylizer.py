@@ -89,15 +89,18 @@ class Stylizer:
         raise InputError(f"the model has no style {style!r}; its styles are {numbers}{named}")
 
     def check_size(self, height: int, width: int) -> None:
-        """Raises an InputError if a photo of this size needs more memory than is free; it names the size that fits."""
+        """Raises an InputError if a photo of this size does not fit into memory; it names the size that does."""
+        memory = psutil.virtual_memory()
         needed = self.memory_needed(height, width)
-        free = psutil.virtual_memory().available
-        if needed > free:
-            scale = (free / needed) ** 0.5
-            fits = int(min(height, width) * scale) // 4 * 4
+        # Linux grants no block larger than all of the memory, and a process that asks for one is aborted.
+        block, largest = self.largest_block(height, width), memory.total + psutil.swap_memory().total
+        excess = max(needed / memory.available, block / largest)
+        if excess > 1:
+            fits = int(min(height, width) / excess**0.5) // 4 * 4
             raise InputError(
-                f"a photo of {width} x {height} pixels needs about {needed / 2**30:.1f} GiB of memory, of which "
-                f"{free / 2**30:.1f} are free; image_size={fits} fits"
+                f"a photo of {width} x {height} pixels takes about {needed / 2**30:.1f} GiB, in blocks of up to "
+                f"{block / 2**30:.1f}; with {memory.available / 2**30:.1f} GiB free of {largest / 2**30:.1f}, "
+                f"image_size={fits} fits"
             )
 
     def memory_needed(self, height: int, width: int) -> int:
@@ -109,6 +112,13 @@ class Stylizer:
         expand = [int(model.alpha * n) for n in model.expand_filters]
         channels = max(contract[0], expand[1], contract[1] / 4, expand[0] / 4, contract[2] / 16)
         return int(_padded(height) * _padded(width) * 4 * (2 * channels + 16))
+
+    def largest_block(self, height: int, width: int) -> int:
+        """The bytes of the largest block that TensorFlow reserves on a CPU, of which it touches little.
+
+        It is contract/conv1's input with the 9 x 9 x 3 values under the kernel laid out for every pixel.
+        """
+        return _padded(height) * _padded(width) * 4 * 9 * 9 * 3
 
 
 def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:

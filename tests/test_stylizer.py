@@ -1,4 +1,5 @@
 import io
+import types
 
 import numpy as np
 import psutil
@@ -76,13 +77,17 @@ def test_wrong_shapes_are_refused(stylizer):
 
 def test_a_photo_that_does_not_fit_is_refused_with_the_size_that_does(monkeypatch):
     stylizer = Stylizer(StyleTransformer(1, residual_blocks=1))
-    free = stylizer.memory_needed(1000, 2000)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": free}))
+    memory = types.SimpleNamespace(available=stylizer.memory_needed(1000, 2000), total=2**40)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(psutil, "swap_memory", lambda: types.SimpleNamespace(total=0))
     stylizer.check_size(1000, 2000)
     stylizer.check_size(2000, 1000)
-    with pytest.raises(InputError, match=r"2400 x 1200 pixels needs about .* GiB .*image_size=1000 fits"):
+    with pytest.raises(InputError, match=r"2400 x 1200 pixels takes about .* GiB .*image_size=1000 fits"):
         stylizer.stylize(np.zeros((1200, 2400, 3), np.float32), np.ones(1))
-    stylizer.check_size(1000, 2000)
+    memory.available, memory.total = 2**40, stylizer.largest_block(500, 1000)
+    stylizer.check_size(500, 1000)
+    with pytest.raises(InputError, match="image_size=500 fits"):
+        stylizer.check_size(1000, 2000)
 
 
 def test_24_megapixels_fit_into_12_gib():

@@ -102,7 +102,7 @@ class StyleTransformer(keras.Model):
             x = x + convolve(f"residual/residual{i}/conv2", residual, contract[2])
         x = keras.ops.relu(expand_by(2, "expand/conv1/conv", x, expand[0], kernel_size=3, block_size=2))
         x = keras.ops.relu(expand_by(2, "expand/conv2/conv", x, expand[1], kernel_size=3, block_size=2))
-        x = expand_by(1, "expand/conv3/conv", x, 3, kernel_size=9, block_size=4)
+        x = expand_by(1, "expand/conv3/conv", x, 3, kernel_size=9, block_size=2)
         stylized_image = keras.layers.Activation("sigmoid", name="stylized_image")(x)
 
         super().__init__([image, style_weights], stylized_image, **kwargs)

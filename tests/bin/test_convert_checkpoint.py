@@ -45,6 +45,8 @@ def test_wrong_input_is_one_sentence_and_writes_nothing(refused, small_checkpoin
     assert "unexpected argument more" in refused(
         "convert_checkpoint", f"--checkpoint={small_checkpoint}", output, "more"
     )
+    misnamed = refused("convert_checkpoint", f"--checkpoint={small_checkpoint}", f"--output={tmp_path / 'new.h5'}")
+    assert "must end in .keras" in misnamed
     inside_a_file = f"--output={tmp_path / 'empty.ckpt' / 'new.keras'}"
     assert "cannot make the folder" in refused("convert_checkpoint", f"--checkpoint={small_checkpoint}", inside_a_file)
     assert sorted(os.listdir(tmp_path)) == ["empty.ckpt", "text.keras"]
