@@ -24,7 +24,7 @@ from magstyle.stylizer import Stylizer
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_enum("targets", ["speed", "memory"], ["speed", "memory"], "What to measure.")
-flags.DEFINE_multi_float("alpha", [1.0, 0.25], "Widths of the network.")
+ALPHAS = (1.0, 0.25)
 
 
 def main(_: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ def main(_: Sequence[str]) -> None:
 
 def measure_speed(repetitions: int = 5) -> None:
     print("alpha  pixels       plain s  ours s  plain / ours  max |difference|")
-    for alpha in FLAGS.alpha:
+    for alpha in ALPHAS:
         model = StyleTransformer(num_styles=4, alpha=alpha)
         plain = of_keras_layers(model)
         for side in (256, 512, 1024):
@@ -68,7 +68,7 @@ def of_keras_layers(model: StyleTransformer) -> keras.Model:
 
 
 def measure_memory() -> None:
-    stylizers = {alpha: Stylizer(StyleTransformer(num_styles=4, alpha=alpha)) for alpha in FLAGS.alpha}
+    stylizers = {alpha: Stylizer(StyleTransformer(num_styles=4, alpha=alpha)) for alpha in ALPHAS}
     for stylizer in stylizers.values():
         stylizer.stylize(np.zeros((64, 64, 3)), stylizer.style_weights(0))
     before = peak_memory()

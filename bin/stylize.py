@@ -61,9 +61,9 @@ def parse_styles(which_styles: str, stylizer: Stylizer) -> dict[str, np.ndarray]
         return {name: stylizer.style_weights(name) for name in stylizer.model.style_names}
     try:
         styles = ast.literal_eval(which_styles)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         styles = None
-    if isinstance(styles, list | tuple) and styles:
+    if isinstance(styles, list | tuple) and styles and all(isinstance(style, int | str) for style in styles):
         return {str(style): stylizer.style_weights(style) for style in styles}
     if isinstance(styles, dict) and styles:
         weights = stylizer.style_weights(styles)

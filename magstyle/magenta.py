@@ -46,15 +46,15 @@ def read_frozen_graph(path: str) -> dict[str, np.ndarray]:
     """
     graph = tf.compat.v1.GraphDef()
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
+        with open(path, "rb") as file:
             graph.ParseFromString(file.read())
         constants = {
             node.name: tf.make_ndarray(node.attr["value"].tensor)
             for node in graph.node
             if node.op == "Const" and node.name.startswith(_PREFIX)
         }
-    except tf.errors.OpError as error:
-        raise InputError(f"cannot read {path}: {error.message}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:  # protobuf's DecodeError has several homes; damaged tensors raise ValueError, TypeError.
         raise InputError(f"cannot read {path}: it is no frozen TensorFlow graph, or a damaged one") from error
     variables = {}

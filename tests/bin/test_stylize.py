@@ -117,6 +117,8 @@ FLAGS = {
     "--which_styles=['monet']": "no style 'monet'",
     "--which_styles=wave": "--which_styles=wave must be all, a list",
     "--which_styles=[]": "--which_styles=[] must be",
+    "--which_styles=[[0]]": "--which_styles=[[0]] must be",
+    "--which_styles={{[0]: 1}}": "--which_styles={[0]: 1} must be",
     "--which_styles=[0": "--which_styles=[0 must be",
     "--which_styles={{0: 'a'}}": "weight of style 0 must be a number",
     "--num_styles=5": "has 3 styles, not num_styles=5",
