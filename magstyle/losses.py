@@ -29,7 +29,7 @@ def content_loss(end_points: Mapping, target_end_points: Mapping, weights: Mappi
         weights: one weight per end point that counts.
 
     Returns:
-        Scalars: per end point `content_loss/<end point>`, the mean squared difference, and
+        One number per image, [B]: per end point `content_loss/<end point>`, the mean squared difference, and
         `weighted_content_loss/<end point>`; and `total_content_loss`, the sum of the weighted ones.
     """
     losses = {
@@ -51,7 +51,7 @@ def style_loss(
         style_coefficients: [B], multiplies the weights per image; or one number.
 
     Returns:
-        Scalars `style_loss/<end point>`, `weighted_style_loss/<end point>`, `total_style_loss`, as in `content_loss`.
+        `style_loss/<end point>`, `weighted_style_loss/<end point>`, `total_style_loss`, [B] each, as in `content_loss`.
     """
     losses = {
         name: keras.ops.mean(keras.ops.square(gram_matrix(end_points[name]) - target_gram_matrices[name]), axis=(1, 2))
@@ -61,19 +61,17 @@ def style_loss(
 
 
 def total_variation_loss(images):
-    """Half the mean squared difference of neighbouring pixels, vertical plus horizontal, of images [B, H, W, C].
+    """Half the mean squared difference of neighbouring pixels, vertical plus horizontal; images [B, H, W, C] to [B].
 
-    "Mean" as in Magenta: the vertical sum is divided by (H - 1) W C, the horizontal one by H (W - 1) C, both by B.
+    "Mean" as in Magenta: the vertical sum is divided by (H - 1) W C, the horizontal one by H (W - 1) C.
     """
     vertical = images[:, 1:] - images[:, :-1]
     horizontal = images[:, :, 1:] - images[:, :, :-1]
-    return (keras.ops.mean(keras.ops.square(vertical)) + keras.ops.mean(keras.ops.square(horizontal))) / 2
+    return sum(keras.ops.mean(keras.ops.square(steps), axis=(1, 2, 3)) for steps in (vertical, horizontal)) / 2
 
 
 def _named_terms(kind: str, losses: Mapping, weights: Mapping[str, float], coefficients=1.0) -> dict:
-    """Losses [B] by end point, as the batch means that training reports."""
-    terms = {f"{kind}/{name}": keras.ops.mean(loss) for name, loss in losses.items()}
-    weighted = {
-        f"weighted_{kind}/{name}": keras.ops.mean(loss * coefficients * weights[name]) for name, loss in losses.items()
-    }
+    """Losses [B] by end point, under the names that training reports."""
+    terms = {f"{kind}/{name}": loss for name, loss in losses.items()}
+    weighted = {f"weighted_{kind}/{name}": loss * coefficients * weights[name] for name, loss in losses.items()}
     return {**terms, **weighted, f"total_{kind}": sum(weighted.values())}

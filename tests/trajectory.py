@@ -1,0 +1,55 @@
+"""The golden training of tests/reference: what to set up, and what Magenta printed at every step."""
+
+import keras
+import numpy as np
+
+from magstyle import losses
+from magstyle.models import vgg
+from magstyle.models.transformer import StyleTransformer
+from magstyle.training import StyleTraining, batch_means
+
+STEPS = 6
+
+
+class History(keras.callbacks.Callback):
+    """The losses of every step, in `steps`."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps.append(batch_means(logs))
+
+
+def start(arrays, run_eagerly: bool = False) -> tuple[StyleTraining, dict]:
+    """The training before its first step, and its batches of two, one after the other."""
+    transformer = StyleTransformer(3, alpha=0.25)
+    names = {"kernel": "weights", "gamma": "InstanceNorm/gamma", "beta": "InstanceNorm/beta"}
+    for scope in transformer.scopes:
+        for name, variable in transformer.parameters(scope).items():
+            variable.assign(arrays[f"weights/transformer/{scope}/{names[name]}"])
+    content_weights = {"vgg_16/conv3": float(arrays["content_weights/vgg_16/conv3"])}
+    style_weights = {f"vgg_16/conv{i}": float(arrays[f"style_weights/vgg_16/conv{i}"]) for i in (1, 2, 3, 4)}
+    network = vgg.build(vgg.random_weights(seed=0), list(style_weights))
+    features = network(arrays["style_images"].astype(keras.config.floatx()))
+    grams = {name: keras.ops.convert_to_numpy(losses.gram_matrix(value)) for name, value in features.items()}
+    model = StyleTraining(
+        transformer,
+        network,
+        grams,
+        content_weights,
+        style_weights,
+        arrays["style_coefficients"],
+        total_variation_weight=1e-12,  # Too little to matter; so that it is reported.
+    )
+    model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), run_eagerly=run_eagerly)
+    images = arrays["images"].reshape(-1, *arrays["images"].shape[2:]).astype(keras.config.floatx())
+    return model, {"image": images, "label": arrays["labels"].reshape(-1).astype(np.int32)}
+
+
+def deviations(arrays, history: History) -> list[float]:
+    """By step, how far the losses are from Magenta's: the largest difference, relative to the golden value."""
+    golden = {name.removeprefix("history/"): arrays[name] for name in arrays if name.startswith("history/")}
+    assert all(set(step) == set(golden) for step in history.steps)
+    return [max(abs(step[name] / golden[name][k] - 1) for name in golden) for k, step in enumerate(history.steps)]
