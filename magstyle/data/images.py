@@ -40,8 +40,7 @@ def find(patterns: Sequence[str]) -> list[str]:
     found = []
     for pattern in map(os.path.expanduser, patterns):
         if os.path.isdir(pattern):
-            names = sorted(os.path.join(pattern, name) for name in os.listdir(pattern) if not name.startswith("."))
-            matches = [name for name in names if pathlib.Path(name).suffix.lower() in _READABLE_SUFFIXES]
+            matches = sorted(os.path.join(pattern, name) for name in os.listdir(pattern) if is_image(name))
         elif os.path.exists(pattern):
             matches = [pattern]
         else:
@@ -50,6 +49,11 @@ def find(patterns: Sequence[str]) -> list[str]:
             raise InputError(f"no image at {pattern}")
         found += matches
     return list(dict.fromkeys(found))
+
+
+def is_image(name: str) -> bool:
+    """Whether a file looks like an image that `read_image` reads: visible, and with the right extension."""
+    return not name.startswith(".") and pathlib.Path(name).suffix.lower() in _READABLE_SUFFIXES
 
 
 def read_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -95,6 +99,56 @@ def read_image(path: str | os.PathLike, image_size: int | None = None) -> np.nda
     return np.asarray(rgb, dtype=np.float32) / np.float32(255)
 
 
+def training_crop(encoded: bytes, name: str, image_size: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """A square of an encoded image, cut as Magenta cuts it: shorter side scaled to image_size + 2, then the centre.
+
+    Args:
+        encoded: the bytes of any file that `read_image` reads.
+        name: what to call the image in a message.
+        image_size: side of the square, in pixels.
+        rng: if given, a square at a random place instead, of a random side from image_size (or the image's shorter
+            side, if that is less) up to the whole shorter side, scaled to image_size; mirrored every other time.
+
+    Returns:
+        uint8 RGB [image_size, image_size, 3], scaled by antialiased bicubic interpolation.
+
+    Raises:
+        InputError: as `read_image`, and for an image whose shorter side would be enlarged more than fourfold.
+    """
+    with _opened(io.BytesIO(encoded), name) as image:
+        size = image.size[::-1] if _orientation(image) >= 5 else image.size
+        if min(size) * 4 < image_size:
+            raise InputError(f"cannot use {name}: {size[0]} x {size[1]} pixels are too few for crops of {image_size}")
+        box = _centre_box(size, image_size) if rng is None else _random_box(size, image_size, rng)
+        # A JPEG file can be decoded at 1/2, 1/4 or 1/8 of its size, which is much faster; other formats ignore this.
+        reduction = 2 * image_size / (box[2] - box[0])
+        image.draft(None, tuple(round(side * reduction) for side in image.size))
+        image = _to_srgb(image)
+        scales = [new / old for new, old in zip(image.size, size, strict=True)] * 2
+        box = [min(max(0, edge * scale), side) for edge, scale, side in zip(box, scales, image.size * 2, strict=True)]
+        crop = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
+        if rng is not None and rng.random() < 0.5:
+            crop = ImageOps.mirror(crop)
+    return np.asarray(crop)
+
+
+def _centre_box(size: tuple[int, int], image_size: int) -> list[float]:
+    """Left, top, right and bottom of Magenta's crop in an image of this width and height."""
+    starts = []
+    for side in size:
+        scaled = int(side * (image_size + 2) / min(size))
+        step = side / scaled
+        # TensorFlow 1's resizing put the first pixel on the first pixel, not the corner on the corner.
+        starts.append(((scaled - image_size) // 2 * step - (step - 1) / 2, image_size * step))
+    return [start for start, _ in starts] + [start + length for start, length in starts]
+
+
+def _random_box(size: tuple[int, int], image_size: int, rng: np.random.Generator) -> list[float]:
+    side = rng.uniform(min(image_size, *size), min(size))
+    left, top = ((length - side) * rng.random() for length in size)
+    return [left, top, left + side, top + side]
+
+
 def check_writable(path: str | os.PathLike, height: int, width: int) -> None:
     """Raises an InputError unless `write_image` can write an image of this size to `path`, going by its extension."""
     suffix = pathlib.Path(path).suffix.lower()
@@ -121,14 +175,17 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+def _opened(file: str | os.PathLike | io.BytesIO, name: str | None = None) -> Iterator[Image.Image]:
     """Gives the image of a file; what goes wrong with it inside the block becomes an InputError."""
+    path = name or file
     try:
         with warnings.catch_warnings():
             # Of damage that Pillow can live with, and of large files; whether a photo fits is for the stylizer to say.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(file, formats=_FORMATS) as image:
                 yield image
+    except InputError:
+        raise
     except Image.UnidentifiedImageError as error:
         raise InputError(f"cannot read {path}: it is no JPEG, PNG, WebP, GIF, TIFF or BMP image") from error
     except Image.DecompressionBombError as error:
