@@ -22,5 +22,5 @@ $(VENV)/installed: setup.py pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/installed-test: setup.py pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/pip install --quiet --editable '.[test,jax]'
+	$(VENV)/bin/pip install --quiet --editable '.[test,jax,beam]'
 	@touch $@

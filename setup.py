@@ -10,6 +10,11 @@ VERSION = re.search(r'__version__ = "(.*)"', (ROOT / "magstyle/__init__.py").rea
 PROGRAMS = {
     "image_stylization_transform": "stylize",
     "image_stylization_convert_checkpoint": "convert_checkpoint",
+    "image_stylization_create_dataset": "create_style_dataset",
+    "image_stylization_train": "train",
+    "image_stylization_finetune": "finetune",
+    "image_stylization_evaluate": "evaluate",
+    "image_stylization_stylize_dataset": "stylize_dataset",
 }
 
 setuptools.setup(
@@ -29,6 +34,8 @@ setuptools.setup(
         "absl-py",
         "pillow>=10.1",
         "numpy",
+        # What tf.summary writes with; TensorFlow no longer brings it.
+        "tensorboard",
         # Both come with tensorflow-datasets. The progress bar of Keras writes to stdout, where our paths go.
         "tqdm",
         # The free memory on every system: a photo that does not fit is refused before any work.
@@ -37,6 +44,8 @@ setuptools.setup(
     extras_require={
         "test": ["pytest", "pytest-xdist", "hypothesis", "ruff"],
         "jax": ["jax"],
+        # For stylising whole datasets on many machines.
+        "beam": ["apache-beam"],
     },
     entry_points={
         "console_scripts": [f"{name} = magstyle.bin.{module}:console_entry_point" for name, module in PROGRAMS.items()]

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Measures what the README claims; every target prints one table.
 
-bin/benchmark.py --targets=speed   our network beside the same one made of Keras's own layers, in one process
-bin/benchmark.py --targets=memory  the memory and time that photos of 6, 12 and 24 megapixels take
+bin/benchmark.py --targets=speed     our network beside the same one made of Keras's own layers, in one process
+bin/benchmark.py --targets=memory    the memory and time that photos of 6, 12 and 24 megapixels take
+bin/benchmark.py --targets=photos    photos per second: the training pipeline, decoding alone, and what a step eats
+bin/benchmark.py --targets=training  a step of training beside fine-tuning, mixed precision and XLA
 """
 
+import collections
 import resource
 import statistics
 import sys
@@ -16,20 +19,29 @@ from magstyle import app  # First: it silences TensorFlow, which Keras imports.
 # isort: split
 import keras
 import numpy as np
+import PIL.Image
+import tensorflow as tf
 from absl import flags
 
+from magstyle import checkpoints, training
+from magstyle.data import content
 from magstyle.models.layers import ReflectionPadding2D, SubpixelConv2D
 from magstyle.models.transformer import StyleTransformer
 from magstyle.stylizer import Stylizer
 
 FLAGS = flags.FLAGS
-flags.DEFINE_multi_enum("targets", ["speed", "memory"], ["speed", "memory"], "What to measure.")
+TARGETS = ["speed", "memory", "photos", "training"]
+flags.DEFINE_multi_enum("targets", ["speed", "memory"], TARGETS, "What to measure.")
+flags.DEFINE_multi_string("content_files", ["examples"], "Photos for --targets=photos.")
+flags.DEFINE_string("vgg_checkpoint", "random:0", "VGG for --targets=photos and --targets=training.")
 ALPHAS = (1.0, 0.25)
 
 
 def main(_: Sequence[str]) -> None:
     for target in FLAGS.targets:
-        {"speed": measure_speed, "memory": measure_memory}[target]()
+        {"speed": measure_speed, "memory": measure_memory, "photos": measure_photos, "training": measure_training}[
+            target
+        ]()
 
 
 def measure_speed(repetitions: int = 5) -> None:
@@ -85,6 +97,69 @@ def measure_memory() -> None:
         elapsed = time_of(lambda photo=photo, s=stylizer: s.stylize(photo, s.style_weights(0)))
         peak, expected = peak_memory() / 2**30, (before + needed) / 2**30
         print(f"{alpha:5.2f}  {width} x {height}  {peak:8.2f}  {expected:12.2f}  {elapsed:7.1f}")
+
+
+def measure_photos(image_size: int = 256, batch_size: int = 4, num_photos: int = 400) -> None:
+    source = content.from_files(FLAGS.content_files)
+    files = [name.decode() for name, _ in source.examples(tf.constant([0, 0])).as_numpy_iterator()]
+    files = tf.data.Dataset.from_tensor_slices(files).repeat().take(num_photos)
+
+    def decode(name):
+        with PIL.Image.open(name) as image:
+            return np.asarray(image.convert("RGB"))[0, 0]
+
+    decoded = files.map(lambda name: tf.numpy_function(decode, [name], tf.uint8), num_parallel_calls=tf.data.AUTOTUNE)
+    batches = content.batches(source, image_size, batch_size, num_styles=4).take(num_photos // batch_size)
+    augmented = content.batches(source, image_size, batch_size, 4, augment=True).take(num_photos // batch_size)
+    model = training_model(alpha=1.0)
+    one = next(iter(batches))
+    model.train_on_batch(one)
+    step = statistics.median(time_of(lambda: model.train_on_batch(one)) for _ in range(5))
+    print("photos per second")
+    for name, dataset in (("decoding alone", decoded), ("pipeline", batches), ("pipeline, --augment", augmented)):
+        rates = [num_photos / time_of(lambda dataset=dataset: collections.deque(dataset, maxlen=0)) for _ in range(3)]
+        print(f"{name:20} {statistics.median(rates):8.1f}")
+    print(f"{'a training step eats':20} {batch_size / step:8.1f}")
+
+
+def measure_training(image_size: int = 256, batch_size: int = 4, repetitions: int = 5) -> None:
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.random((batch_size, image_size, image_size, 3), np.float32),
+        "label": np.arange(batch_size, dtype=np.int32),
+    }
+    print("alpha  variant            s per step  training / variant")
+    for alpha in ALPHAS:
+        models = {"training": training_model(alpha), "fine-tuning": training_model(alpha, frozen=True)}
+        models["--jit_compile"] = training_model(alpha, jit_compile=True)
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+        models["--mixed_precision"] = training_model(alpha)
+        keras.mixed_precision.set_global_policy("float32")
+        for model in models.values():
+            model.train_on_batch(batch)
+        rounds = [
+            {name: time_of(lambda model=model: model.train_on_batch(batch)) for name, model in models.items()}
+            for _ in range(repetitions)
+        ]
+        for name in models:
+            took = statistics.median(times[name] for times in rounds)
+            ratio = statistics.median(times["training"] / times[name] for times in rounds)
+            print(f"{alpha:5.2f}  {name:17}  {took:10.3f}  {ratio:18.2f}")
+
+
+def training_model(alpha: float, frozen: bool = False, jit_compile: bool = False) -> training.StyleTraining:
+    """A compiled training of four styles, with Magenta's default losses."""
+    transformer = StyleTransformer(num_styles=4, alpha=alpha)
+    if frozen:
+        training.freeze_convolutions(transformer)
+    vgg = checkpoints.load_vgg(FLAGS.vgg_checkpoint)
+    vgg = keras.Model(vgg.input, {name: output for name, output in vgg.output.items() if name.count("/conv") == 1})
+    conv1, conv2, conv3, conv4 = list(vgg.output)[:4]
+    vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in (conv1, conv2, conv3, conv4)})
+    grams = {name: np.zeros((4, output.shape[-1], output.shape[-1])) for name, output in vgg.output.items()}
+    model = training.StyleTraining(transformer, vgg, grams, {conv3: 1.0}, dict.fromkeys(grams, 1e-4))
+    model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), jit_compile=jit_compile)
+    return model
 
 
 def seconds(model: keras.Model, inputs: list) -> float:

@@ -47,7 +47,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     """Parses the flags and calls `main(argv)`; exits with 1 after an `InputError`."""
     if main.__module__ != "__main__":
         # Installed as a console script: absl's --help lists the flags of sys.argv[0], which defines none itself.
-        for flag in flags.FLAGS.flags_by_module_dict()[main.__module__]:
+        for flag in flags.FLAGS.get_key_flags_for_module(main.__module__):
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
     def guarded(argv: Sequence[str]) -> None:

@@ -41,8 +41,7 @@ def load_model(
     if path.startswith("random:"):
         model = _random_transformer(_seed(path))
     else:
-        if os.path.isdir(path):
-            path = _latest(path)
+        path = latest(path)
         path = path.removesuffix(".index")
         if not (os.path.exists(path) or os.path.exists(f"{path}.index")):
             raise InputError(f"there is no checkpoint at {path}")
@@ -128,23 +127,33 @@ def _load_keras(path: str) -> StyleTransformer:
     return model
 
 
-def _latest(folder: str) -> str:
-    """The newest checkpoint of a folder: the largest step in its name, then the latest change."""
+def latest(path: str) -> str:
+    """The newest checkpoint of a folder: the largest step in its name, then the latest change; a file is itself.
 
-    def age(path: str) -> tuple[int, float]:
-        steps = re.findall(r"\d+", os.path.basename(path))
-        return int(steps[-1]) if steps else -1, os.path.getmtime(path)
+    Raises:
+        InputError: for a folder without any.
+    """
+    if not os.path.isdir(path):
+        return path
 
-    escaped = glob.escape(folder)
+    def age(found: str) -> tuple[int, float]:
+        return step(found), os.path.getmtime(found)
+
+    escaped = glob.escape(path)
     found = glob.glob(f"{escaped}/*.keras") or glob.glob(f"{escaped}/*.index")
     if not found:
         # A V1 checkpoint has no extension; TF1's file `checkpoint` names it, with the folder it was written to.
-        state = tf.train.get_checkpoint_state(folder)
-        path = os.path.join(folder, os.path.basename(state.model_checkpoint_path)) if state else ""
-        if not os.path.isfile(path):
-            raise InputError(f"there is no checkpoint in {folder}")
-        return path
+        state = tf.train.get_checkpoint_state(path)
+        found = [os.path.join(path, os.path.basename(state.model_checkpoint_path))] if state else []
+        if not (found and os.path.isfile(found[0])):
+            raise InputError(f"there is no checkpoint in {path}")
     return max(found, key=age)
+
+
+def step(path: str) -> int:
+    """The step in the name of a checkpoint, such as model-000400.keras; -1 if there is none."""
+    steps = re.findall(r"\d+", os.path.basename(path))
+    return int(steps[-1]) if steps else -1
 
 
 def _has_alpha(model: StyleTransformer, alpha: float) -> bool:

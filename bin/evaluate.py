@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Says how well a model paints: its losses style by style, and grids of pictures.
+
+bin/evaluate.py --train_dir=train --style_dataset_file=styles.tfrecord --content_files=photos --eval_dir=eval
+bin/evaluate.py --eval_interval_secs=60 ...    follows a training that runs, until Ctrl-C
+"""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from magstyle import app  # First: it silences TensorFlow, which Keras imports.
+
+# isort: split
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from tqdm import tqdm
+
+from magstyle import checkpoints, grids, summaries, training_flags
+from magstyle.data import content, files, images
+from magstyle.data.styles import Style
+from magstyle.errors import InputError
+from magstyle.stylizer import Stylizer
+from magstyle.training import StyleTraining
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("train_dir", None, "The training folder; any other model that --checkpoint opens will do.")
+flags.DEFINE_alias("checkpoint", "train_dir")
+flags.DEFINE_string("eval_dir", None, "Folder for TensorBoard's curves and the grids; made if it is missing.")
+flags.DEFINE_bool("learning_curves", True, "Measure the losses.")
+flags.DEFINE_bool("style_grid", False, "Paint photos, and noise, in every style.")
+flags.DEFINE_bool("style_crossover", False, "Paint the paintings in every style.")
+flags.DEFINE_integer("num_evals", 32, "Batches of photos to measure the losses on, each in every style.", lower_bound=1)
+flags.DEFINE_float("eval_interval_secs", 0, "Look for a new checkpoint so often; 0: once.", lower_bound=0)
+flags.DEFINE_float("alpha", None, "Not needed; if given, the model must have that width.")
+flags.adopt_module_key_flags(training_flags)
+flags.mark_flags_as_required(["train_dir", "eval_dir"])
+
+PHOTOS_IN_GRID = 4
+
+
+def main(argv: Sequence[str]) -> None:
+    eval_dir = files.make_folder(os.path.expanduser(FLAGS.eval_dir))
+    paintings = training_flags.open_styles()
+    photos = training_flags.open_photos(argv[1:])
+    writer = tf.summary.create_file_writer(str(eval_dir))
+    evaluated, model = None, None
+    while True:
+        path = _latest()
+        if path not in (None, evaluated):
+            transformer = checkpoints.load_model(path, len(paintings), FLAGS.alpha)
+            if model is None:
+                model = training_flags.build_training(transformer, paintings)
+            model.transformer.set_weights(transformer.get_weights())
+            evaluate(model, max(0, checkpoints.step(path)), paintings, photos, eval_dir, writer)
+            evaluated = path
+        if not FLAGS.eval_interval_secs:
+            break
+        time.sleep(FLAGS.eval_interval_secs)
+
+
+def _latest() -> str | None:
+    """The newest checkpoint; None if the training that is followed has none yet."""
+    try:
+        return checkpoints.latest(os.path.expanduser(FLAGS.train_dir))
+    except InputError:
+        if FLAGS.eval_interval_secs:
+            return None
+        raise
+
+
+def evaluate(model: StyleTraining, step: int, paintings: Sequence[Style], photos: content.Source, eval_dir, writer):
+    with summaries.writing(writer, step):
+        if FLAGS.learning_curves:
+            losses = measure(model, len(paintings), photos)
+            write_table(losses, paintings, step)
+            for name, values in losses.items():
+                tf.summary.scalar(name, values.mean())
+                for painting, value in zip(paintings, values, strict=True):
+                    tf.summary.scalar(f"{name}/{painting.name}", value)
+        stylizer = Stylizer(model.transformer)
+        if FLAGS.style_grid:
+            write_grid(eval_dir / f"style_grid-{step:06d}.png", stylizer, some_photos(photos), paintings)
+        if FLAGS.style_crossover:
+            squares = grids.paintings_as_squares(paintings, FLAGS.image_size)
+            write_grid(eval_dir / f"style_crossover-{step:06d}.png", stylizer, squares, paintings)
+
+
+def measure(model: StyleTraining, num_styles: int, photos: content.Source) -> dict[str, np.ndarray]:
+    """The losses [num_styles] by name: means over the same photos in every style."""
+    batches = content.batches(photos, FLAGS.image_size, FLAGS.batch_size, num_styles, FLAGS.seed).take(FLAGS.num_evals)
+    sums = {}
+    with tqdm(total=FLAGS.num_evals * num_styles, unit="batch", mininterval=1) as progress:
+        for batch in batches:
+            for style in range(num_styles):
+                labels = np.full(FLAGS.batch_size, style, np.int32)
+                for name, values in model.predict_on_batch({"image": batch["image"], "label": labels}).items():
+                    sums.setdefault(name, np.zeros(num_styles))[style] += values.mean()
+                progress.update()
+    return {name: total / FLAGS.num_evals for name, total in sums.items()}
+
+
+def write_table(losses: dict[str, np.ndarray], paintings: Sequence[Style], step: int) -> None:
+    names = [name for name in losses if not name.startswith("weighted_")]
+    width = max(len("mean"), *(len(painting.name) for painting in paintings))
+    print(f"{'style':{width}}  {'  '.join(names)}")
+    rows = {painting.name: [losses[name][k] for name in names] for k, painting in enumerate(paintings)}
+    for title, values in {**rows, "mean": [losses[name].mean() for name in names]}.items():
+        print(f"{title:{width}}  {'  '.join(f'{value:{len(n)}.4g}' for n, value in zip(names, values, strict=True))}")
+    print(f"at step {step}, over {FLAGS.num_evals} batches of {FLAGS.batch_size} photos", file=sys.stderr)
+
+
+def some_photos(photos: content.Source) -> np.ndarray:
+    """Some photos and, to see what a style paints of nothing, noise: [N, S, S, 3] in [0, 1]."""
+    batch = next(iter(content.batches(photos, FLAGS.image_size, PHOTOS_IN_GRID, 1, FLAGS.seed)))["image"].numpy()
+    noise = np.random.default_rng(FLAGS.seed).random(batch[:1].shape, np.float32)
+    return np.concatenate([batch, noise])
+
+
+def write_grid(path, stylizer: Stylizer, photos: np.ndarray, paintings: Sequence[Style]) -> None:
+    grid = grids.style_grid(stylizer, photos, paintings)
+    images.write_image(path, grid)
+    tf.summary.image(path.stem.split("-")[0], grid[None])
+    print(path)
+
+
+def console_entry_point() -> None:
+    app.run(main)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,52 @@
+"""Pictures that show a whole model at a glance: every style of it on every photo."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from magstyle.data import images
+from magstyle.data.styles import Style
+from magstyle.stylizer import Stylizer
+
+_LABEL_HEIGHT = 24
+
+
+def style_grid(stylizer: Stylizer, photos: np.ndarray, paintings: Sequence[Style]) -> np.ndarray:
+    """Paintings along the top, under their names; below, each photo and its picture in every style.
+
+    Args:
+        stylizer: of the model, with as many styles as paintings.
+        photos: [N, S, S, 3] in [0, 1].
+        paintings: shown as squares.
+
+    Returns:
+        RGB [H, W, 3] in [0, 1].
+    """
+    side = photos.shape[1]
+    thumbnails = paintings_as_squares(paintings, side)
+    rows = [[np.ones_like(photos[0]), *thumbnails]]
+    for photo in photos:
+        rows.append([photo, *(stylizer.stylize(photo, stylizer.style_weights(k)) for k in range(len(paintings)))])
+    grid = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    names = np.concatenate([_label(name, side) for name in ["", *(painting.name for painting in paintings)]], axis=1)
+    return np.concatenate([names, grid])
+
+
+def paintings_as_squares(paintings: Sequence[Style], side: int) -> np.ndarray:
+    """The centres of paintings, [N, side, side, 3] in [0, 1]."""
+    crops = [images.training_crop(painting.jpeg, painting.name, side) for painting in paintings]
+    return np.stack(crops).astype(np.float32) / np.float32(255)
+
+
+def _label(text: str, width: int) -> np.ndarray:
+    """Text in black on white, [24, width, 3] in [0, 1], cut to what fits."""
+    label = Image.new("RGB", (width, _LABEL_HEIGHT), "white")
+    draw = ImageDraw.Draw(label)
+    font = ImageFont.load_default(14)
+    if draw.textlength(text, font) > width - 8:
+        while text and draw.textlength(f"{text}…", font) > width - 8:
+            text = text[:-1]
+        text += "…"
+    draw.text((width / 2, _LABEL_HEIGHT / 2), text, "black", font, anchor="mm")
+    return np.asarray(label, np.float32) / np.float32(255)

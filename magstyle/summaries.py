@@ -1,0 +1,91 @@
+"""What TensorBoard shows of a training: a curve for every loss, and pictures."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from magstyle.data.styles import Style
+from magstyle.errors import InputError
+from magstyle.training import batch_means
+
+# Pictures take a thousand times the space of losses.
+_POINTS_PER_PICTURE = 10
+
+
+class Summaries(keras.callbacks.Callback):
+    """Writes the losses under their names every save_summaries_secs, and every tenth time a photo painted in a style.
+
+    (Keras's TensorBoard callback counts steps instead of seconds, and puts "epoch_" or "batch_" before the names.)
+
+    Args:
+        folder: where TensorBoard reads.
+        photo: [H, W, 3] in [0, 1], painted in the styles in turn, and shown beside the painting and its picture.
+        paintings: of all styles.
+        step: how many steps the model has been trained already.
+        save_summaries_secs: 0 writes every step.
+
+    Raises:
+        InputError: from `fit`, if the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        photo: np.ndarray,
+        paintings: list[Style],
+        step: int,
+        save_summaries_secs: float = 15,
+    ):
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(folder))
+        self.photo = photo
+        self.paintings = paintings
+        self.step = step
+        self.save_summaries_secs = save_summaries_secs
+        self.written = 0
+
+    def on_train_begin(self, logs=None):
+        self.written_at = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        # The losses are those before the step that has just been made, so the first is of step 0.
+        if time.monotonic() - self.written_at >= self.save_summaries_secs:
+            with writing(self.writer, self.step):
+                for name, value in batch_means(logs).items():
+                    tf.summary.scalar(name, value)
+                if self.written % _POINTS_PER_PICTURE == 0:
+                    self._write_pictures()
+            self.written += 1
+            self.written_at = time.monotonic()
+        self.step += 1
+
+    def _write_pictures(self) -> None:
+        label = self.written // _POINTS_PER_PICTURE % len(self.paintings)
+        painting = self.paintings[label]
+        transformer = self.model.transformer
+        styles = np.eye(transformer.num_styles, dtype=np.float32)[label : label + 1]
+        # A plain call: predict would wait for the other workers, which paint no pictures.
+        picture = keras.ops.convert_to_numpy(transformer([self.photo[None], styles]))
+        tf.summary.image("photo", self.photo[None])
+        tf.summary.image("style", painting.image[None], description=painting.name)
+        tf.summary.image("result", picture, description=painting.name)
+
+
+@contextlib.contextmanager
+def writing(writer: tf.summary.SummaryWriter, step: int) -> Iterator[None]:
+    """What is written to `tf.summary` inside the block is on the disk after it.
+
+    Raises:
+        InputError: if the disk is full, or the folder gone.
+    """
+    try:
+        with writer.as_default(step):
+            yield
+        writer.flush()
+    except tf.errors.OpError as error:
+        raise InputError("cannot write the summaries for TensorBoard; is the disk full?") from error
