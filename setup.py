@@ -31,6 +31,8 @@ setuptools.setup(
         "tensorflow>=2.17",
         "keras>=3",
         "tensorflow-datasets",
+        # TFDS 4.9.10 imports it to prepare a dataset, and forgot to say so.
+        "importlib_resources",
         "absl-py",
         "pillow>=10.1",
         "numpy",

@@ -55,23 +55,19 @@ def main(argv: Sequence[str]) -> None:
     stylizer = Stylizer(checkpoints.load_model(FLAGS.checkpoint))
     painter = dataset_stylizer.Painter(stylizer, parse_style(FLAGS.style, stylizer), FLAGS.seed, FLAGS.image_size)
     counts = dataset_stylizer.run(dataset, painter, folder, FLAGS.output_format, FLAGS.beam_options)
-    made = [folder]
-    skipped = "pictures"
-    if FLAGS.output_format == "tfrecord":
-        made = [folder / shard.name for shard in dataset.shards]
-        skipped = "shards"
+    shards_asked = FLAGS.output_format == "tfrecord"
+    summary = f"pictures written: {counts['written']}, failed: {counts['failed']}; "
+    summary += f"{'shards' if shards_asked else 'pictures'} that were there: {counts['skipped']}"
+    print(summary, file=sys.stderr)
+    made = [folder / shard.name for shard in dataset.shards] if shards_asked else [folder]
     if counts["failed"]:
         made.append(folder / dataset_stylizer.FAILURES)
-    print(
-        f"{counts['written']} pictures written, {counts['skipped']} {skipped} were there, {counts['failed']} photos "
-        "failed",
-        file=sys.stderr,
-    )
     print(*made, sep="\n")
 
 
 def _import_dataset_stylizer() -> types.ModuleType:
-    # Beam warns of every cloud that is not installed.
+    # Beam warns of every cloud that is not installed, and TFDS tells of every file that it opens.
+    logging.getLogger("absl").setLevel(logging.WARNING)
     logging.disable(logging.WARNING)
     try:
         from magstyle import dataset_stylizer

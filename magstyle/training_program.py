@@ -160,6 +160,7 @@ def _batches(strategy, photos: content.Source, num_styles: int, position):
 def _report(photos: content.Source) -> None:
     """Names the images that could not be used, on stderr."""
     if photos.skipped:
-        print(f"{len(photos.skipped)} images were left out:", file=sys.stderr)
+        count = len(photos.skipped)
+        print("1 image was left out:" if count == 1 else f"{count} images were left out:", file=sys.stderr)
         for reason in photos.skipped.values():
             print(f"  {reason}", file=sys.stderr)

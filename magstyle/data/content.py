@@ -5,16 +5,25 @@ depends on the seed alone, and a pipeline can be started anywhere in it, so that
 the photo that it would have seen next.
 """
 
+import contextlib
 import dataclasses
 import glob
+import logging
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 
 from magstyle.data import images
 from magstyle.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 # Records are shuffled within a window of this many encoded images; lists of files as a whole.
 _SHUFFLE_WINDOW = 1024
@@ -28,13 +37,15 @@ class Source:
     Attributes:
         name: what to call it in a message.
         examples: from a seed, an int32 tensor [2], to one pass over the images in the order of that seed, as a dataset
-            of pairs: the name of an image, and its encoded bytes, or "" if the name is a file to read them from.
+            of pairs: the name of an image, and its encoded bytes.
         skipped: the images that could not be used so far, with the reason, by name.
+        in_files: the names are those of files to read the bytes from; in the pairs they are empty.
     """
 
     name: str
     examples: Callable[[tf.Tensor], tf.data.Dataset]
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    in_files: bool = False
 
 
 def from_files(patterns: Sequence[str]) -> Source:
@@ -43,15 +54,11 @@ def from_files(patterns: Sequence[str]) -> Source:
     Raises:
         InputError: for a pattern that no image file matches.
     """
-    names = []
-    for pattern in map(os.path.expanduser, patterns):
-        found = [name for match in _matches(pattern) for name in _images_below(match)]
-        if not found:
-            raise InputError(f"no image at {pattern}")
-        names += found
-    names = sorted(set(names))
-
-    return Source(", ".join(patterns), lambda seed: _in_order_of(seed, names).map(lambda name: (name, "")))
+    # File names need not be text.
+    names = [os.fsencode(name) for name in find_images([os.path.expanduser(pattern) for pattern in patterns])]
+    return Source(
+        ", ".join(patterns), lambda seed: _in_order_of(seed, names).map(lambda name: (name, "")), in_files=True
+    )
 
 
 def from_imagenet(data_dir: str) -> Source:
@@ -62,7 +69,9 @@ def from_imagenet(data_dir: str) -> Source:
     Raises:
         InputError: for a folder without such shards.
     """
-    shards = sorted(tf.io.gfile.glob(os.path.join(os.path.expanduser(data_dir), "train-*-of-*")))
+    folder = os.path.expanduser(data_dir)
+    names = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    shards = sorted(os.path.join(folder, name) for name in names if re.fullmatch(r"train-\d+-of-\d+", name))
     if not shards:
         raise InputError(f"there are no shards train-00000-of-01024, ... in {data_dir}")
     skipped = {}
@@ -71,13 +80,14 @@ def from_imagenet(data_dir: str) -> Source:
         shard = shard.decode()
         try:
             for i, record in enumerate(tf.data.TFRecordDataset(shard).as_numpy_iterator()):
-                yield f"{shard}:{i}", record
+                name = f"{shard}:{i}"
+                encoded = _image_of(record)
+                if encoded:
+                    yield name, encoded
+                else:
+                    skipped[name] = f"cannot use {name}: it is no Example with an image/encoded"
         except (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.NotFoundError):
-            skipped[shard] = "the shard is damaged or cut short"
-
-    def encoded(name, record):
-        feature = tf.io.FixedLenFeature((), tf.string, default_value="")
-        return name, tf.io.parse_single_example(record, {"image/encoded": feature})["image/encoded"]
+            skipped[shard] = f"cannot read all of {shard}: it is damaged or cut short"
 
     def examples(seed):
         pair = (tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.string))
@@ -85,19 +95,13 @@ def from_imagenet(data_dir: str) -> Source:
             lambda shard: tf.data.Dataset.from_generator(records, args=(shard,), output_signature=pair),
             cycle_length=_SHARDS_AT_A_TIME,
         )
-        return _shuffled(dataset.map(encoded), seed)
+        return _shuffled(dataset, seed)
 
     return Source(data_dir, examples, skipped)
 
 
 def from_tfds(name: str, data_dir: str | None = None) -> Source:
-    """A dataset of TensorFlow Datasets with a feature `image`: its split `train`, or else its first.
-
-    It is prepared if that has not been done yet; `imagenet2012` needs its tar files in `data_dir`/downloads/manual.
-
-    Raises:
-        InputError: for a dataset that is unknown, has no images or cannot be prepared.
-    """
+    """A dataset of TensorFlow Datasets, as `prepare_tfds` opens it."""
     import tensorflow_datasets as tfds  # Here, as importing it takes seconds.
 
     data_dir = data_dir and os.path.expanduser(data_dir)
@@ -121,6 +125,31 @@ def from_tfds(name: str, data_dir: str | None = None) -> Source:
 
     dataset = dataset.enumerate().map(named)
     return Source(name, lambda seed: _shuffled(dataset, seed))
+
+
+def prepare_tfds(name: str, data_dir: str | None = None) -> "tuple[tfds.core.DatasetBuilder, str]":
+    """A dataset of TensorFlow Datasets with a feature `image`, and its split `train`, or else its first.
+
+    It is prepared if that has not been done yet; `imagenet2012` needs its tar files in `data_dir`/downloads/manual.
+
+    Raises:
+        InputError: for a dataset that is unknown, has no images or cannot be prepared.
+    """
+    import tensorflow_datasets as tfds
+
+    logging.getLogger("absl").setLevel(logging.WARNING)  # It tells of every file that it opens.
+    try:
+        builder = tfds.builder(name, data_dir=data_dir and os.path.expanduser(data_dir))
+        with contextlib.redirect_stdout(sys.stderr):
+            builder.download_and_prepare()
+    except (Exception, SystemExit) as error:  # Builders, downloads and file systems raise what they like.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"cannot open the dataset {name} of TFDS: {reason}") from error
+    features = builder.info.features or {}
+    if not ("image" in features and isinstance(features["image"], tfds.features.Image)):
+        raise InputError(f"the dataset {name} of TFDS has no feature `image` of images; its features are {features}")
+    splits = list(builder.info.splits)
+    return builder, "train" if "train" in splits else splits[0]
 
 
 def batches(
@@ -156,16 +185,25 @@ def batches(
         InputError: if not one image of the source can be used.
     """
 
-    def one_epoch(epoch):
-        start = tf.where(epoch == int(position[0]), tf.constant(int(position[1]), tf.int64), 0)
+    machines, machine = shard
+
+    def one_epoch(epoch, start=0):
         numbered = source.examples(tf.stack([seed, tf.cast(epoch, tf.int32)])).enumerate().skip(start)
         return numbered.map(lambda index, example: (epoch, index, *example))
 
+    def from_position(epoch):
+        return one_epoch(epoch, tf.where(epoch == int(position[0]), tf.constant(int(position[1]), tf.int64), 0))
+
+    def mine(epoch, index, *_):
+        # By the place in the epoch, wherever the pipeline starts; in turns, as photos may be fewer than machines.
+        return (epoch + index) % machines == machine
+
     def read(epoch, index, name, encoded):
-        name = name.decode()
+        name = os.fsdecode(name)
         rng = np.random.default_rng([seed, epoch, index])
         try:
-            crop = images.training_crop(encoded or _read(name), name, image_size, rng if augment else None)
+            encoded = read_file(name) if source.in_files else encoded
+            crop = images.training_crop(encoded, name, image_size, rng if augment else None)
         except InputError as error:
             source.skipped[name] = str(error)
             return np.zeros((0, 0, 3), np.uint8), np.int32(0)
@@ -176,7 +214,8 @@ def batches(
         return {
             "image": tf.ensure_shape(image, (None, None, 3)),
             "label": tf.ensure_shape(label, ()),
-            "position": tf.cast([epoch, index + 1], tf.int32),
+            # Where the next round of all machines starts, so that each can go on from the position of any.
+            "position": tf.cast([epoch, (index // machines + 1) * machines], tf.int32),
         }
 
     def usable(example):
@@ -196,14 +235,22 @@ def batches(
         raise InputError(f"there is no image to train on in {source.name}: {reason}")
     return (
         tf.data.Dataset.counter(int(position[0]))
-        .flat_map(one_epoch)
-        .shard(*shard)
+        .flat_map(from_position)
+        .filter(mine)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE)
         .filter(usable)
         .batch(batch_size, drop_remainder=True)
         .map(to_batch)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def _image_of(record: bytes) -> bytes:
+    """The image of a record of ImageNet, or b"" if it has none."""
+    try:
+        return tf.train.Example.FromString(record).features.feature["image/encoded"].bytes_list.value[0]
+    except (message.DecodeError, IndexError):
+        return b""
 
 
 def _in_order_of(seed: tf.Tensor, names: Sequence[str]) -> tf.data.Dataset:
@@ -221,27 +268,44 @@ def _shuffled(dataset: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
     return dataset.batch(_SHUFFLE_WINDOW).prefetch(1).map(shuffle).unbatch()
 
 
-def _matches(pattern: str) -> list[str]:
-    if tf.io.gfile.exists(pattern):
+def find_images(patterns: Sequence[str]) -> list[str]:
+    """The image files, sorted, that names, globs (`**` for any depth) and folders (with all below) stand for.
+
+    Raises:
+        InputError: for a pattern that no image file matches.
+    """
+    names = set()
+    for pattern in patterns:
+        found = [name for match in matches(pattern) for name in _images_below(match)]
+        if not found:
+            raise InputError(f"no image at {pattern}")
+        names.update(found)
+    return sorted(names)
+
+
+def matches(pattern: str) -> list[str]:
+    """The files and folders that a name or a glob stands for, local or in a bucket."""
+    if tf.io.gfile.exists(os.fsencode(pattern)):
         return [pattern]
     # TensorFlow's glob knows buckets, but no "**".
     return tf.io.gfile.glob(pattern) if "://" in pattern else glob.glob(pattern, recursive=True)
 
 
 def _images_below(path: str) -> list[str]:
-    if not tf.io.gfile.isdir(path):
+    if not tf.io.gfile.isdir(os.fsencode(path)):
         return [path]
     return [
         os.path.join(folder, name)
-        for folder, _, names in tf.io.gfile.walk(path)
+        for folder, _, names in (tf.io.gfile.walk if "://" in path else os.walk)(path)
         for name in names
         if images.is_image(name)
     ]
 
 
-def _read(name: str) -> bytes:
+def read_file(name: str) -> bytes:
+    """The bytes of a file, local or in a bucket; raises an InputError if it cannot be read."""
     try:
-        with tf.io.gfile.GFile(name, "rb") as file:
+        with tf.io.gfile.GFile(os.fsencode(name), "rb") as file:
             return file.read()
     except tf.errors.OpError as error:
         raise InputError(f"cannot read {name}: {error.message}") from error

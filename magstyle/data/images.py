@@ -75,15 +75,18 @@ def scaled_size(size: tuple[int, int], shorter_side: int | None) -> tuple[int, i
     return height, width
 
 
-def read_image(path: str | os.PathLike, image_size: int | None = None) -> np.ndarray:
+def read_image(
+    file: str | os.PathLike | io.BytesIO, image_size: int | None = None, name: str | None = None
+) -> np.ndarray:
     """Reads a JPEG, PNG, WebP, GIF (first frame), TIFF or BMP file.
 
     The EXIF orientation is applied, an embedded ICC profile converted to sRGB, transparency laid over white, and 16-bit
     values brought to 8 bits.
 
     Args:
-        path: the file.
+        file: its path, or its bytes.
         image_size: if given, scales the shorter side to this many pixels (Lanczos, antialiased).
+        name: what to call it in a message; the path by default.
 
     Returns:
         float32 RGB [H, W, 3] in [0, 1].
@@ -91,7 +94,7 @@ def read_image(path: str | os.PathLike, image_size: int | None = None) -> np.nda
     Raises:
         InputError: for a file that is missing, damaged, truncated or no such image.
     """
-    with _opened(path) as image:
+    with _opened(file, name) as image:
         rgb = _to_srgb(image)
     height, width = scaled_size((rgb.height, rgb.width), image_size)
     if (width, height) != rgb.size:
@@ -168,10 +171,18 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
         InputError: as `check_writable`, or if the operating system refuses.
     """
     check_writable(path, *image.shape[:2])
-    options, _ = _WRITABLE[pathlib.Path(path).suffix.lower()]
-    pixels = np.rint(np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
+    encoded = encode(image, pathlib.Path(path).suffix.lower())
     with files.replacing(path) as temporary:
-        Image.fromarray(pixels).save(temporary, **options)
+        temporary.write_bytes(encoded)
+
+
+def encode(image: np.ndarray, suffix: str) -> bytes:
+    """What `write_image` writes into a file with this extension, such as ".jpg"."""
+    options, _ = _WRITABLE[suffix]
+    pixels = np.rint(np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, **options)
+    return encoded.getvalue()
 
 
 @contextlib.contextmanager

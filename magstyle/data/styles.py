@@ -15,7 +15,6 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 from tqdm import tqdm
 
 from magstyle import losses
@@ -45,7 +44,7 @@ class Style:
     @property
     def image(self) -> np.ndarray:
         """float32 RGB [H, W, 3] in [0, 1]."""
-        return np.asarray(Image.open(io.BytesIO(self.jpeg)).convert("RGB"), np.float32) / np.float32(255)
+        return images.read_image(io.BytesIO(self.jpeg), name=self.name)
 
 
 def write(
@@ -69,13 +68,13 @@ def write(
     for name, path in zip(names, paintings, strict=True):
         if names.count(name) > 1:
             raise InputError(f"two paintings are called {name}, {path} is one of them; rename it")
-    with files.replacing(output_file) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-        for label, path in enumerate(tqdm(paintings, unit="painting")):
-            image = images.read_image(path, image_size)
-            style = Style(names[label], _encode(image), {})
-            if vgg is not None:
-                style = dataclasses.replace(style, gram_matrices=gram_matrices(vgg, image), vgg=fingerprint(vgg))
-            writer.write(_to_example(style, label).SerializeToString())
+    try:
+        with files.replacing(output_file) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+            for label, path in enumerate(tqdm(paintings, unit="painting")):
+                style = _of_painting(path, vgg, image_size)
+                writer.write(_to_example(style, label).SerializeToString())
+    except tf.errors.OpError as error:  # Such as a full disk.
+        raise InputError(f"cannot write {output_file}: {error.message.split('; ')[-1]}") from error
     return names
 
 
@@ -90,27 +89,30 @@ def read(path: str | os.PathLike) -> list[Style]:
     path = os.path.expanduser(os.fspath(path))
     if not tf.io.gfile.exists(path):
         raise InputError(f"there is no style dataset at {path}; bin/create_style_dataset.py makes one")
-    styles = {}
+    styles = []
     try:
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
             features = tf.train.Example.FromString(record).features.feature
             label = features["label"].int64_list.value[0]
             style = _from_features(features, label)
             style.image  # noqa: B018  A painting that cannot be decoded is found here, not in the middle of a training.
-            styles[label] = style
+            styles.append((label, style))
     except Exception as error:  # TensorFlow, protobuf and Pillow each have their own.
         raise InputError(f"cannot read {path}: it is no style dataset, or a damaged one") from error
-    if not styles or sorted(styles) != list(range(len(styles))):
-        raise InputError(f"cannot read {path}: its labels are {sorted(styles)}, not 0, 1, 2, ...")
-    return [styles[label] for label in sorted(styles)]
+    styles.sort(key=lambda labelled: labelled[0])
+    labels = [label for label, _ in styles]
+    if not labels:
+        raise InputError(f"cannot read {path}: there is no style in it")
+    if labels != list(range(len(labels))):
+        raise InputError(f"cannot read {path}: its labels are {labels}, not 0, 1, 2, ...")
+    return [style for _, style in styles]
 
 
-def gram_matrices(vgg: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:
-    """The Gram matrices [C, C] of an image [H, W, 3] at all end points of a VGG that Magenta writes."""
-    wanted = [name for name in vgg.output if name.count("/") == 1 and name.split("/")[1] in END_POINTS]
+def gram_matrices(vgg: keras.Model, image: np.ndarray, end_points: Sequence[str]) -> dict[str, np.ndarray]:
+    """The Gram matrices [C, C] of an image [H, W, 3] at end points of a VGG."""
     try:
         features = vgg(image[None])
-        return {name: keras.ops.convert_to_numpy(losses.gram_matrix(features[name]))[0] for name in wanted}
+        return {name: keras.ops.convert_to_numpy(losses.gram_matrix(features[name]))[0] for name in end_points}
     except tf.errors.ResourceExhaustedError as error:
         height, width, _ = image.shape
         raise InputError(f"no memory for the features of a painting of {width} x {height}; use --image_size") from error
@@ -127,25 +129,32 @@ def targets(styles: Sequence[Style], vgg: keras.Model, end_points: Sequence[str]
     def of(style):
         recorded = style.gram_matrices
         fits = all(name in recorded and len(recorded[name]) == channels[name] for name in end_points)
-        if fits and style.vgg in ("", fingerprint(vgg)):
+        if fits and (not style.vgg or style.vgg.startswith(fingerprint(vgg))):
             return recorded
-        return gram_matrices(vgg, style.image)
+        return gram_matrices(vgg, style.image, end_points)
 
     found = [of(style) for style in styles]
     return {name: np.stack([grams[name] for grams in found]) for name in end_points}
 
 
 def fingerprint(vgg: keras.Model) -> str:
-    """A name for the weights of a VGG: a hash of its first convolution."""
-    first = next(layer for layer in vgg.layers if isinstance(layer, keras.layers.Conv2D))
-    return hashlib.sha256(b"".join(weights.tobytes() for weights in first.get_weights())).hexdigest()[:16]
+    """A name for a VGG: hashes of its convolutions and its kinds of pools, in order; that of a part is a prefix."""
+
+    def mark(layer):
+        if isinstance(layer, keras.layers.Conv2D):
+            return hashlib.sha256(b"".join(weights.tobytes() for weights in layer.get_weights())).hexdigest()[:8]
+        return {keras.layers.AveragePooling2D: "avg", keras.layers.MaxPooling2D: "max"}.get(type(layer), "")
+
+    return "".join(map(mark, vgg.layers))
 
 
-def _encode(image: np.ndarray) -> bytes:
-    encoded = io.BytesIO()
-    pixels = np.rint(image * np.float32(255)).astype(np.uint8)
-    Image.fromarray(pixels).save(encoded, format="JPEG", quality=95, subsampling=0)
-    return encoded.getvalue()
+def _of_painting(path: str, vgg: keras.Model | None, image_size: int | None) -> Style:
+    image = images.read_image(path, image_size)
+    style = Style(pathlib.Path(path).stem, images.encode(image, ".jpg"), {})
+    if vgg is None:
+        return style
+    wanted = [name for name in vgg.output if name.count("/") == 1 and name.split("/")[1] in END_POINTS]
+    return dataclasses.replace(style, gram_matrices=gram_matrices(vgg, image, wanted), vgg=fingerprint(vgg))
 
 
 def _to_example(style: Style, label: int) -> tf.train.Example:

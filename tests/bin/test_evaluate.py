@@ -1,0 +1,96 @@
+import re
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from magstyle import checkpoints, losses
+from magstyle.data import content, images, styles
+from tests.bin.conftest import STYLES, curves, images_in, start, wait_for
+
+
+@pytest.fixture
+def model(tmp_path, small_model):
+    """A model of two styles, in a training folder."""
+    from magstyle.training import with_new_styles
+
+    folder = tmp_path / "train"
+    folder.mkdir()
+    checkpoints.save_model(with_new_styles(small_model, STYLES), folder / "model-000007.keras")
+    return folder
+
+
+@pytest.fixture
+def flags(training_flags, model, tmp_path):
+    data = [flag for flag in training_flags if "summaries" not in flag]
+    return [*data, f"--train_dir={model}", f"--eval_dir={tmp_path / 'eval'}", "--num_evals=2"]
+
+
+def test_the_table_shows_the_losses_of_every_style(run, flags, model, tmp_path, photos, style_dataset, vgg_file):
+    result = run("evaluate", *flags, "--style_coefficients=[1, 4]")
+    assert result.returncode == 0, result.stderr
+    header, *rows = [line.split() for line in result.stdout.splitlines()]
+    table = {row[0]: dict(zip(header[1:], map(float, row[1:]), strict=True)) for row in rows}
+    assert list(table) == [*STYLES, "mean"]
+
+    network = checkpoints.load_vgg(str(vgg_file))
+    transformer, paintings = checkpoints.load_model(model), styles.read(style_dataset)
+    for k, name in enumerate(STYLES):
+        found = {"content_loss/vgg_16/conv3": [], "style_loss/vgg_16/conv2": []}
+        for batch in content.batches(content.from_files([str(photos)]), 32, 2, 2).take(2):
+            painted = network(transformer([batch["image"], tf.one_hot([k, k], 2)]))
+            target = network(batch["image"])
+            gram = {"vgg_16/conv2": paintings[k].gram_matrices["vgg_16/conv2"][None]}
+            found["content_loss/vgg_16/conv3"] += [
+                *np.array(losses.content_loss(painted, target, {"vgg_16/conv3": 1})["content_loss/vgg_16/conv3"])
+            ]
+            found["style_loss/vgg_16/conv2"] += [
+                *np.array(losses.style_loss(painted, gram, {"vgg_16/conv2": 1})["style_loss/vgg_16/conv2"])
+            ]
+        for loss, values in found.items():
+            assert table[name][loss] == pytest.approx(np.mean(values), rel=2e-3)  # Printed with four digits.
+    for loss, value in table["mean"].items():
+        assert value == pytest.approx((table["scream"][loss] + table["wave"][loss]) / 2, rel=2e-3)
+
+    points = curves(tmp_path / "eval")
+    assert points["total_loss"] == {7: pytest.approx(table["mean"]["total_loss"], rel=1e-3)}
+    assert points["total_style_loss/wave"] == {7: pytest.approx(table["wave"]["total_style_loss"], rel=1e-3)}
+
+
+def test_grids_show_every_style_on_photos_noise_and_paintings(run, flags, tmp_path):
+    result = run("evaluate", *flags, "--style_grid", "--style_crossover", "--nolearning_curves")
+    grid, crossover = tmp_path / "eval" / "style_grid-000007.png", tmp_path / "eval" / "style_crossover-000007.png"
+    assert result.stdout.split() == [str(grid), str(crossover)], result.stderr
+    # A row of names, one of paintings, and those of four photos and noise, or of the two paintings.
+    grid, crossover = images.read_image(grid), images.read_image(crossover)
+    assert grid.shape == (24 + 6 * 32, 3 * 32, 3)
+    assert crossover.shape == (24 + 3 * 32, 3 * 32, 3)
+    names = grid[:24]
+    assert np.all(names[:, :32] == 1)
+    assert np.any(names[:, 32:64] < 0.5) and np.any(names[:, 64:] < 0.5)
+    np.testing.assert_array_equal(crossover[24:56, 32:64], crossover[56:88, :32])  # A painting, in its two places.
+    assert {name.split("/")[0] for name in images_in(tmp_path / "eval")} == {"style_grid", "style_crossover"}
+
+
+def test_a_running_training_is_followed(flags, model, tmp_path):
+    aside = tmp_path / "aside.keras"
+    (model / "model-000007.keras").rename(aside)
+    process = start("evaluate", *flags, "--eval_interval_secs=0.1")
+    evaluated = tmp_path / "eval"
+    wait_for(lambda: list(evaluated.glob("events*")), process)
+    for step in (3, 4):
+        shutil.copy(aside, model / "copy")
+        (model / "copy").rename(model / f"model-{step:06d}.keras")
+        wait_for(lambda step=step: step in curves(evaluated).get("total_loss", {}), process)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert len(re.findall("^style ", stdout, re.MULTILINE)) == 2
+
+
+def test_bad_flags_are_refused_in_a_sentence(refused, flags, training_flags, tmp_path, small_checkpoint):
+    assert "there is no checkpoint in" in refused("evaluate", *flags, f"--train_dir={tmp_path}")
+    assert "has 3 styles, not num_styles=2" in refused("evaluate", *flags, f"--checkpoint={small_checkpoint}")

@@ -1,0 +1,263 @@
+import json
+import resource
+import signal
+import socket
+
+import numpy as np
+import pytest
+
+from magstyle import checkpoints
+from magstyle.models.transformer import StyleTransformer
+from tests.bin.conftest import ENV, STYLES, curves, images_in, kill, start, wait_for
+
+TINY = ["--alpha=0.1", "--train_steps=12"]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, training_flags):
+    """The folder of a training of twelve steps that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("straight")
+    process = start("train", *training_flags, *TINY, f"--train_dir={folder}")
+    assert process.wait() == 0, process.stderr.read()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(straight):
+    """The curves of that training."""
+    return curves(straight)
+
+
+def assert_same_curves(found, expected):
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        assert list(found[name]) == list(values), name
+        np.testing.assert_allclose(list(found[name].values()), list(values.values()), rtol=1e-5, err_msg=name)
+
+
+def test_paintings_photos_and_random_vgg_become_a_model_and_pictures(run, tmp_path, photos):
+    """Create, train, evaluate, stylise: the whole sequence, offline."""
+    styles, folder = tmp_path / "styles.tfrecord", tmp_path / "train"
+    vgg, data = "--vgg_checkpoint=random:0", [f"--style_dataset_file={styles}", f"--content_files={photos}"]
+    small = ["--alpha=0.1", "--batch_size=1", "--image_size=32"]
+    created = run("create_style_dataset", f"--style_files={photos}/[12].jpg", f"--output_file={styles}", vgg)
+    assert (created.returncode, created.stdout) == (0, f"{styles}\n"), created.stderr
+    trained = run("train", *data, vgg, *small, "--train_steps=2", f"--train_dir={folder}")
+    assert (trained.returncode, trained.stdout) == (0, f"{folder}/model-000002.keras\n"), trained.stderr
+    evaluated = run(
+        *["evaluate", *data, vgg, *small, f"--train_dir={folder}", f"--eval_dir={tmp_path}/eval", "--num_evals=1"]
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert [line.split()[0] for line in evaluated.stdout.splitlines()] == ["style", "1", "2", "mean"]
+    painted = run(
+        *["stylize", f"--checkpoint={folder}", f"--input_image={photos}/0.jpg", "--which_styles=all"],
+        f"--output_dir={tmp_path}/out",
+    )
+    assert painted.stdout.split() == [f"{tmp_path}/out/0_1.png", f"{tmp_path}/out/0_2.png"], painted.stderr
+
+
+def test_a_training_leaves_a_model_with_names_curves_of_all_losses_and_pictures(straight, uninterrupted):
+    ends = [f"vgg_16/conv{i}" for i in (1, 2, 3, 4)]
+    assert set(uninterrupted) == {
+        *("total_loss", "total_content_loss", "total_style_loss"),
+        *("content_loss/vgg_16/conv3", "weighted_content_loss/vgg_16/conv3"),
+        *(f"{kind}/{end}" for kind in ("style_loss", "weighted_style_loss") for end in ends),
+    }
+    assert all(list(values) == list(range(12)) for values in uninterrupted.values())
+    np.testing.assert_allclose(
+        list(uninterrupted["total_loss"].values()),
+        np.add(*(list(uninterrupted[f"total_{kind}_loss"].values()) for kind in ("content", "style"))),
+        rtol=1e-5,
+    )
+    assert images_in(straight) == {"photo", "style", "result"}
+    model = checkpoints.load_model(straight)
+    assert list(model.style_names) == STYLES
+    assert model.alpha == 0.1
+
+
+def test_checkpoints_hold_no_vgg_and_the_full_model_stays_under_8_mb(tmp_path):
+    path = tmp_path / "full.keras"
+    checkpoints.save_model(StyleTransformer(num_styles=32), path)
+    assert path.stat().st_size < 8e6
+
+
+def test_a_training_killed_in_a_step_goes_on_as_if_nothing_had_happened(uninterrupted, training_flags, tmp_path, run):
+    folder = tmp_path / "killed"
+    flags = [*training_flags, *TINY, f"--train_dir={folder}", "--save_interval_secs=0.05"]
+    process = start("train", *flags)
+    wait_for(lambda: list(folder.glob("model-00000[3-9].keras")), process)
+    kill(process)
+    result = run("train", *flags)
+    assert result.returncode == 0, result.stderr
+    assert_same_curves(curves(folder), uninterrupted)
+
+
+def test_a_training_killed_while_it_writes_goes_on_from_the_checkpoint_before(
+    uninterrupted, training_flags, tmp_path, run
+):
+    folder = tmp_path / "killed"
+    flags = [*training_flags, *TINY, f"--train_dir={folder}", "--save_interval_secs=0"]
+    process = start("train", *flags)
+    wait_for(lambda: list(folder.glob("model-00000[3-9].keras")), process)
+    wait_for(lambda: list(folder.glob(".*-training_state.npz")), process)
+    kill(process)
+    result = run("train", *flags)
+    assert result.returncode == 0, result.stderr
+    assert_same_curves(curves(folder), uninterrupted)
+    assert not list(folder.glob(".*"))
+
+
+def test_a_full_disk_stops_a_training_and_it_goes_on_when_there_is_room(uninterrupted, training_flags, tmp_path, run):
+    folder = tmp_path / "full"
+    flags = [*training_flags, "--alpha=0.1", f"--train_dir={folder}"]
+    assert run("train", *flags, "--train_steps=5").returncode == 0
+    before = {path: path.read_bytes() for path in folder.iterdir() if "events" not in path.name}
+    # A limit on the size of files, which answers a write as a full disk does.
+    limit = len(before[folder / "training_state.npz"]) // 2
+    process = start(
+        *["train", *flags, "--train_steps=12", "--save_interval_secs=0", "--save_summaries_secs=100"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    _, stderr = process.communicate()
+    assert process.returncode == 1
+    assert stderr.splitlines()[-1] == f"train.py: cannot write {folder}/training_state.npz: File too large"
+    assert {path: path.read_bytes() for path in folder.iterdir() if "events" not in path.name} == before
+    assert run("train", *flags, "--train_steps=12").returncode == 0
+    assert_same_curves(curves(folder), uninterrupted)
+
+
+def test_ctrl_c_keeps_the_last_step(training_flags, tmp_path):
+    folder = tmp_path / "stopped"
+    process = start(
+        *["train", *training_flags, "--alpha=0.1", "--train_steps=100000", f"--train_dir={folder}"],
+        "--save_interval_secs=1000",
+    )
+    wait_for(lambda: len(curves(folder).get("total_loss", {})) > 3, process)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    steps = len(curves(folder)["total_loss"])  # A step may have been made of which the curve does not know yet.
+    assert checkpoints.step(checkpoints.latest(folder)) in (steps, steps + 1)
+
+
+def test_a_finished_training_only_says_where_it_is(training_flags, tmp_path, run):
+    flags = [*training_flags, "--alpha=0.1", "--train_steps=2", f"--train_dir={tmp_path}"]
+    first, second = run("train", *flags), run("train", *flags)
+    assert first.stdout == second.stdout == f"{tmp_path}/model-000002.keras\n"
+    assert second.stderr == ""
+
+
+def test_broken_photos_are_named_at_the_end(training_flags, tmp_path, photos, run):
+    (tmp_path / "broken.jpg").write_text("no image")
+    result = run(
+        *["train", *training_flags, "--alpha=0.1", "--train_steps=9", f"--train_dir={tmp_path}/train"],
+        *["--content_files", photos, tmp_path / "broken.jpg"],
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines()[-2:] == [
+        "1 image was left out:",
+        f"  cannot read {tmp_path}/broken.jpg: it is no JPEG, PNG, WebP, GIF, TIFF or BMP image",
+    ]
+
+
+def test_a_loss_that_explodes_ends_in_a_sentence(training_flags, tmp_path, run):
+    result = run("train", *training_flags, *TINY, f"--train_dir={tmp_path}", "--learning_rate=1e30")
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("train.py: the loss was ")
+    assert "lower --learning_rate" in last
+
+
+@pytest.mark.parametrize("option", ["--jit_compile", "--mixed_precision"])
+def test_faster_arithmetic_trains_the_same_network(option, uninterrupted, training_flags, tmp_path, run):
+    result = run("train", *training_flags, *TINY, option, f"--train_dir={tmp_path / 'fast'}")
+    assert result.returncode == 0, result.stderr
+    found = curves(tmp_path / "fast")
+    assert found["total_loss"][0] == pytest.approx(uninterrupted["total_loss"][0], rel=0.05)
+    model = checkpoints.load_model(tmp_path / "fast")
+    assert {variable.dtype for variable in model.variables} == {"float32"}
+    assert model.compute_dtype == "float32"
+
+
+def test_coefficients_weights_and_total_variation_enter_the_loss(training_flags, tmp_path, run):
+    result = run(
+        *["train", *training_flags, "--alpha=0.1", "--train_steps=1", f"--train_dir={tmp_path}"],
+        *["--content_weights={'vgg_16/pool2': 0.5}", "--style_weights={'vgg_16/conv2/conv2_1': 2}"],
+        *["--style_coefficients={'wave': 3, 'scream': 3}", "--total_variation_weight=7"],
+    )
+    assert result.returncode == 0, result.stderr
+    first = {name: values[0] for name, values in curves(tmp_path).items()}
+    assert first["total_loss"] == pytest.approx(
+        0.5 * first["content_loss/vgg_16/pool2"]
+        + 3 * 2 * first["style_loss/vgg_16/conv2/conv2_1"]
+        + 7 * first["total_variation_loss"],
+        rel=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (
+            ["--style_dataset_file=nowhere"],
+            "there is no style dataset at nowhere; bin/create_style_dataset.py makes one",
+        ),
+        (["--num_styles=3"], "has 2 styles, not --num_styles=3"),
+        (["--tfds_name=mnist"], "give the photos by one of --content_files, --imagenet_data_dir and --tfds_name"),
+        (["--content_files=nowhere/*.jpg"], "no image at nowhere/*.jpg"),
+        (["--vgg_checkpoint=nowhere.npz"], "there are no VGG weights at nowhere.npz"),
+        (["--content_weights={'vgg_19/conv3': 1}"], "has no end point 'vgg_19/conv3'; it has vgg_16/conv1/conv1_1, "),
+        (["--style_weights={'vgg_16/conv1': 'much'}"], "must be weights by end point, such as"),
+        (["--style_coefficients=[1, 2, 3]"], "must be a list of one number per style, or a dictionary by style"),
+        (["--style_coefficients={'sunflowers': 1}"], "the styles are scream, wave"),
+        (["--image_size=33"], "must be a multiple of 4"),
+        (["--distribution=multi_worker"], "needs the variable TF_CONFIG"),
+        (["--distribution=everywhere"], "value should be one of <none|mirrored|multi_worker>"),
+        (["--train_dir=/proc/none"], "cannot make the folder /proc/none"),
+    ],
+)
+def test_bad_flags_are_refused_in_a_sentence(refused, training_flags, tmp_path, flags, sentence):
+    if any(flag.startswith("--content_files") for flag in flags):
+        training_flags = [flag for flag in training_flags if not flag.startswith("--content_files")]
+    assert sentence in refused("train", *training_flags, *TINY, f"--train_dir={tmp_path}/train", *flags)
+    assert not (tmp_path / "train").exists() or not list((tmp_path / "train").iterdir())
+
+
+def workers(flags, folder) -> list:
+    """How to start each of two workers on this machine."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    cluster = {"worker": [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]}
+    for s in sockets:
+        s.close()
+
+    def worker(index):
+        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        return start(
+            *["train", *flags, f"--train_dir={folder}", "--distribution=multi_worker"],
+            env={**ENV, "TF_CONFIG": config},
+        )
+
+    return [lambda: worker(0), lambda: worker(1)]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_two_workers_train_together_and_survive_the_loss_of_one(lost, training_flags, uninterrupted, tmp_path):
+    folder = tmp_path / "together"
+    flags = [*training_flags, "--alpha=0.1", "--train_steps=30", "--save_interval_secs=0.2"]
+    start_worker = workers(flags, folder)
+    processes = [start_worker[0](), start_worker[1]()]
+    wait_for(lambda: list(folder.glob("model-00000[3-9].keras")), processes[0])
+    kill(processes[lost])
+    processes[lost] = start_worker[lost]()
+    outputs = [process.communicate(timeout=200) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert outputs[0][0] == f"{folder}/model-000030.keras\n"
+    assert outputs[1][0] == ""
+    assert "A worker was lost." in outputs[1 - lost][1]
+    assert len(list(folder.glob("model-*.keras"))) == 5
+    assert len(list(folder.glob("training_state.npz"))) == 1
+    found = curves(folder)["total_loss"]
+    assert list(found) == list(range(30))
+    # The same photos as on one machine, so the same loss before the first step.
+    assert found[0] == pytest.approx(uninterrupted["total_loss"][0], rel=1e-4)
