@@ -104,20 +104,7 @@ def from_tfds(name: str, data_dir: str | None = None) -> Source:
     """A dataset of TensorFlow Datasets, as `prepare_tfds` opens it."""
     import tensorflow_datasets as tfds  # Here, as importing it takes seconds.
 
-    data_dir = data_dir and os.path.expanduser(data_dir)
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        if "image" not in builder.info.features:
-            raise InputError(
-                f"the dataset {name} of TFDS has no images: its features are {', '.join(builder.info.features)}"
-            )
-        builder.download_and_prepare()
-    except (tfds.core.DatasetNotFoundError, AssertionError, OSError, ValueError, tf.errors.OpError) as error:
-        raise (
-            error if isinstance(error, InputError) else InputError(f"cannot open the dataset {name}: {error}")
-        ) from error
-    splits = list(builder.info.splits)
-    split = "train" if "train" in splits else splits[0]
+    builder, split = prepare_tfds(name, data_dir)
     dataset = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
 
     def named(index, example):
