@@ -264,7 +264,7 @@ WRONG = {
     "--content_files={photos} --num_shards=2 --output_format=png": "--num_shards is for TFRecord shards of --content",
     "--content_files={photos}/*.gif": "no image at {photos}/*.gif",
     "--tfrecord_files={photos}/tench/1.jpg": "1.jpg from record 0 on: it is no TFRecord file",
-    "--tfds_name=no_such --tfds_data_dir={photos}": "cannot open the dataset no_such: Dataset no_such not found",
+    "--tfds_name=no_such --tfds_data_dir={photos}": "cannot open the dataset no_such of TFDS: Dataset no_such not",
     "--content_files={photos} --style=monet": "no style 'monet'; its styles are 0 to 2, or scream, wave, starry_night",
     "--content_files={photos} --style=[0]": "--style=[0] must be random, a style by number or name, or a mixture",
     "--content_files={photos} --output_dir={photos}/tench/1.jpg/out": "cannot make the folder",

@@ -8,7 +8,7 @@ import pytest
 
 from magstyle import checkpoints
 from magstyle.models.transformer import StyleTransformer
-from tests.bin.conftest import ENV, STYLES, curves, images_in, kill, start, wait_for
+from tests.bin.conftest import ENV, ROOT, STYLES, curves, images_in, kill, start, wait_for
 
 TINY = ["--alpha=0.1", "--train_steps=12"]
 
@@ -167,6 +167,29 @@ def test_a_loss_that_explodes_ends_in_a_sentence(training_flags, tmp_path, run):
     last = result.stderr.splitlines()[-1]
     assert last.startswith("train.py: the loss was ")
     assert "lower --learning_rate" in last
+
+
+def test_johnsons_network_is_the_case_of_one_style(run, tmp_path, photos, vgg_file):
+    styles = tmp_path / "styles.tfrecord"
+    data = [f"--content_files={photos}", f"--vgg_checkpoint={vgg_file}", f"--style_dataset_file={styles}"]
+    run(
+        "create_style_dataset",
+        f"--style_files={photos}/1.jpg",
+        f"--output_file={styles}",
+        f"--vgg_checkpoint={vgg_file}",
+    )
+    small = ["--alpha=0.1", "--image_size=32", "--train_steps=1", f"--train_dir={tmp_path}/train"]
+    result = run("train", f"--flagfile={ROOT}/configs/johnson.cfg", *data, *small)
+    assert result.stdout == f"{tmp_path}/train/model-000001.keras\n", result.stderr
+    assert checkpoints.load_model(tmp_path / "train").style_names == ("1",)
+
+
+def test_the_flags_of_four_paintings_train(run, tmp_path, training_flags, shared):
+    vgg = f"--vgg_checkpoint={shared('weights/vgg_19_quarter.npz')}"
+    small = ["--alpha=0.1", "--image_size=32", "--train_steps=1", f"--train_dir={tmp_path}/train"]
+    result = run("train", "--flagfile=configs/four_paintings.cfg", *training_flags, vgg, *small, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert "style_loss/vgg_19/conv4" in curves(tmp_path / "train")
 
 
 @pytest.mark.parametrize("option", ["--jit_compile", "--mixed_precision"])
