@@ -50,7 +50,8 @@ def train(arguments: Sequence[str], build_transformer: Callable[[list[str]], Sty
         model = training_flags.build_training(build_transformer([style.name for style in paintings]), paintings)
         # Magenta's epsilon; Keras's default is ten times as large.
         optimizer = keras.optimizers.Adam(FLAGS.learning_rate, epsilon=1e-8, clipnorm=FLAGS.clip_gradient_norm or None)
-        model.compile(optimizer, jit_compile=FLAGS.jit_compile)
+        # JAX is nothing without its compiler.
+        model.compile(optimizer, jit_compile=FLAGS.jit_compile or keras.backend.backend() == "jax")
         checkpoints = training.Checkpoints(os.path.expanduser(FLAGS.train_dir), model, FLAGS.save_interval_secs)
     _agree(strategy, checkpoints)
     if checkpoints.step < FLAGS.train_steps:
