@@ -122,7 +122,7 @@ def measure_photos(image_size: int = 256, batch_size: int = 4, num_photos: int =
     print(f"{'a training step eats':20} {batch_size / step:8.1f}")
 
 
-def measure_training(image_size: int = 256, batch_size: int = 4, repetitions: int = 5) -> None:
+def measure_training(image_size: int = 256, batch_size: int = 2, repetitions: int = 5) -> None:
     rng = np.random.default_rng(0)
     batch = {
         "image": rng.random((batch_size, image_size, image_size, 3), np.float32),

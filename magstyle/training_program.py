@@ -25,7 +25,7 @@ flags.DEFINE_float("clip_gradient_norm", 0.0, "Largest norm of each variable's g
 flags.DEFINE_bool("augment", False, "Crop the photos at random places and sizes, and mirror them at random.")
 flags.DEFINE_float("save_summaries_secs", 15, "Seconds between two points of TensorBoard's curves.", lower_bound=0)
 flags.DEFINE_float("save_interval_secs", 15, "Seconds between two checkpoints.", lower_bound=0)
-flags.DEFINE_bool("mixed_precision", False, "Compute in bfloat16, keep weights and losses in float32.")
+flags.DEFINE_bool("mixed_precision", False, "Compute in bfloat16, for GPUs and TPUs; weights and losses stay float32.")
 flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
 flags.DEFINE_enum(
     "distribution", "none", ["none", "mirrored", "multi_worker"], "One device, all of this machine, or of TF_CONFIG."
