@@ -112,7 +112,8 @@ FORMATS = {
     "JPEG": ["L", "RGB", "CMYK"],
     "WEBP": ["RGB", "RGBA", "L"],
     "GIF": ["1", "L", "P", "RGB"],
-    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "F", "I;16"],
+    # But YCbCr, which Pillow 12 (the latest that Apache Beam takes) writes without being able to read it.
+    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "I", "F", "I;16"],
     "BMP": ["1", "L", "P", "RGB"],
 }
 

@@ -30,9 +30,11 @@ KINKS = [
 
 @pytest.fixture
 def float64():
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx("float32")
+    for dtype in ("float64", "float32"):
+        keras.config.set_floatx(dtype)
+        keras.config.set_dtype_policy(dtype)
+        if dtype == "float64":
+            yield
 
 
 def test_the_training_is_magentas_step_by_step(reference, float64, monkeypatch):
@@ -103,6 +105,7 @@ def batch():
 
 
 def small_training(learning_rate=1e-3, names=("wave", "scream"), filters=(4, 6, 8), transformer=None):
+    keras.utils.set_random_seed(0)
     weights = vgg.random_weights(0)
     narrow = {}
     for name, value in weights.items():
@@ -133,7 +136,7 @@ def test_predict_gives_the_losses_image_by_image(batch):
     for i in (0, 1):
         alone = model.predict_on_batch({name: value[i : i + 1] for name, value in batch.items()})
         for name, value in alone.items():
-            np.testing.assert_allclose(both[name][i], value[0], rtol=1e-5, err_msg=name)
+            np.testing.assert_allclose(both[name][i], value[0], rtol=1e-4, err_msg=name)
 
 
 def test_style_coefficients_multiply_the_style_loss_of_their_style(batch):
