@@ -55,10 +55,7 @@ def train(arguments: Sequence[str], build_transformer: Callable[[list[str]], Sty
         checkpoints = training.Checkpoints(os.path.expanduser(FLAGS.train_dir), model, FLAGS.save_interval_secs)
     _agree(strategy, checkpoints)
     if checkpoints.step < FLAGS.train_steps:
-        try:
-            _fit(strategy, model, photos, paintings, checkpoints)
-        finally:
-            _report(photos)
+        _fit(strategy, model, photos, paintings, checkpoints)
     if _is_chief(strategy):
         print(checkpoints.model_path)
 
@@ -91,6 +88,9 @@ def _fit(
             if FLAGS.distribution == "multi_worker" and "Collective" in error.message:
                 _rejoin()
             raise
+        finally:
+            stack.close()  # The bar, before anything else is printed.
+            _report(photos)
 
 
 def _strategy() -> tf.distribute.Strategy:
