@@ -16,9 +16,10 @@ from magstyle import app  # First: it silences TensorFlow, which Keras imports.
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from magstyle.bin import training_flags
 from tqdm import tqdm
 
-from magstyle import checkpoints, grids, summaries, training_flags
+from magstyle import checkpoints, grids, summaries
 from magstyle.data import content, files, images
 from magstyle.data.styles import Style
 from magstyle.errors import InputError

@@ -12,8 +12,9 @@ from magstyle import app  # First: it silences TensorFlow, which Keras imports.
 
 # isort: split
 from absl import flags
+from magstyle.bin import training_flags, training_program
 
-from magstyle import checkpoints, training, training_flags, training_program
+from magstyle import checkpoints, training
 from magstyle.models.transformer import StyleTransformer
 
 FLAGS = flags.FLAGS

@@ -12,8 +12,8 @@ from magstyle import app  # First: it silences TensorFlow, which Keras imports.
 
 # isort: split
 from absl import flags
+from magstyle.bin import training_flags, training_program
 
-from magstyle import training_flags, training_program
 from magstyle.models.transformer import StyleTransformer
 
 FLAGS = flags.FLAGS

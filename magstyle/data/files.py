@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 
 from magstyle.errors import InputError
@@ -15,6 +16,8 @@ def make_folder(path: str | os.PathLike) -> pathlib.Path:
         InputError: if it cannot be made, or written to.
     """
     path = pathlib.Path(path)
+    if re.match(r"[a-z][a-z0-9]+:/", str(path)):  # Which would become a folder of that name here.
+        raise InputError(f"cannot make the folder {path}: it must be on a local or shared disk, not in a bucket")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,8 +9,9 @@ from typing import NoReturn
 import keras
 import tensorflow as tf
 from absl import flags
+from magstyle.bin import training_flags
 
-from magstyle import training, training_flags
+from magstyle import training
 from magstyle.data import content
 from magstyle.data.styles import Style
 from magstyle.errors import InputError
