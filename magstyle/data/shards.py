@@ -204,6 +204,8 @@ def from_tfrecords(patterns: Sequence[str], output_dir: str) -> Dataset:
         first = next(shard.photos(), None)
         if first is not None:
             first.read()
+        elif shard.size:  # TensorFlow takes a few bytes of anything for the end of a file.
+            raise InputError(f"cannot read {shard.file}: it is no TFRecord file")
     return Dataset(shards, "B")
 
 

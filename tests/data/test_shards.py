@@ -122,3 +122,9 @@ def test_what_is_no_tfrecord_file_of_images_is_refused(tmp_path):
         shards.from_tfrecords([f"{tmp_path}/missing*"], "/out")
     with pytest.raises(InputError, match="is where the photos are"):
         shards.from_tfrecords([str(path)], str(tmp_path / "in"))
+
+
+def test_a_few_bytes_of_text_are_no_tfrecord_file(tmp_path):
+    (tmp_path / "notes").write_text("hello")
+    with pytest.raises(InputError, match="notes: it is no TFRecord file"):
+        shards.from_tfrecords([str(tmp_path / "notes")], str(tmp_path / "out"))
