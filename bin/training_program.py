@@ -22,6 +22,15 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("train_dir", None, "Folder for checkpoints and TensorBoard; a training in it goes on.")
 flags.DEFINE_integer("train_steps", 40000, "Steps to train, those of earlier starts included.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 1e-3, "Of Adam.", lower_bound=0)
+flags.DEFINE_float(
+    "style_learning_rate_scale", 1.0, "Multiplies it for the scales and offsets of the styles.", lower_bound=0
+)
+flags.DEFINE_integer(
+    "decay_steps", 0, "Over the last so many steps the learning rate falls to 0, along a cosine.", lower_bound=0
+)
+flags.DEFINE_integer(
+    "style_ramp_steps", 0, "Over the first so many steps the style weights rise from a hundredth.", lower_bound=0
+)
 flags.DEFINE_float("clip_gradient_norm", 0.0, "Largest norm of each variable's gradient; 0 for none.", lower_bound=0)
 flags.DEFINE_bool("augment", False, "Crop the photos at random places and sizes, and mirror them at random.")
 flags.DEFINE_float("save_summaries_secs", 15, "Seconds between two points of TensorBoard's curves.", lower_bound=0)
@@ -49,8 +58,11 @@ def train(arguments: Sequence[str], build_transformer: Callable[[list[str]], Sty
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     with strategy.scope():
         model = training_flags.build_training(build_transformer([style.name for style in paintings]), paintings)
+        model.style_ramp_steps = FLAGS.style_ramp_steps
         # Magenta's epsilon; Keras's default is ten times as large.
-        optimizer = keras.optimizers.Adam(FLAGS.learning_rate, epsilon=1e-8, clipnorm=FLAGS.clip_gradient_norm or None)
+        optimizer = training.StyleAdam(
+            _learning_rate(), FLAGS.style_learning_rate_scale, epsilon=1e-8, clipnorm=FLAGS.clip_gradient_norm or None
+        )
         # JAX is nothing without its compiler.
         model.compile(optimizer, jit_compile=FLAGS.jit_compile or keras.backend.backend() == "jax")
         checkpoints = training.Checkpoints(os.path.expanduser(FLAGS.train_dir), model, FLAGS.save_interval_secs)
@@ -92,6 +104,12 @@ def _fit(
         finally:
             stack.close()  # The bar, before anything else is printed.
             _report(photos)
+
+
+def _learning_rate() -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if not FLAGS.decay_steps:
+        return FLAGS.learning_rate
+    return training.DecayAtEnd(FLAGS.learning_rate, FLAGS.train_steps, FLAGS.decay_steps)
 
 
 def _strategy() -> tf.distribute.Strategy:

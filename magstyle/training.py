@@ -44,6 +44,8 @@ class StyleTraining(keras.Model):
         content_weights, style_weights: one weight per end point that counts, at least one of each.
         style_coefficients: [num_styles], multiplies the style weights of each style; ones by default.
         total_variation_weight: of the total variation of the stylised image.
+        style_ramp_steps: in training, the style weights grow exponentially from a hundredth to the whole over so many
+            steps, so that a network learns to keep the photo before it learns to paint it over; 0: no ramp.
 
     Call arguments:
         inputs: a dictionary of `image` [B, H, W, 3], RGB in [0, 1], sides multiples of 4; `label` [B], integers, the
@@ -63,6 +65,7 @@ class StyleTraining(keras.Model):
         style_weights: Mapping[str, float],
         style_coefficients: Sequence[float] | None = None,
         total_variation_weight: float = 0.0,
+        style_ramp_steps: int = 0,
     ):
         super().__init__(name="style_training")
         self.transformer = transformer
@@ -75,21 +78,45 @@ class StyleTraining(keras.Model):
         self.content_weights = dict(content_weights)
         self.style_weights = dict(style_weights)
         self.total_variation_weight = total_variation_weight
+        self.style_ramp_steps = style_ramp_steps
         # (A loss added inside `call` would be lost between the replicas of tf.distribute, which share this object.)
         self.batch_mean = _BatchMean(name="batch_mean")
         # Not a step count: broken photos are skipped, so only the stream itself knows where it is.
         self.position = self.add_weight(
             (2,), "zeros", "int32", trainable=False, name="position", aggregation="only_first_replica"
         )
+        # Of the ramp. (The optimizer counts too, but on JAX `call` sees the variables of the model alone.)
+        self.steps = self.add_weight(
+            (), "zeros", "int32", trainable=False, name="steps", aggregation="only_first_replica"
+        )
 
     def call(self, inputs, training=None):
         images, labels = keras.ops.convert_to_tensor(inputs["image"]), keras.ops.convert_to_tensor(inputs["label"])
         styles = keras.ops.one_hot(labels, self.transformer.num_styles, dtype=keras.config.floatx())
         stylized = self.transformer([images, styles], training=training)
+        scale = 1.0
+        if training:
+            if self.style_ramp_steps:
+                progress = keras.ops.cast(self.steps, keras.config.floatx()) / self.style_ramp_steps
+                scale = 100.0 ** (keras.ops.minimum(progress, 1.0) - 1.0)
+            self.steps.assign_add(1)
+            if "position" in inputs:
+                self.position.assign(inputs["position"][-1])
+        return self.losses_of(stylized, images, labels, scale)
+
+    def losses_of(self, stylized, images, labels, style_scale=1.0) -> dict:
+        """The losses [B], by name, of any pictures.
+
+        Args:
+            stylized: the pictures, [B, H, W, 3] in [0, 1].
+            images: the photos that they are of, in the same shape.
+            labels: [B], the styles that they are to be in.
+            style_scale: multiplies all style weights.
+        """
         end_points = {name: _in_full_precision(features) for name, features in self.vgg(stylized).items()}
         targets = {name: _in_full_precision(features) for name, features in self.content_vgg(images).items()}
         grams = {name: keras.ops.take(gram, labels, axis=0) for name, gram in self.gram_matrices.items()}
-        coefficients = keras.ops.take(self.style_coefficients, labels)
+        coefficients = keras.ops.take(self.style_coefficients, labels) * style_scale
         terms = {
             **losses.content_loss(end_points, targets, self.content_weights),
             **losses.style_loss(end_points, grams, self.style_weights, coefficients),
@@ -98,8 +125,6 @@ class StyleTraining(keras.Model):
         if self.total_variation_weight:
             terms["total_variation_loss"] = losses.total_variation_loss(_in_full_precision(stylized))
             total = total + self.total_variation_weight * terms["total_variation_loss"]
-        if training and "position" in inputs:
-            self.position.assign(inputs["position"][-1])
         return {"total_loss": total, **terms}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -121,6 +146,41 @@ class _BatchMean(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         return y_pred
+
+
+class StyleAdam(keras.optimizers.Adam):
+    """Adam with a learning rate of its own for the styles: the scales and offsets of the normalisations.
+
+    A step changes those of the few styles in its batch alone, and no style can do without having them far from where
+    they start, so they profit from larger steps than the kernels, which all styles share.
+
+    Args:
+        style_scale: the styles' learning rate, in multiples of learning_rate.
+    """
+
+    def __init__(self, learning_rate, style_scale: float = 1.0, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.style_scale = style_scale
+
+    def update_step(self, gradient, variable, learning_rate):
+        # A Keras variable, or on TensorFlow one of its own: "gamma", "contract_conv1_instance_norm/gamma:0".
+        if re.search(r"\b(gamma|beta)\b", variable.name):
+            learning_rate = learning_rate * self.style_scale
+        super().update_step(gradient, variable, learning_rate)
+
+
+class DecayAtEnd(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant learning rate that over the last decay_steps of train_steps falls to 0, along a cosine.
+
+    Keras's CosineDecay falls from the first step, so that a training cannot be prolonged where it was constant.
+    """
+
+    def __init__(self, learning_rate: float, train_steps: int, decay_steps: int):
+        self.start = train_steps - decay_steps
+        self.cosine = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps)
+
+    def __call__(self, step):
+        return self.cosine(keras.ops.maximum(step - self.start, 0))
 
 
 def batch_means(logs: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -227,11 +287,18 @@ class Checkpoints(keras.callbacks.Callback):
             raise InputError(f"{self.folder} holds a training of a network of another size; choose another folder")
         for name, variable in variables.items():
             variable.assign(state[name])
+        self.model.steps.assign(self.step)
 
     def _variables(self) -> dict[str, keras.Variable]:
         model = self.model
         # The first part of an optimizer's paths is its own name, which Keras numbers.
-        optimizer = {f"optimizer/{v.path.split('/', 1)[1]}": v for v in model.optimizer.variables}
+        # The learning rate is the flag's, also for what was begun with another.
+        names = [v.path.split("/", 1)[1] for v in model.optimizer.variables]
+        optimizer = {
+            f"optimizer/{name}": v
+            for name, v in zip(names, model.optimizer.variables, strict=True)
+            if name != "learning_rate"
+        }
         return {**{v.path: v for v in model.transformer.variables}, **optimizer, "position": model.position}
 
 

@@ -104,7 +104,14 @@ def batch():
     }
 
 
-def small_training(learning_rate=1e-3, names=("wave", "scream"), filters=(4, 6, 8), transformer=None):
+def small_training(
+    learning_rate=1e-3,
+    style_ramp_steps=0,
+    names=("wave", "scream"),
+    filters=(4, 6, 8),
+    transformer=None,
+    optimizer=None,
+):
     keras.utils.set_random_seed(0)
     weights = vgg.random_weights(0)
     narrow = {}
@@ -122,7 +129,8 @@ def small_training(learning_rate=1e-3, names=("wave", "scream"), filters=(4, 6, 
     model = training.StyleTraining(
         transformer, network, grams, {"vgg_16/conv3": 1.0}, {"vgg_16/conv1": 1e-4, "vgg_16/conv3": 1e-4}
     )
-    model.compile(keras.optimizers.Adam(learning_rate, epsilon=1e-8))
+    model.style_ramp_steps = style_ramp_steps
+    model.compile(optimizer or keras.optimizers.Adam(learning_rate, epsilon=1e-8))
     return model
 
 
@@ -147,6 +155,57 @@ def test_style_coefficients_multiply_the_style_loss_of_their_style(batch):
     ).predict_on_batch(batch)
     np.testing.assert_allclose(weighted["total_style_loss"], plain["total_style_loss"] * [1, 5], rtol=1e-5)
     np.testing.assert_allclose(weighted["style_loss/vgg_16/conv1"], plain["style_loss/vgg_16/conv1"], rtol=1e-5)
+
+
+def test_the_style_weights_rise_from_a_hundredth_in_training_alone(batch, tmp_path):
+    def share(losses):
+        raw = np.array([losses[f"style_loss/vgg_16/{name}"] for name in ("conv1", "conv3")])
+        return float(losses["total_style_loss"] / np.sum(raw) / 1e-4)
+
+    def steps(model, count):
+        return [share(training.batch_means(model.train_on_batch(batch, return_dict=True))) for _ in range(count)]
+
+    model = small_training(style_ramp_steps=2)
+    assert steps(model, 2) == pytest.approx([0.01, 0.1], rel=1e-4)
+    training.Checkpoints(tmp_path, model).save()
+    resumed = small_training(style_ramp_steps=2)
+    training.Checkpoints(tmp_path, resumed)
+    assert steps(resumed, 2) == pytest.approx([1, 1], rel=1e-4)
+    losses = training.batch_means(small_training(style_ramp_steps=2).predict_on_batch(batch))
+    assert share(losses) == pytest.approx(1, rel=1e-4)
+
+
+def test_the_styles_learn_at_a_rate_of_their_own(batch):
+    moves = {}
+    for scale in (1.0, 5.0):
+        model = small_training(optimizer=training.StyleAdam(1e-3, scale, epsilon=1e-15))
+        before = weights_of(model)
+        model.train_on_batch(batch)
+        moves[scale] = [np.abs(new - old).max() for new, old in zip(weights_of(model), before, strict=True)]
+    seen = []
+    for variable, one, five in zip(model.transformer.variables, moves[1.0], moves[5.0], strict=True):
+        if one > 0.9e-3:  # Where Adam's epsilon plays no part.
+            assert five == pytest.approx(one if variable.name == "kernel" else 5 * one, rel=1e-2), variable.path
+            seen.append(variable.name)
+    assert set(seen) == {"kernel", "gamma", "beta"}
+
+
+def test_the_learning_rate_falls_to_nothing_at_the_end():
+    rate = training.DecayAtEnd(0.5, train_steps=10, decay_steps=4)
+    found = [float(rate(keras.ops.convert_to_tensor(step))) for step in (0, 6, 7, 8, 9, 10)]
+    expected = [0.5 * (1 + np.cos(np.pi * part)) / 2 for part in (0, 0, 0.25, 0.5, 0.75, 1)]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_a_training_goes_on_with_another_learning_rate(batch, tmp_path):
+    model = small_training(learning_rate=1e-3)
+    model.train_on_batch(batch)
+    training.Checkpoints(tmp_path, model).save()
+    schedule = training.DecayAtEnd(1e-2, train_steps=10, decay_steps=4)
+    for optimizer in (keras.optimizers.Adam(1e-2), training.StyleAdam(schedule)):
+        resumed = small_training(optimizer=optimizer)
+        assert training.Checkpoints(tmp_path, resumed).step == 1
+        assert float(resumed.optimizer.learning_rate) == pytest.approx(1e-2)
 
 
 def test_vgg_stays_as_it_is(batch):
