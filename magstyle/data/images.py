@@ -109,8 +109,9 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: np.random.Gen
         encoded: the bytes of any file that `read_image` reads.
         name: what to call the image in a message.
         image_size: side of the square, in pixels.
-        rng: if given, a square at a random place instead, of a random side from image_size (or the image's shorter
-            side, if that is less) up to the whole shorter side, scaled to image_size; mirrored every other time.
+        rng: if given, a square at a random place instead, scaled to image_size; mirrored every other time. Its side is
+            random, each doubling as likely as the next, from half of image_size (which shows a photo as large as its
+            strokes, as it is in a large picture) or the image's shorter side, if that is less, up to the whole of it.
 
     Returns:
         uint8 RGB [image_size, image_size, 3], scaled by antialiased bicubic interpolation.
@@ -147,7 +148,7 @@ def _centre_box(size: tuple[int, int], image_size: int) -> list[float]:
 
 
 def _random_box(size: tuple[int, int], image_size: int, rng: np.random.Generator) -> list[float]:
-    side = rng.uniform(min(image_size, *size), min(size))
+    side = np.exp(rng.uniform(np.log(min(image_size / 2, *size)), np.log(min(size))))
     left, top = ((length - side) * rng.random() for length in size)
     return [left, top, left + side, top + side]
 
