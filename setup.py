@@ -27,6 +27,7 @@ setuptools.setup(
     python_requires=">=3.10",
     packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.bin"],
     package_dir={"magstyle.bin": "bin"},
+    package_data={"magstyle": ["pretrained/*"]},
     install_requires=[
         "tensorflow>=2.17",
         "keras>=3",
@@ -36,10 +37,14 @@ setuptools.setup(
         "absl-py",
         "pillow>=10.1",
         "numpy",
+        # The weights in .keras files; Keras brings it.
+        "h5py",
         # What tf.summary writes with; TensorFlow no longer brings it.
         "tensorboard",
         # Both come with tensorflow-datasets. The progress bar of Keras writes to stdout, where our paths go.
         "tqdm",
+        # L-BFGS.
+        "scipy",
         # The free memory on every system: a photo that does not fit is refused before any work.
         "psutil",
     ],

@@ -64,12 +64,25 @@ def open_photos(arguments: Sequence[str]) -> content.Source:
     return content.from_tfds(FLAGS.tfds_name, FLAGS.tfds_data_dir)
 
 
-def build_training(transformer: StyleTransformer, paintings: Sequence[styles.Style]) -> StyleTraining:
-    """The model to train or to evaluate, with the losses that the flags say; not compiled."""
+def build_training(
+    transformer: StyleTransformer,
+    paintings: Sequence[styles.Style],
+    content_blocks: Sequence[int] = (),
+    style_blocks: Sequence[int] = (),
+) -> StyleTraining:
+    """The model to train or to evaluate, with the losses that the flags say; not compiled.
+
+    Args:
+        transformer: the network.
+        paintings: its styles.
+        content_blocks, style_blocks: of VGG, whose losses are to be there too, if need be with a weight of 0.
+    """
     vgg = checkpoints.load_vgg(FLAGS.vgg_checkpoint)
     depth = "vgg_19" if any(name.startswith("vgg_19") for name in vgg.output) else "vgg_16"
     content_weights = _weights("content_weights", {f"{depth}/conv3": 1.0}, vgg)
     style_weights = _weights("style_weights", {f"{depth}/conv{i}": 1e-4 for i in (1, 2, 3, 4)}, vgg)
+    content_weights = {**{f"{depth}/conv{i}": 0.0 for i in content_blocks}, **content_weights}
+    style_weights = {**{f"{depth}/conv{i}": 0.0 for i in style_blocks}, **style_weights}
     vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in {**content_weights, **style_weights}})
     return StyleTraining(
         transformer,

@@ -1,0 +1,1 @@
+"""Methods that optimise the pixels of one picture."""
