@@ -3,6 +3,8 @@
 
 bin/stylize.py --checkpoint=model.keras --input_image=photo.jpg --which_styles="[0, 'starry_night']" --output_dir=out
 bin/stylize.py --checkpoint=model.keras --which_styles="{0: 0.6, 7: 0.4}" --output_dir=out --input_image photos/*.jpg
+
+Without --checkpoint, the styles are those of the bundled model `painters`.
 """
 
 import ast
@@ -14,13 +16,15 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from magstyle import app, checkpoints
+from magstyle import app, checkpoints, grids
 from magstyle.data import files, images
 from magstyle.errors import InputError
 from magstyle.stylizer import Stylizer, preserve_color
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("checkpoint", None, "The model: a .keras file, a training folder, a Magenta checkpoint or .pb.")
+flags.DEFINE_string(
+    "checkpoint", "painters", "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb."
+)
 flags.DEFINE_multi_string("input_image", None, "Photo, glob or folder of photos; more may follow without the flag.")
 flags.DEFINE_string("output_dir", None, "Folder for the pictures; made if it is missing.")
 flags.DEFINE_string("output_basename", None, "Start of the pictures' names; the photo's own name by default.")
@@ -34,7 +38,8 @@ flags.DEFINE_float("alpha", None, "Not needed; if given, the model must have tha
 flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
 flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")
 flags.DEFINE_enum("format", "png", ["png", "jpg", "jpeg", "webp"], "File format and extension of the pictures.")
-flags.mark_flags_as_required(["checkpoint", "input_image", "output_dir"])
+flags.DEFINE_bool("sheet", False, "Also show each photo and its pictures, small and with their names, in one picture.")
+flags.mark_flags_as_required(["input_image", "output_dir"])
 
 
 def main(argv: Sequence[str]) -> None:
@@ -46,13 +51,18 @@ def main(argv: Sequence[str]) -> None:
     with tqdm(total=len(photos) * len(styles), unit="picture") as progress:
         for photo, paths in pictures.items():
             image = images.read_image(photo, FLAGS.image_size)
-            for path, style_weights in zip(paths, styles.values(), strict=True):
+            tiles = [grids.tile(image, pathlib.Path(photo).name)]
+            for path, (style, style_weights) in zip(paths, styles.items(), strict=False):
                 picture = stylizer.stylize(image, style_weights)
                 if FLAGS.preserve_color:
                     picture = preserve_color(image, picture)
                 images.write_image(path, picture)
+                tiles.append(grids.tile(picture, style))
                 progress.update()
                 progress.write(str(path))
+            if FLAGS.sheet:
+                images.write_image(paths[-1], grids.sheet(tiles))
+                progress.write(str(paths[-1]))
 
 
 def parse_styles(which_styles: str, stylizer: Stylizer) -> dict[str, np.ndarray]:
@@ -76,14 +86,14 @@ def parse_styles(which_styles: str, stylizer: Stylizer) -> dict[str, np.ndarray]
 
 
 def plan(photos: Sequence[str], styles: Sequence[str], folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """The paths of the pictures to paint of each photo, one per style."""
+    """The paths of the pictures to paint of each photo: one per style, and that of its sheet if there is to be one."""
     if FLAGS.output_basename and len(photos) > 1:
         raise InputError(f"--output_basename names the pictures of one photo, not of {len(photos)}; leave it out")
     sources = {pathlib.Path(photo).resolve() for photo in photos}
     pictures, taken = {}, {}
     for photo in photos:
         stem = FLAGS.output_basename or pathlib.Path(photo).stem
-        endings = [re.sub(r"[/\\]", "_", style) for style in styles]
+        endings = [re.sub(r"[/\\]", "_", style) for style in styles] + ["sheet"] * FLAGS.sheet
         pictures[photo] = [folder / f"{stem}_{ending}.{FLAGS.format}" for ending in endings]
         for path in pictures[photo]:
             if path.resolve() in sources:

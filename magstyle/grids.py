@@ -1,5 +1,6 @@
 """Pictures that show a whole model at a glance: every style of it on every photo."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from magstyle.data.styles import Style
 from magstyle.stylizer import Stylizer
 
 _LABEL_HEIGHT = 24
+_TILE_SIDE = 320
 
 
 def style_grid(stylizer: Stylizer, photos: np.ndarray, paintings: Sequence[Style]) -> np.ndarray:
@@ -37,6 +39,26 @@ def paintings_as_squares(paintings: Sequence[Style], side: int) -> np.ndarray:
     """The centres of paintings, [N, side, side, 3] in [0, 1]."""
     crops = [images.training_crop(painting.jpeg, painting.name, side) for painting in paintings]
     return np.stack(crops).astype(np.float32) / np.float32(255)
+
+
+def tile(image: np.ndarray, name: str) -> np.ndarray:
+    """An image [H, W, 3] in [0, 1] under its name, its longer side scaled to 320 pixels, for `sheet`."""
+    picture = Image.fromarray(np.uint8(np.round(image * 255)))
+    scale = _TILE_SIDE / max(picture.size)
+    picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.LANCZOS)
+    pixels = np.asarray(picture, np.float32) / np.float32(255)
+    return np.concatenate([_label(name, picture.width), pixels])
+
+
+def sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    """Tiles of one size [H, W, 3], row by row, on white, in about the shape of a page: [rows H, columns W, 3]."""
+    height, width, _ = tiles[0].shape
+    count = len(tiles)
+    across = math.sqrt(1.4 * count * height / width)
+    columns = min(range(max(1, int(across)), int(across) + 3), key=lambda n: (-count % n, n))
+    blank = [np.ones_like(tiles[0])] * (-count % columns)
+    tiles = [*tiles, *blank]
+    return np.concatenate([np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)])
 
 
 def _label(text: str, width: int) -> np.ndarray:
