@@ -18,11 +18,12 @@ from magstyle import checkpoints, training
 from magstyle.models.transformer import StyleTransformer
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("checkpoint", None, "The model: a .keras file, a training folder, a Magenta checkpoint or .pb.")
+flags.DEFINE_string(
+    "checkpoint", "painters", "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb."
+)
 flags.DEFINE_float("alpha", None, "Not needed; if given, the model must have that width.")
 flags.adopt_module_key_flags(training_flags)
 flags.adopt_module_key_flags(training_program)
-flags.mark_flag_as_required("checkpoint")
 
 
 def main(argv: Sequence[str]) -> None:

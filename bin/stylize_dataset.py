@@ -23,7 +23,9 @@ from magstyle.errors import InputError
 from magstyle.stylizer import Stylizer
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("checkpoint", None, "The model: a .keras file, a training folder, a Magenta checkpoint or .pb.")
+flags.DEFINE_string(
+    "checkpoint", "painters", "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb."
+)
 flags.DEFINE_multi_string("content_files", None, "Photo, glob or folder of photos; more may follow without the flag.")
 flags.DEFINE_multi_string("tfrecord_files", None, "Or: TFRecord file or glob, of Examples with image/encoded.")
 flags.DEFINE_string("tfds_name", None, "Or: an image dataset of TensorFlow Datasets, such as imagenet2012.")
@@ -45,7 +47,7 @@ flags.DEFINE_integer(
 flags.DEFINE_string(
     "beam_options", "", "Beam's own, as in '--direct_num_workers=2 --direct_running_mode=multi_processing'."
 )
-flags.mark_flags_as_required(["checkpoint", "output_dir"])
+flags.mark_flag_as_required("output_dir")
 
 
 def main(argv: Sequence[str]) -> None:

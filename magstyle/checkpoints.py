@@ -1,11 +1,14 @@
 """Opens a model from wherever it lives, and saves it."""
 
 import glob
+import io
 import os
+import pathlib
 import re
 import zipfile
 from collections.abc import Sequence
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,6 +19,13 @@ from magstyle.errors import InputError
 from magstyle.models import vgg
 from magstyle.models.transformer import StyleTransformer
 
+_BUNDLED = pathlib.Path(__file__).parent / "pretrained"
+
+
+def bundled_models() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(path.stem for path in _BUNDLED.glob("*.keras"))
+
 
 def load_model(
     checkpoint: str | os.PathLike, num_styles: int | None = None, alpha: float | None = None
@@ -24,6 +34,7 @@ def load_model(
 
     Args:
         checkpoint: one of
+            - the name of a bundled model: `painters` (./painters is a file or folder of that name);
             - a `.keras` file;
             - a folder: the latest of its .keras files or, if it has none, of its Magenta checkpoints;
             - a Magenta checkpoint, V1 (`model.ckpt`) or V2 (`model.ckpt-40000`, with or without `.index`);
@@ -41,10 +52,12 @@ def load_model(
     if path.startswith("random:"):
         model = _random_transformer(_seed(path))
     else:
-        path = latest(path)
+        path = str(_BUNDLED / f"{path}.keras") if path in bundled_models() else latest(path)
         path = path.removesuffix(".index")
         if not (os.path.exists(path) or os.path.exists(f"{path}.index")):
-            raise InputError(f"there is no checkpoint at {path}")
+            raise InputError(
+                f"there is no checkpoint at {path}; a path was expected, or a name: {', '.join(bundled_models())}"
+            )
         if path.endswith(".keras"):
             model = _load_keras(path)
         elif path.endswith(".pb"):
@@ -58,8 +71,14 @@ def load_model(
     return model
 
 
-def save_model(model: StyleTransformer, path: str | os.PathLike) -> None:
+def save_model(model: StyleTransformer, path: str | os.PathLike, float16: bool = False) -> None:
     """Writes a model as a `.keras` file (architecture, weights, style names), or as a Magenta V2 `.ckpt`.
+
+    Args:
+        model: the model.
+        path: of the file.
+        float16: store the weights of a `.keras` file with 16 bits, in half the space; they are float32 again when it
+            is opened.
 
     Raises:
         InputError: for a name that ends neither in .keras nor in .ckpt or .ckpt-STEP, or if it cannot be written; what
@@ -69,10 +88,36 @@ def save_model(model: StyleTransformer, path: str | os.PathLike) -> None:
     if path.endswith(".keras"):
         with files.replacing(path) as temporary:
             model.save(temporary)
+            if float16:
+                _halve(temporary)
+    elif float16:
+        raise InputError(f"cannot write {path} with 16 bits: that is for .keras files")
     elif re.search(r"\.ckpt(-\d+)?$", path):
         magenta.save_checkpoint(model, path)
     else:
         raise InputError(f"cannot write {path}: its name must end in .keras, or in .ckpt for a Magenta checkpoint")
+
+
+def _halve(path: str | os.PathLike) -> None:
+    """Rewrites the arrays of a `.keras` file, a zip of JSON and one HDF5 file, with 16 bits."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO()
+    with h5py.File(io.BytesIO(members["model.weights.h5"])) as old, h5py.File(weights, "w") as new:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                new[name] = item[()].astype(np.float16)
+            else:
+                new.require_group(name)
+            new[name].attrs.update(item.attrs)
+
+        old.visititems(copy)
+        new.attrs.update(old.attrs)
+    members["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
 
 
 def load_vgg(source: str, end_points: Sequence[str] | None = None, pooling: str = "avg") -> keras.Model:

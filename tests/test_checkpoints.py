@@ -117,6 +117,32 @@ def test_a_keras_file_keeps_everything_exactly(small_model, tmp_path):
     np.testing.assert_array_equal(stylize(model), stylize(small_model))
 
 
+def test_a_keras_file_with_16_bits_is_half_as_large_and_as_good(small_model, tmp_path):
+    whole, half = tmp_path / "whole.keras", tmp_path / "half.keras"
+    checkpoints.save_model(small_model, whole)
+    checkpoints.save_model(small_model, half, float16=True)
+    assert half.stat().st_size < 0.8 * whole.stat().st_size
+    opened = checkpoints.load_model(half)
+    assert opened.style_names == small_model.style_names
+    for new, old in zip(opened.get_weights(), small_model.get_weights(), strict=True):
+        assert new.dtype == np.float32
+        np.testing.assert_array_equal(new, old.astype(np.float16))
+    with pytest.raises(InputError, match="16 bits"):
+        checkpoints.save_model(small_model, tmp_path / "model.ckpt", float16=True)
+
+
+def test_bundled_models_open_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "painters").mkdir()  # Such as a user's folder of paintings.
+    assert "painters" in checkpoints.bundled_models()
+    model = checkpoints.load_model("painters")
+    assert "van-gogh-starry-night" in model.style_names
+    with pytest.raises(InputError, match=r"no checkpoint in \./painters"):
+        checkpoints.load_model("./painters")
+    with pytest.raises(InputError, match="a path was expected, or a name: painters"):
+        checkpoints.load_model("paintrs")
+
+
 def test_a_model_written_as_magenta_checkpoint_opens_to_the_same_numbers(small_model, tmp_path):
     checkpoints.save_model(small_model, tmp_path / "new" / "model.ckpt")
     assert sorted(os.listdir(tmp_path / "new")) == ["model.ckpt.data-00000-of-00001", "model.ckpt.index"]

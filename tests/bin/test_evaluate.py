@@ -59,6 +59,47 @@ def test_the_table_shows_the_losses_of_every_style(run, flags, model, tmp_path, 
     assert points["total_style_loss/wave"] == {7: pytest.approx(table["wave"]["total_style_loss"], rel=1e-3)}
 
 
+def test_losses_are_relative_to_the_photo_and_to_another_photo(run, flags, model, photos, style_dataset, vgg_file):
+    # Whatever the model was trained with: these weights name one end point of four.
+    weights = "{'vgg_16/conv2': 1e-4}"
+    result = run("evaluate", *flags, f"--style_weights={weights}", "--content_weights={'vgg_16/conv2': 1}")
+    assert result.returncode == 0, result.stderr
+    header, *rows = [line.split() for line in result.stdout.splitlines()]
+    found = {row[0]: dict(zip(header[1:], map(float, row[1:]), strict=True)) for row in rows}
+
+    network = checkpoints.load_vgg(str(vgg_file))
+    transformer, paintings = checkpoints.load_model(model), styles.read(style_dataset)
+    batches = content.batches(content.from_files([str(photos)]), 32, 4, 1).take(1)
+    [crops] = [batch["image"].numpy() for batch in batches]
+    plain = network(crops)
+    conv3 = plain["vgg_16/conv3"].numpy()
+    other = np.mean(np.square(conv3[1:] - conv3[:-1]))
+    for k, name in enumerate(STYLES):
+        painted = network(transformer([tf.constant(crops), tf.one_hot([k] * 4, 2)]))
+        ratios = []
+        for end_point in [f"vgg_16/conv{i}" for i in (1, 2, 3, 4)]:
+            target = paintings[k].gram_matrices[end_point]
+            loss, at_start = (np.mean(np.square(losses.gram_matrix(f[end_point]) - target)) for f in (painted, plain))
+            ratios.append(loss / at_start)
+        assert found[name]["relative_style_loss"] == pytest.approx(np.mean(ratios), rel=2e-3)
+        content_loss = np.mean(np.square(painted["vgg_16/conv3"] - conv3))
+        assert found[name]["relative_content_loss"] == pytest.approx(content_loss / other, rel=2e-3)
+
+
+def test_pairs_are_compared_with_what_optimisation_reaches(run, flags):
+    result = run("evaluate", *flags, "--nolearning_curves", "--optimize_pairs=3")
+    assert result.returncode == 0, result.stderr
+    header, *rows, summary = [line.split() for line in result.stdout.splitlines()]
+    assert header == ["style", "total_loss", "after_lbfgs", "ratio"]
+    assert [row[0] for row in rows] == [*STYLES, STYLES[0]]
+    table = np.array([row[1:] for row in rows], float)
+    assert np.all(table[:, 1] < table[:, 0] / 2)  # The network is untrained.
+    np.testing.assert_allclose(table[:, 0] / table[:, 1], table[:, 2], rtol=1e-2)
+    np.testing.assert_allclose(
+        [float(summary[2].strip(",")), float(summary[4])], [table[:, 2].mean(), table[:, 2].max()], rtol=1e-2
+    )
+
+
 def test_grids_show_every_style_on_photos_noise_and_paintings(run, flags, tmp_path):
     result = run("evaluate", *flags, "--style_grid", "--style_crossover", "--nolearning_curves")
     grid, crossover = tmp_path / "eval" / "style_grid-000007.png", tmp_path / "eval" / "style_crossover-000007.png"

@@ -143,7 +143,23 @@ def test_a_wrong_flag_or_file_is_one_sentence(refused, small_checkpoint, photo, 
     assert not list((tmp_path / "out").glob("*"))
 
 
-@pytest.mark.parametrize("missing", ["--checkpoint", "--input_image", "--output_dir"])
+def test_a_sheet_shows_the_photo_and_all_its_pictures(run, small_checkpoint, photo, tmp_path):
+    flags = [f"--checkpoint={small_checkpoint}", f"--input_image={photo}", f"--output_dir={tmp_path}/out", "--sheet"]
+    result = run("stylize", *flags, "--which_styles=all")
+    paths = [f"{tmp_path}/out/photo_{name}.png" for name in ("scream", "wave", "starry_night", "sheet")]
+    assert result.stdout.split() == paths, result.stderr
+    sheet = images.read_image(paths[-1])
+    tile = (24 + 224, 320)  # 21 x 30 pixels, enlarged to a longer side of 320, under a name.
+    assert sheet.shape == (2 * tile[0], 2 * tile[1], 3)
+    for k, path in enumerate([photo, *paths[:3]]):
+        row, column = divmod(k, 2)
+        shown = sheet[row * tile[0] : (row + 1) * tile[0], column * tile[1] : (column + 1) * tile[1]]
+        assert shown[:24].min() < 0.5 and np.all(shown[:24, :5] == 1)
+        picture = images.read_image(path)
+        assert np.abs(shown[24:].mean((0, 1)) - picture.mean((0, 1))).max() < 0.02
+
+
+@pytest.mark.parametrize("missing", ["--input_image", "--output_dir"])
 def test_a_missing_flag_is_named(refused, missing):
     given = [flag for flag in ("--checkpoint=a", "--input_image=b", "--output_dir=c") if not flag.startswith(missing)]
     assert missing in refused("stylize", *given)
