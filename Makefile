@@ -4,10 +4,9 @@ VENV := .venv
 .PHONY: demo test
 
 demo: $(VENV)/installed
-	@echo "No trained model is in the box yet: this network is initialised at random, so expect texture, not paint."
-	@$(VENV)/bin/python bin/stylize.py --checkpoint=random:0 --which_styles=all --input_image=examples/coffee.jpg \
-		--output_dir=out
-	@echo "Your own photo: $(VENV)/bin/python bin/stylize.py --checkpoint=MODEL --input_image=PHOTO --output_dir=out"
+	@$(VENV)/bin/python bin/stylize.py --which_styles=all --sheet --format=jpg --input_image=examples/coffee.jpg --output_dir=out
+	@echo "All pictures in one: out/coffee_sheet.jpg. Your own photo:"
+	@echo "    $(VENV)/bin/python bin/stylize.py --which_styles=all --sheet --input_image=PHOTO --output_dir=out"
 
 test: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest -n 2

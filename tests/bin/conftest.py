@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -32,21 +33,26 @@ def photos(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def vgg_file(tmp_path_factory):
-    """A VGG-16 of four blocks, 4 to 8 channels wide."""
+def narrow_vgg(depth: int, convolutions_per_block: Sequence[int]) -> dict[str, np.ndarray]:
+    """Random weights of a VGG 4 to 8 channels wide."""
     rng = np.random.default_rng(0)
     weights, channels = {}, 3
-    for block, convolutions in enumerate(CONVOLUTIONS_PER_BLOCK[16][:4], start=1):
+    for block, convolutions in enumerate(convolutions_per_block, start=1):
         for i in range(1, convolutions + 1):
-            name = f"vgg_16/conv{block}/conv{block}_{i}"
+            name = f"vgg_{depth}/conv{block}/conv{block}_{i}"
             filters = 4 if block == 1 else 8
             kernel = rng.standard_normal((3, 3, channels, filters), np.float32) * np.float32((2 / 9 / channels) ** 0.5)
             weights[f"{name}/weights"] = kernel / 64 if channels == 3 else kernel
             weights[f"{name}/biases"] = np.zeros(filters, np.float32)
             channels = filters
+    return weights
+
+
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory):
+    """A VGG-16 of four blocks, 4 to 8 channels wide."""
     path = tmp_path_factory.mktemp("vgg") / "vgg.npz"
-    np.savez(path, **weights)
+    np.savez(path, **narrow_vgg(16, CONVOLUTIONS_PER_BLOCK[16][:4]))
     return path
 
 

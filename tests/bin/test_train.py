@@ -198,10 +198,10 @@ def test_johnsons_network_is_the_case_of_one_style(run, tmp_path, photos, vgg_fi
     assert checkpoints.load_model(tmp_path / "train").style_names == ("1",)
 
 
-def test_the_flags_of_four_paintings_train(run, tmp_path, training_flags, shared):
+def test_the_flags_of_painters_train(run, tmp_path, training_flags, shared):
     vgg = f"--vgg_checkpoint={shared('weights/vgg_19_quarter.npz')}"
     small = ["--alpha=0.1", "--image_size=32", "--train_steps=1", f"--train_dir={tmp_path}/train"]
-    result = run("train", "--flagfile=configs/four_paintings.cfg", *training_flags, vgg, *small, cwd=ROOT)
+    result = run("train", "--flagfile=configs/painters.cfg", *training_flags, vgg, *small, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     assert "style_loss/vgg_19/conv4" in curves(tmp_path / "train")
 

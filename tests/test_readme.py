@@ -1,0 +1,70 @@
+"""Runs the commands of the README as they stand there, on small photos and paintings under the names that it uses."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from magstyle import checkpoints
+from magstyle.models.transformer import StyleTransformer
+from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
+from tests.bin.conftest import narrow_vgg, picture
+from tests.conftest import ENV, ROOT
+
+# What is added to a command here, to make seconds of hours.
+_VGG = "--vgg_checkpoint=vgg_19_quarter.npz"
+_SMALL_TRAINING = f"--train_steps=2 --decay_steps=0 --batch_size=2 --image_size=32 {_VGG}"
+_SMALL = {
+    "create_style_dataset": f"--image_size=32 {_VGG}",
+    "train": f"{_SMALL_TRAINING} --alpha=0.1",
+    "finetune": _SMALL_TRAINING,
+    "evaluate": f"--num_evals=1 --batch_size=2 --image_size=32 {_VGG}",
+}
+# These make or need what a test cannot have: another environment, other machines, ImageNet, many minutes.
+_ELSEWHERE = r"git clone|cd |make |source |export |pip |bin/benchmark\.py|.*--distribution|.*--tfds_name|.*--tfrecord_files"
+
+
+def commands() -> list[str]:
+    """Those of the indented blocks, in order; what is spread over lines, by a backslash or a loop, as one."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)
+    lines = [line for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines()]
+    return [line[4:] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """The project, and in the same folder what the README takes for granted."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("bin", "configs", "examples"):
+        os.symlink(ROOT / name, folder / name)
+    picture(0, (48, 40)).save(folder / "photo.jpg")
+    for name, count in {"photos": 3, "test_photos": 3, "paintings": 2, "my_paintings": 2}.items():
+        (folder / name).mkdir()
+        for k in range(count):
+            picture(k, (48, 40)).save(folder / name / f"{name}{k}.jpg")
+    np.savez(folder / "vgg_19_quarter.npz", **narrow_vgg(19, [*CONVOLUTIONS_PER_BLOCK[19][:4], 1]))
+    checkpoints.save_model(StyleTransformer(2, alpha=0.1), folder / "model.ckpt-40000")
+    return folder
+
+
+def test_the_commands_work_one_after_the_other(clone):
+    python = pathlib.Path(sys.executable).parent
+    env = {**ENV, "PATH": f"{python}:{ENV['PATH']}"}
+    run = []
+    for command in commands():
+        if re.match(_ELSEWHERE, command):
+            continue
+        program = re.match(r"bin/(\w+)\.py ", command)
+        assert program, f"no program: {command}"
+        small = f"{command} {_SMALL.get(program[1], '')}"
+        result = subprocess.run(small, shell=True, capture_output=True, text=True, cwd=clone, env=env, check=False)
+        assert result.returncode == 0, f"{small}\n{result.stderr}"
+        for path in re.findall(r"^\S+/\S+$", result.stdout, re.MULTILINE):
+            assert list(clone.glob(f"{path}*")), path  # A Magenta checkpoint is several files.
+        run.append(program[1])
+    assert {"stylize", "create_style_dataset", "train", "finetune", "evaluate", "convert_checkpoint"} <= set(run)
