@@ -10,6 +10,7 @@ VERSION = re.search(r'__version__ = "(.*)"', (ROOT / "magstyle/__init__.py").rea
 PROGRAMS = {
     "image_stylization_transform": "stylize",
     "image_stylization_convert_checkpoint": "convert_checkpoint",
+    "image_stylization_export_saved_model": "export_saved_model",
     "image_stylization_create_dataset": "create_style_dataset",
     "image_stylization_train": "train",
     "image_stylization_finetune": "finetune",

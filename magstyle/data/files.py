@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
+import shutil
 from collections.abc import Iterator
 
 from magstyle.errors import InputError
@@ -29,9 +30,9 @@ def make_folder(path: str | os.PathLike) -> pathlib.Path:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a temporary name beside `path` to write to, and renames it to `path` once the block has succeeded.
+    """Gives a temporary name beside `path` to write a file or a folder to; renames it to `path` after the block.
 
-    The folder is made if it is missing. If the block fails, the temporary file goes and `path` is as it was.
+    The folder of `path` is made if it is missing. If the block fails, what was written goes and `path` is as it was.
 
     Raises:
         InputError: if the operating system refuses (no space, no permission, a folder of that name).
@@ -46,5 +47,6 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
+        shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):
             temporary.unlink()
