@@ -1,0 +1,45 @@
+"""The bundled model, as bin/evaluate.py sees it."""
+
+import zipfile
+
+import h5py
+import numpy as np
+
+from magstyle import checkpoints
+from tests.conftest import ROOT
+
+PAINTERS = ROOT / "magstyle" / "pretrained" / "painters.keras"
+
+
+def test_the_file_is_small_and_its_names_are_in_the_model_card():
+    assert PAINTERS.stat().st_size < 4e6
+    with zipfile.ZipFile(PAINTERS) as archive, h5py.File(archive.open("model.weights.h5")) as weights:
+        dtypes = set()
+        weights.visititems(lambda _, item: dtypes.add(getattr(item, "dtype", None)))
+    assert dtypes == {None, np.dtype("float16")}
+    card = PAINTERS.with_name("README.md").read_text(encoding="utf-8")
+    names = checkpoints.load_model("painters").style_names
+    assert len(set(names)) == len(names) >= 12
+    for name in names:
+        assert f"`{name}`" in card
+
+
+def test_it_keeps_the_photo_and_paints_the_painting(run, shared, tmp_path):
+    vgg = f"--vgg_checkpoint={shared('weights/vgg_19_quarter.npz')}"
+    # Of the photos that were held out, two.
+    photos = [shared("content/n02129165_lion.jpg"), shared("content/n09246464_cliff.jpg")]
+    names = checkpoints.load_model("painters").style_names
+    paintings = [f"--style_files={shared(f'styles/{name}.jpg')}" for name in names]
+    dataset = tmp_path / "styles.tfrecord"
+    result = run("create_style_dataset", *paintings, vgg, "--image_size=768", f"--output_file={dataset}")
+    assert result.returncode == 0, result.stderr
+    flags = [vgg, f"--style_dataset_file={dataset}", "--num_evals=1", "--batch_size=2", f"--eval_dir={tmp_path}"]
+    result = run("evaluate", *flags, f"--content_files={photos[0]}", photos[1])
+    assert result.returncode == 0, result.stderr
+    header, *rows = [line.split() for line in result.stdout.splitlines()]
+    table = {row[0]: dict(zip(header[1:], map(float, row[1:]), strict=True)) for row in rows}
+    assert list(table) == [*sorted(names), "mean"]
+    assert table["mean"]["relative_style_loss"] < 0.1
+    assert table["mean"]["relative_content_loss"] < 1
+    for name, losses in table.items():
+        assert losses["relative_style_loss"] < 0.2, name
