@@ -6,12 +6,7 @@ bin/finetune.py --checkpoint=model.keras --style_dataset_file=mine.tfrecord --co
 The new network paints the styles of the new dataset, with the strokes that the old one knows.
 """
 
-import os
 from collections.abc import Sequence
-
-# TensorFlow's fastest kernels for training on a CPU; it has them on by default for the latest of Intel's alone. (For
-# painting they are not: bin/stylize.py.)
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from magstyle import app  # First: it silences TensorFlow, which Keras imports.
 

@@ -6,12 +6,7 @@ bin/train.py --style_dataset_file=styles.tfrecord --content_files=photos --train
 Started again with the same --train_dir, it goes on where it was stopped.
 """
 
-import os
 from collections.abc import Sequence
-
-# TensorFlow's fastest kernels for training on a CPU; it has them on by default for the latest of Intel's alone. (For
-# painting they are not: bin/stylize.py.)
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from magstyle import app  # First: it silences TensorFlow, which Keras imports.
 
