@@ -25,7 +25,7 @@ _SMALL = {
     "evaluate": f"--num_evals=1 --batch_size=2 --image_size=32 {_VGG}",
 }
 # These make or need what a test cannot have: another environment, other machines, ImageNet, many minutes.
-_ELSEWHERE = r"git clone|cd |make |source |export |pip |bin/benchmark\.py|.*--distribution|.*--tfds_name|.*--tfrecord_files"
+_ELSEWHERE = r"git clone|cd |make |source |export |bin/benchmark\.py|.*--(distribution|tfds_name|tfrecord_files)"
 
 
 def commands() -> list[str]:

@@ -34,4 +34,4 @@ def test_magenta_checkpoints_learn_new_styles(run, training_flags, shared, tmp_p
 
 def test_a_checkpoint_that_is_not_there_is_refused(refused, training_flags, tmp_path):
     sentence = refused("finetune", *training_flags, "--checkpoint=nowhere.keras", f"--train_dir={tmp_path}/train")
-    assert sentence == "finetune.py: there is no checkpoint at nowhere.keras"
+    assert sentence.startswith("finetune.py: there is no checkpoint at nowhere.keras; ")
