@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from magstyle import app, checkpoints, export
+from magstyle import app, checkpoints
 from magstyle.data import files
 from magstyle.errors import InputError
+from magstyle.export import saved_model
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -31,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     versions = files.make_folder(pathlib.Path(FLAGS.output_dir).expanduser())
     taken = [int(name) for name in os.listdir(versions) if name.isdecimal()]
     folder = versions / str(max(taken, default=0) + 1)
-    export.save_saved_model(model, folder)
+    saved_model.save(model, folder)
     print(folder)
 
 

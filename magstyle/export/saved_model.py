@@ -1,4 +1,4 @@
-"""Ways out of Keras: files that run where neither it nor this project is installed."""
+"""SavedModels, for TensorFlow Serving and for every program that has TensorFlow but not this project."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ from magstyle.models.transformer import StyleTransformer
 STYLE_NAMES = "style_names.txt"
 
 
-def save_saved_model(model: StyleTransformer, folder: str | os.PathLike) -> None:
+def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     """Writes a SavedModel of two signatures, which TensorFlow alone loads and serves.
 
     `serving_default` takes `input_image` [B, H, W, 3], float32 RGB in [0, 1], of any size from 8 x 8, and
