@@ -108,13 +108,13 @@ def measure(model: StyleTraining, num_styles: int, photos: content.Source) -> di
     """The losses [num_styles] by name: means over the same photos in every style."""
     sums, of_photos, of_others, other = {}, {}, [], None
     with tqdm(total=FLAGS.num_evals * num_styles, unit="batch", mininterval=1) as progress:
-        for images in batches(photos, FLAGS.batch_size).take(FLAGS.num_evals):
+        for batch in batches(photos, FLAGS.batch_size).take(FLAGS.num_evals):
             for style in range(num_styles):
                 labels = np.full(FLAGS.batch_size, style, np.int32)
-                for name, values in model.predict_on_batch({"image": images, "label": labels}).items():
+                for name, values in model.predict_on_batch({"image": batch, "label": labels}).items():
                     sums.setdefault(name, np.zeros(num_styles))[style] += values.mean()
                 progress.update()
-            features = model.vgg.predict_on_batch(images)
+            features = model.vgg.predict_on_batch(batch)
             for name, values in style_losses(features, model.gram_matrices).items():
                 of_photos[name] = of_photos.get(name, 0) + values
             content_name = end_point(model, CONTENT_BLOCK)

@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> None:
         for photo, paths in pictures.items():
             image = images.read_image(photo, FLAGS.image_size)
             tiles = [grids.tile(image, pathlib.Path(photo).name)]
-            for path, (style, style_weights) in zip(paths, styles.items(), strict=False):
+            sheet = paths.pop() if FLAGS.sheet else None
+            for path, (style, style_weights) in zip(paths, styles.items(), strict=True):
                 picture = stylizer.stylize(image, style_weights)
                 if FLAGS.preserve_color:
                     picture = preserve_color(image, picture)
@@ -60,9 +61,9 @@ def main(argv: Sequence[str]) -> None:
                 tiles.append(grids.tile(picture, style))
                 progress.update()
                 progress.write(str(path))
-            if FLAGS.sheet:
-                images.write_image(paths[-1], grids.sheet(tiles))
-                progress.write(str(paths[-1]))
+            if sheet:
+                images.write_image(sheet, grids.sheet(tiles))
+                progress.write(str(sheet))
 
 
 def parse_styles(which_styles: str, stylizer: Stylizer) -> dict[str, np.ndarray]:
@@ -86,7 +87,7 @@ def parse_styles(which_styles: str, stylizer: Stylizer) -> dict[str, np.ndarray]
 
 
 def plan(photos: Sequence[str], styles: Sequence[str], folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """The paths of the pictures to paint of each photo: one per style, and that of its sheet if there is to be one."""
+    """The paths of the pictures to paint of each photo: one per style and, with --sheet, that one last."""
     if FLAGS.output_basename and len(photos) > 1:
         raise InputError(f"--output_basename names the pictures of one photo, not of {len(photos)}; leave it out")
     sources = {pathlib.Path(photo).resolve() for photo in photos}

@@ -69,6 +69,7 @@ def build_training(
     paintings: Sequence[styles.Style],
     content_blocks: Sequence[int] = (),
     style_blocks: Sequence[int] = (),
+    style_ramp_steps: int = 0,
 ) -> StyleTraining:
     """The model to train or to evaluate, with the losses that the flags say; not compiled.
 
@@ -76,14 +77,19 @@ def build_training(
         transformer: the network.
         paintings: its styles.
         content_blocks, style_blocks: of VGG, whose losses are to be there too, if need be with a weight of 0.
+        style_ramp_steps: as `StyleTraining` takes it.
     """
     vgg = checkpoints.load_vgg(FLAGS.vgg_checkpoint)
     depth = "vgg_19" if any(name.startswith("vgg_19") for name in vgg.output) else "vgg_16"
-    content_weights = _weights("content_weights", {f"{depth}/conv3": 1.0}, vgg)
-    style_weights = _weights("style_weights", {f"{depth}/conv{i}": 1e-4 for i in (1, 2, 3, 4)}, vgg)
+    content_weights = _weights("content_weights", {f"{depth}/conv3": 1.0})
+    style_weights = _weights("style_weights", {f"{depth}/conv{i}": 1e-4 for i in (1, 2, 3, 4)})
     content_weights = {**{f"{depth}/conv{i}": 0.0 for i in content_blocks}, **content_weights}
     style_weights = {**{f"{depth}/conv{i}": 0.0 for i in style_blocks}, **style_weights}
-    vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in {**content_weights, **style_weights}})
+    end_points = {**content_weights, **style_weights}
+    for name in end_points:
+        if name not in vgg.output:
+            raise InputError(f"{FLAGS.vgg_checkpoint} has no end point {name!r}; it has {', '.join(vgg.output)}")
+    vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in end_points})
     return StyleTraining(
         transformer,
         vgg,
@@ -92,19 +98,15 @@ def build_training(
         style_weights,
         _style_coefficients(transformer.style_names),
         FLAGS.total_variation_weight,
+        style_ramp_steps,
     )
 
 
-def _weights(flag: str, default: dict[str, float], vgg: keras.Model) -> dict[str, float]:
+def _weights(flag: str, default: dict[str, float]) -> dict[str, float]:
     text = FLAGS[flag].value
     weights = default if text is None else _literal(flag)
     if not (isinstance(weights, dict) and weights and all(map(_is_weight, weights.values()))):
         raise InputError(f'--{flag}={text} must be weights by end point, such as "{default}"')
-    for name in weights:
-        if name not in vgg.output:
-            raise InputError(
-                f"--{flag}: {FLAGS.vgg_checkpoint} has no end point {name!r}; it has {', '.join(vgg.output)}"
-            )
     return {name: float(weight) for name, weight in weights.items()}
 
 

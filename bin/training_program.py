@@ -57,8 +57,8 @@ def train(arguments: Sequence[str], build_transformer: Callable[[list[str]], Sty
     if FLAGS.mixed_precision:
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     with strategy.scope():
-        model = training_flags.build_training(build_transformer([style.name for style in paintings]), paintings)
-        model.style_ramp_steps = FLAGS.style_ramp_steps
+        transformer = build_transformer([style.name for style in paintings])
+        model = training_flags.build_training(transformer, paintings, style_ramp_steps=FLAGS.style_ramp_steps)
         # Magenta's epsilon; Keras's default is ten times as large.
         optimizer = training.StyleAdam(
             _learning_rate(), FLAGS.style_learning_rate_scale, epsilon=1e-8, clipnorm=FLAGS.clip_gradient_norm or None

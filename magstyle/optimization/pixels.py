@@ -6,8 +6,6 @@ import numpy as np
 import tensorflow as tf
 from scipy import optimize
 
-_CORRECTIONS = 10
-
 
 def minimize(loss: Callable[[tf.Tensor], tf.Tensor], image: np.ndarray, evaluations: int) -> tuple[np.ndarray, float]:
     """The picture of least loss that L-BFGS-B finds, its pixels kept in [0, 1].
@@ -31,6 +29,7 @@ def minimize(loss: Callable[[tf.Tensor], tf.Tensor], image: np.ndarray, evaluati
             value = loss(picture)
         return value, tape.gradient(value, picture)
 
+    # The last evaluation need not be the best one, where it is the number of them that ends the search.
     best = [np.asarray(image, np.float32), np.inf]
 
     def function(flat):
@@ -40,7 +39,7 @@ def minimize(loss: Callable[[tf.Tensor], tf.Tensor], image: np.ndarray, evaluati
             best[:] = picture[0], float(value)
         return float(value), gradient.numpy().ravel().astype(np.float64)
 
-    options = {"maxfun": evaluations, "maxiter": evaluations, "maxcor": _CORRECTIONS}
+    options = {"maxfun": evaluations, "maxiter": evaluations}
     bounds = optimize.Bounds(0, 1)
     optimize.minimize(
         function, image.ravel().astype(np.float64), jac=True, method="L-BFGS-B", bounds=bounds, options=options

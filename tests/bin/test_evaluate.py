@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from magstyle import checkpoints, losses
 from magstyle.data import content, images, styles
-from tests.bin.conftest import STYLES, curves, images_in, start, wait_for
+from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
+from tests.bin.conftest import STYLES, curves, images_in, narrow_vgg, start, wait_for
 
 
 @pytest.fixture
@@ -135,3 +136,8 @@ def test_a_running_training_is_followed(flags, model, tmp_path):
 def test_bad_flags_are_refused_in_a_sentence(refused, flags, training_flags, tmp_path, small_checkpoint):
     assert "there is no checkpoint in" in refused("evaluate", *flags, f"--train_dir={tmp_path}")
     assert "has 3 styles, not num_styles=2" in refused("evaluate", *flags, f"--checkpoint={small_checkpoint}")
+    np.savez(tmp_path / "two.npz", **narrow_vgg(16, CONVOLUTIONS_PER_BLOCK[16][:2]))
+    weights = ["--content_weights={'vgg_16/conv2': 1}", "--style_weights={'vgg_16/conv1': 1}"]
+    assert "two.npz has no end point 'vgg_16/conv3'" in refused(
+        "evaluate", *flags, *weights, f"--vgg_checkpoint={tmp_path}/two.npz"
+    )

@@ -36,14 +36,14 @@ for name in ("one", "two"):
     found[f"{name}/stylized_image"] = stylize(**inputs)["stylized_image"].numpy()
 np.savez(arrays, **found)
 encoded = model.signatures["stylize_encoded"](
-    image=tf.constant(open(photo, "rb").read()),
+    image_bytes=tf.constant(open(photo, "rb").read()),
     style_names=tf.constant(["wave", "scream"]),
     weights=tf.constant([0.75, 0.5]),
-)["stylized_image"].numpy()
+)["stylized_image_bytes"].numpy()
 open(photo + ".png", "wb").write(encoded)
 try:
     model.signatures["stylize_encoded"](
-        image=tf.constant(open(photo, "rb").read()), style_names=tf.constant(["wavy"]), weights=tf.constant([1.0])
+        image_bytes=tf.constant(open(photo, "rb").read()), style_names=tf.constant(["wavy"]), weights=tf.constant([1.0])
     )
 except tf.errors.InvalidArgumentError as error:
     print(error.message)
@@ -87,9 +87,10 @@ def test_tensorflow_alone_paints_the_same(served, small_model, tmp_path):
         assert name in result.stdout
 
 
-def test_the_names_of_the_styles_are_an_asset(served, small_model):
-    lines = (served / "1" / "assets" / "style_names.txt").read_text().splitlines()
-    assert lines == list(small_model.style_names)
+def test_the_names_of_the_styles_and_the_licence_are_assets(served, small_model):
+    assets = served / "1" / "assets"
+    assert (assets / "style_names.txt").read_text().splitlines() == list(small_model.style_names)
+    assert "Apache License, Version 2.0" in (assets / "LICENSE.txt").read_text()
 
 
 def test_versions_count_up_and_nothing_is_overwritten(run, served, small_checkpoint):
