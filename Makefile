@@ -1,12 +1,18 @@
 PYTHON ?= python3
 VENV := .venv
+PORT ?= 8000
 
-.PHONY: demo test
+.PHONY: demo page test
 
 demo: $(VENV)/installed
 	@$(VENV)/bin/python bin/stylize.py --which_styles=all --sheet --format=jpg --input_image=examples/coffee.jpg --output_dir=out
 	@echo "All pictures in one: out/coffee_sheet.jpg. Your own photo:"
 	@echo "    $(VENV)/bin/python bin/stylize.py --which_styles=all --sheet --input_image=PHOTO --output_dir=out"
+
+page: $(VENV)/installed
+	@$(VENV)/bin/python bin/build_page.py --output_dir=out/page
+	@echo "The page is at http://127.0.0.1:$(PORT) until you press Ctrl-C."
+	@-$(VENV)/bin/python -m http.server --bind 127.0.0.1 --directory out/page $(PORT)
 
 test: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest -n 2

@@ -11,6 +11,7 @@ PROGRAMS = {
     "image_stylization_transform": "stylize",
     "image_stylization_convert_checkpoint": "convert_checkpoint",
     "image_stylization_export_saved_model": "export_saved_model",
+    "image_stylization_build_page": "build_page",
     "image_stylization_create_dataset": "create_style_dataset",
     "image_stylization_train": "train",
     "image_stylization_finetune": "finetune",
@@ -28,7 +29,7 @@ setuptools.setup(
     python_requires=">=3.10",
     packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.bin"],
     package_dir={"magstyle.bin": "bin"},
-    package_data={"magstyle": ["pretrained/*"]},
+    package_data={"magstyle": ["pretrained/*", "export/page/*"]},
     install_requires=[
         "tensorflow>=2.17",
         "keras>=3",
@@ -50,7 +51,8 @@ setuptools.setup(
         "psutil",
     ],
     extras_require={
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff"],
+        # Selenium drives the web page in Chromium.
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "selenium"],
         "jax": ["jax"],
         # For stylising whole datasets on many machines.
         "beam": ["apache-beam"],

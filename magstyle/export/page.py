@@ -1,0 +1,208 @@
+"""A static web page that paints photos in the browser, by LiteRT.js: HTML, CSS and JavaScript, no server's work."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tarfile
+import tempfile
+
+import keras
+import numpy as np
+from PIL import Image
+
+from magstyle.data import files, images
+from magstyle.errors import InputError
+from magstyle.export import litert
+from magstyle.models.transformer import StyleTransformer
+from magstyle.stylizer import Stylizer
+
+_SOURCE = pathlib.Path(__file__).with_suffix("")
+EXAMPLE = _SOURCE / "example.jpg"
+
+_LITERT_VERSION = "2.5.3"
+# Of the two npm packages, by name.
+_SHA256 = {
+    "core": "a97660833e9e7e1063c95e12016718881240b14f7438728a2f62785e912d30fd",
+    "wasm-utils": "ce2a1f8379c067be49e59752e5a7f40db6be09f6e497f0f11e59f17b515366a7",
+}
+# The builds of the runtime of which a browser needs one: without threads, with them, and without relaxed SIMD.
+_RUNTIMES = [f"litert_wasm{build}_internal.{kind}" for build in ("", "_threaded", "_compat") for kind in ("js", "wasm")]
+
+# The generated script that says what the page consists of; also by it we know a page of ours.
+_SITE = "site.js"
+_SITE_START = "self.SITE = "
+_THUMBNAIL_SIDE = 160
+
+
+def build(
+    model: StyleTransformer,
+    folder: str | os.PathLike,
+    image_size: int = 768,
+    preview_size: int = 384,
+    photo: str | os.PathLike = EXAMPLE,
+) -> None:
+    """Writes the page.
+
+    The network goes along twice, with weights of 16 bits: at `preview_size` for what moves, at `image_size` for what is
+    saved. Both are squares, since a LiteRT model in the browser has one shape, and photos have many: a photo is scaled
+    to fit, reflected beyond its borders as `Stylizer` does, and the picture cropped.
+
+    Args:
+        model: the model.
+        folder: for the page; it must be missing, empty, or hold an earlier page, of which the files are replaced and
+            others left as they are.
+        image_size: longest side of what is saved, in pixels, a multiple of 4.
+        preview_size: longest side of what is shown while something moves.
+        photo: the one in the thumbnails, and the example to try the page with.
+
+    Raises:
+        InputError: for sizes that cannot be, a folder of something else or that cannot be written, a photo that cannot
+            be read, or LiteRT.js missing from Keras's cache without a connection to registry.npmjs.org.
+    """
+    folder = pathlib.Path(folder)
+    for size in (image_size, preview_size):
+        if size < 8 or size % 4:
+            raise InputError(f"the sizes of the pictures must be multiples of 4 from 8 on, not {size}")
+    _check_replaceable(folder)
+    example = images.read_image(photo)
+    packages = {name: _download(name) for name in _SHA256}
+    files.make_folder(folder.parent)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+            unfinished = pathlib.Path(temporary) / folder.name
+            shutil.copytree(_SOURCE, unfinished, ignore=lambda *_: [EXAMPLE.name])
+            _write_example(example, image_size, unfinished / EXAMPLE.name)
+            _write_litert(packages, unfinished / "litert")
+            site = {
+                "styles": _write_thumbnails(model, example, preview_size, unfinished),
+                "preview": _write_model(model, preview_size, unfinished / "preview.tflite"),
+                "picture": _write_model(model, image_size, unfinished / "picture.tflite"),
+                "litert": "litert/",
+                "example": EXAMPLE.name,
+            }
+            _write_site(site, unfinished)
+            _install(unfinished, folder)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def _check_replaceable(folder: pathlib.Path) -> None:
+    if folder.is_dir():
+        if any(folder.iterdir()) and _read_site(folder) is None:
+            raise InputError(f"{folder} holds something else than a page of this program; name a new or empty folder")
+        files.make_folder(folder)
+    elif folder.exists():
+        raise InputError(f"cannot make the folder {folder}: there is a file of that name")
+
+
+def _read_site(folder: pathlib.Path) -> dict | None:
+    """What an earlier page consists of; None where there is no page of ours."""
+    try:
+        return json.loads((folder / _SITE).read_text(encoding="utf-8").removeprefix(_SITE_START).removesuffix(";\n"))
+    except (OSError, ValueError):
+        return None
+
+
+def _download(name: str) -> pathlib.Path:
+    """The tarball of an npm package, from Keras's cache of downloads if it is there; its content is checked."""
+    url = f"https://registry.npmjs.org/@litertjs/{name}/-/{name}-{_LITERT_VERSION}.tgz"
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # Where progress goes.
+            path = keras.utils.get_file(
+                f"litertjs-{name}-{_LITERT_VERSION}.tgz", url, file_hash=_SHA256[name], cache_subdir="magstyle"
+            )
+    except Exception as error:  # Keras reports a failed download as a bare Exception.
+        raise InputError(f"cannot download LiteRT.js ({error})") from error
+    return pathlib.Path(path)
+
+
+def _write_example(example: np.ndarray, image_size: int, path: pathlib.Path) -> None:
+    # Written anew, without what a camera tells about place and time.
+    picture = _to_pillow(example)
+    picture.thumbnail((image_size, image_size), Image.Resampling.LANCZOS)
+    picture.save(path, quality=90)
+
+
+def _write_litert(packages: dict[str, pathlib.Path], folder: pathlib.Path) -> None:
+    (folder / "wasm").mkdir(parents=True)
+    with tarfile.open(packages["core"]) as core, tarfile.open(packages["wasm-utils"]) as wasm_utils:
+
+        def read(archive, name):
+            return archive.extractfile(f"package/{name}").read()
+
+        # Browsers resolve no names of packages in workers, import maps or not.
+        index = read(core, "dist/index.js").replace(b'from "@litertjs/wasm-utils"', b'from "./wasm-utils.js"')
+        # Source maps stay behind.
+        (folder / "index.js").write_bytes(index[: index.rindex(b"//# sourceMappingURL")])
+        utils = read(wasm_utils, "dist/index.js")
+        (folder / "wasm-utils.js").write_bytes(utils[: utils.rindex(b"//# sourceMappingURL")])
+        for name in _RUNTIMES:
+            (folder / "wasm" / name).write_bytes(read(core, f"wasm/{name}"))
+
+
+def _write_thumbnails(
+    model: StyleTransformer, example: np.ndarray, size: int, folder: pathlib.Path
+) -> list[dict[str, str]]:
+    """Paints the middle of the example in every style; returns what the page says of the styles."""
+    height, width, _ = example.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = _to_pillow(example[top : top + side, left : left + side]).resize((size, size), Image.Resampling.LANCZOS)
+    pixels = np.asarray(square, np.float32) / np.float32(255)
+    stylizer = Stylizer(model)
+    (folder / "styles").mkdir()
+    styles = []
+    for k, name in enumerate(model.style_names):
+        path = f"styles/{k}.jpg"
+        picture = _to_pillow(stylizer.stylize(pixels, stylizer.style_weights(k)))
+        picture.resize((_THUMBNAIL_SIDE,) * 2, Image.Resampling.LANCZOS).save(folder / path, quality=85)
+        styles.append({"name": name, "label": _label(name), "thumbnail": path})
+    return styles
+
+
+def _label(name: str) -> str:
+    """The name of a style as a title: "Hokusai The Great Wave" for hokusai-the-great-wave."""
+    words = name.replace("-", " ").replace("_", " ").split()
+    return " ".join(word if k and len(word) < 3 else word[:1].upper() + word[1:] for k, word in enumerate(words))
+
+
+def _to_pillow(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.rint(image * np.float32(255)).astype(np.uint8))
+
+
+def _write_model(model: StyleTransformer, size: int, path: pathlib.Path) -> dict[str, str | int]:
+    path.write_bytes(litert.convert(model, size, "float16"))
+    return {"file": path.name, "size": size}
+
+
+def _write_site(site: dict, folder: pathlib.Path) -> None:
+    """Adds the files and a name for their content, from which the page's cache for offline use is made."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    digest = hashlib.sha256(json.dumps(site).encode())
+    for path in paths:
+        digest.update(path.read_bytes())
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    large = [name for name in names if name.startswith("litert/") or name.endswith(".tflite")]
+    small = [name for name in [*names, _SITE] if name not in large]
+    site = {"version": digest.hexdigest()[:16], **site, "small": small, "large": large}
+    (folder / _SITE).write_text(f"{_SITE_START}{json.dumps(site, indent=1)};\n", encoding="utf-8")
+
+
+def _install(new: pathlib.Path, folder: pathlib.Path) -> None:
+    old = _read_site(folder)
+    if old is None:
+        new.chmod(0o755)
+        os.replace(new, folder)  # Also onto an empty folder.
+        return
+    site = _read_site(new)
+    # Last comes what tells the browsers of the new version, and us that the folder is ours.
+    names = [name for name in [*site["small"], *site["large"]] if name != _SITE]
+    for name in [*names, _SITE]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(new / name, folder / name)
+    for name in {*old["small"], *old["large"]} - {*names, _SITE}:
+        (folder / name).unlink(missing_ok=True)

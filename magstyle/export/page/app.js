@@ -1,0 +1,127 @@
+/** The page: a photo in, a picture out, and what people read meanwhile. */
+
+import "./site.js";
+import { goOffline } from "./offline.js";
+import { Painter } from "./painter.js";
+import { NotAPhoto, draw, read, save } from "./photo.js";
+import { Styles } from "./styles.js";
+
+const site = self.SITE;
+const find = (selector) => document.querySelector(selector);
+const styles = new Styles(site.styles, paint);
+const painter = new Painter(site, show, report);
+let photo;
+let photoName;
+
+listen();
+await goOffline(() => !photo);
+await open();
+
+async function open() {
+  if (typeof WebAssembly !== "object") {
+    say("This browser has no WebAssembly, without which the page cannot paint.", true);
+    return;
+  }
+  try {
+    busy("Loading…");
+    // The large model too, so that all is there when the network is gone.
+    await Promise.all([painter.open(), fetch(site.picture.file)]);
+    if (!photo) say("Ready.");
+  } catch (error) {
+    report(error);
+  }
+}
+
+function listen() {
+  for (const input of [find("#file"), find("#camera")]) {
+    input.addEventListener("change", () => {
+      if (input.files.length) take(input.files[0]);
+      input.value = ""; // So that the same photo can be chosen again.
+    });
+  }
+  find("#example").addEventListener("click", takeExample);
+  document.addEventListener("paste", ({ clipboardData }) => {
+    if (clipboardData.files.length) take(clipboardData.files[0]);
+  });
+  for (const type of ["dragover", "dragleave", "drop"]) {
+    document.addEventListener(type, (event) => {
+      event.preventDefault();
+      find("#stage").classList.toggle("target", type === "dragover");
+      if (event.dataTransfer?.files.length) take(event.dataTransfer.files[0]);
+    });
+  }
+  for (const button of document.querySelectorAll("[data-save]")) {
+    button.addEventListener("click", () => keep(button.dataset.save));
+  }
+}
+
+async function take(file) {
+  try {
+    busy("Opening the photo…");
+    photo = await read(file, site.preview.size, site.picture.size);
+    photoName = file.name?.replace(/\.[^.]*$/, "") || "photo";
+    find("#invitation").hidden = true;
+    find("#picture").hidden = false;
+    draw(photo.small, find("#picture"));
+    for (const button of document.querySelectorAll("[data-save]")) button.disabled = false;
+    paint();
+  } catch (error) {
+    report(error);
+  }
+}
+
+async function takeExample() {
+  try {
+    const response = await fetch(site.example);
+    await take(new File([await response.blob()], site.example));
+  } catch (error) {
+    report(error);
+  }
+}
+
+function paint() {
+  if (!photo) return;
+  busy("Painting…");
+  find("#picture").setAttribute("aria-label", `The photo in the style of ${styles.words()}`);
+  painter.paint(photo, styles.weights());
+}
+
+function show(picture, finished) {
+  draw(picture, find("#picture"));
+  if (finished) say(`Painted: ${picture.width} × ${picture.height} pixels.`);
+}
+
+async function keep(type) {
+  busy("Painting in full size…");
+  const picture = await painter.picture();
+  if (!picture) return;
+  await save(picture, type, `${photoName}-${styles.fileName()}`);
+  say(`Saved: ${picture.width} × ${picture.height} pixels.`);
+}
+
+function busy(sentence) {
+  say(sentence);
+  find("#progress").hidden = false;
+}
+
+function say(sentence, isError = false) {
+  find("#progress").hidden = true;
+  find("#status").classList.toggle("error", isError);
+  if (find("#status").textContent !== sentence) find("#status").textContent = sentence;
+}
+
+function report(error) {
+  console.debug(error);
+  say(sentence(error), true);
+}
+
+function sentence(error) {
+  if (error instanceof NotAPhoto) return "This file is not a photo that the browser can open.";
+  if (/fetch|network|load failed|importScripts|imported module/i.test(error.message)) {
+    return "The painter could not be loaded: check the connection, and reload the page.";
+  }
+  if (/memory|allocation|out of bounds|abort|RangeError/i.test(error.message)) {
+    return "There is not enough memory for a picture of this size.";
+  }
+  return `The photo could not be painted (${error.message}).`;
+}

@@ -1,0 +1,30 @@
+/** The service worker, which keeps the page for when there is no network, and makes the threads of WebAssembly possible. */
+
+/**
+ * Resolves when the service worker serves this page, or there can be none. Reloads the page once, on the first visit: a page
+ * may have threads only if it was itself served with the headers that the service worker adds.
+ *
+ * @param {() => boolean} mayReload
+ */
+export async function goOffline(mayReload) {
+  try {
+    const registration = await navigator.serviceWorker.register("sw.js");
+    await settled(registration.installing);
+    if (registration.active && !crossOriginIsolated && mayReload() && !sessionStorage.getItem("reloaded")) {
+      sessionStorage.setItem("reloaded", "yes");
+      location.reload();
+      await new Promise(() => {});
+    }
+  } catch (error) {
+    // A private window, or no secure address: the page works without, online.
+    console.debug(error);
+  }
+}
+
+function settled(worker) {
+  return new Promise((resolve) => {
+    const check = () => ["activated", "redundant"].includes(worker?.state ?? "activated") && resolve();
+    worker?.addEventListener("statechange", check);
+    check();
+  });
+}

@@ -1,0 +1,66 @@
+/** From files to the pixels that the network takes, and back. */
+
+/** The file is no photo, or none that this browser can decode. */
+export class NotAPhoto extends Error {}
+
+/**
+ * Decodes a file at two sizes: one to look at while something moves, and the one that is saved.
+ *
+ * @param {Blob} file
+ * @param {number} small the longest side of the former, in pixels; photos are never enlarged
+ * @param {number} large of the latter
+ * @returns {Promise<{small: ImageData, large: ImageData}>} upright sRGB over white
+ */
+export async function read(file, small, large) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file);
+  } catch (error) {
+    throw new NotAPhoto("not a photo", { cause: error });
+  }
+  try {
+    return { small: scale(bitmap, small), large: scale(bitmap, large) };
+  } finally {
+    bitmap.close();
+  }
+}
+
+function scale(bitmap, longest) {
+  const factor = Math.min(1, longest / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * factor)));
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, width, height);
+  return context.getImageData(0, 0, width, height);
+}
+
+/**
+ * @param {ImageData} pixels
+ * @param {HTMLCanvasElement} canvas takes their size
+ */
+export function draw(pixels, canvas) {
+  canvas.width = pixels.width;
+  canvas.height = pixels.height;
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+}
+
+/**
+ * Hands a picture to the browser's downloads.
+ *
+ * @param {ImageData} pixels
+ * @param {string} type image/png or image/jpeg
+ * @param {string} name of the file, without its extension
+ */
+export async function save(pixels, type, name) {
+  const canvas = document.createElement("canvas");
+  draw(pixels, canvas);
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, 0.95));
+  const url = URL.createObjectURL(blob);
+  const extension = type === "image/png" ? "png" : "jpg";
+  Object.assign(document.createElement("a"), { href: url, download: `${name}.${extension}` }).click();
+  // Safari reads the address after this function has returned.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

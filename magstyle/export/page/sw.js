@@ -1,0 +1,55 @@
+/*
+ * Serves the page from a cache of its own, named after its content: the small files from the first moment, the models and
+ * those files of LiteRT.js that this browser needs from when the page first asked for them.
+ */
+"use strict";
+
+importScripts("site.js");
+
+const PREFIX = `magstyle ${self.registration.scope} `;
+const CACHE = PREFIX + self.SITE.version;
+
+self.addEventListener("install", (event) => event.waitUntil(install()));
+self.addEventListener("activate", (event) => event.waitUntil(activate()));
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  if (request.method === "GET" && request.url.startsWith(self.registration.scope)) event.respondWith(respond(event));
+});
+
+async function install() {
+  const cache = await caches.open(CACHE);
+  const urls = [...self.SITE.small];
+  for (const url of self.SITE.large) {
+    // What was there offline before a new version must be there with it.
+    if (await caches.match(url)) urls.push(url);
+  }
+  await cache.addAll(urls.map((url) => new Request(url, { cache: "no-cache" })));
+}
+
+async function activate() {
+  const old = (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== CACHE);
+  await Promise.all(old.map((name) => caches.delete(name)));
+  await self.clients.claim();
+}
+
+async function respond(event) {
+  const cache = await caches.open(CACHE);
+  const url = event.request.mode === "navigate" ? "index.html" : event.request.url;
+  let response = await cache.match(url, { ignoreSearch: true });
+  if (!response) {
+    response = await fetch(event.request);
+    const path = event.request.url.slice(self.registration.scope.length);
+    if (response.status === 200 && self.SITE.large.includes(path)) {
+      event.waitUntil(cache.put(event.request, response.clone()));
+    }
+  }
+  return isolated(response);
+}
+
+/** The response with the headers without which browsers give no shared memory, and so no threads. */
+function isolated(response) {
+  const headers = new Headers(response.headers);
+  headers.set("Cross-Origin-Opener-Policy", "same-origin");
+  headers.set("Cross-Origin-Embedder-Policy", "require-corp");
+  return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
+}
