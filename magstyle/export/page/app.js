@@ -39,6 +39,9 @@ function listen() {
       input.value = ""; // So that the same photo can be chosen again.
     });
   }
+  for (const button of document.querySelectorAll("[data-open]")) {
+    button.addEventListener("click", () => document.getElementById(button.dataset.open).click());
+  }
   find("#example").addEventListener("click", takeExample);
   document.addEventListener("paste", ({ clipboardData }) => {
     if (clipboardData.files.length) take(clipboardData.files[0]);
@@ -60,14 +63,21 @@ async function take(file) {
     busy("Opening the photo…");
     photo = await read(file, site.preview.size, site.picture.size);
     photoName = file.name?.replace(/\.[^.]*$/, "") || "photo";
-    find("#invitation").hidden = true;
-    find("#picture").hidden = false;
     draw(photo.small, find("#picture"));
-    for (const button of document.querySelectorAll("[data-save]")) button.disabled = false;
+    unveil();
     paint();
   } catch (error) {
     report(error);
   }
+}
+
+/** Shows the picture and what can be done with it, in place of the invitation. */
+function unveil() {
+  const { activeElement } = document;
+  find("#picture").hidden = find("#actions").hidden = false;
+  find("#invitation").hidden = true;
+  // The styles come next for the keyboard too.
+  if (find("#invitation").contains(activeElement)) find("#tiles :checked").focus();
 }
 
 async function takeExample() {

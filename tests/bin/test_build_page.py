@@ -1,0 +1,293 @@
+"""The page, as Chromium shows it."""
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from magstyle.data import images
+from magstyle.export import page
+from magstyle.stylizer import Stylizer
+from tests.bin.conftest import picture, start
+from tests.conftest import ENV
+
+SIZE = 64
+STYLES = ["Scream", "Wave", "Starry Night"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, small_checkpoint):
+    """The page of the small network."""
+    folder = tmp_path_factory.mktemp("sites") / "new" / "site"
+    process = start(
+        "build_page",
+        f"--checkpoint={small_checkpoint}",
+        f"--output_dir={folder}",
+        f"--image_size={SIZE}",
+        f"--preview_size={SIZE // 2}",
+    )
+    stdout, stderr = process.communicate()
+    if "URL fetch failure" in stderr:
+        pytest.skip("needs a connection to registry.npmjs.org")
+    assert (process.returncode, stdout) == (0, f"{folder}/index.html\n"), stderr
+    return folder
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/"
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(site):
+    """Serves the page, as `python -m http.server` does."""
+    with Server(("127.0.0.1", 0), functools.partial(Silent, directory=site)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+class Browser:
+    """A Chromium that saw the page for the first time, and what people do with it."""
+
+    def __init__(self, folder, url):
+        from selenium import webdriver
+        from selenium.webdriver.chrome.service import Service
+
+        self.folder, self.requests = folder, folder / "requests.json"
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--log-net-log={self.requests}"):
+            options.add_argument(argument)
+        options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
+        self.show(1280, 800)
+        self.open(url)
+
+    def open(self, url):
+        self.driver.get(url)
+        self.wait_for("Ready.")
+
+    def show(self, width, height):
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def wait_for(self, status, seconds=30):
+        end = time.monotonic() + seconds
+        while (found := self.run("return document.querySelector('#status').textContent")) != status:
+            assert time.monotonic() < end, f"{found!r} is not {status!r}: {self.errors()}"
+            time.sleep(0.05)
+
+    def wait_for_picture(self, width, height):
+        self.wait_for(f"Painted: {width} \N{MULTIPLICATION SIGN} {height} pixels.")
+
+    def run(self, script, *args):
+        return self.driver.execute_script(script, *args)
+
+    def find(self, selector):
+        return self.driver.find_element("css selector", selector)
+
+    def take(self, path):
+        self.find("#file").send_keys(str(path))
+
+    def pick(self, style):
+        self.find(f"[name=style][value='{style}']").click()
+
+    def save(self, kind, name):
+        """The picture in the downloads."""
+        path = self.folder / name
+        self.find(f"[data-save='{kind}']").click()
+        end = time.monotonic() + 30
+        while not path.exists():
+            assert time.monotonic() < end, (os.listdir(self.folder), self.errors())
+            time.sleep(0.05)
+        return images.read_image(path)
+
+    def press(self, key, shift=False):
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        chain = ActionChains(self.driver)
+        if shift:
+            chain.key_down("\ue008").send_keys(key).key_up("\ue008").perform()
+        else:
+            chain.send_keys(key).perform()
+
+    def focused(self):
+        """What a screen reader says of what has the focus, which must be visible."""
+        element = self.driver.switch_to.active_element
+        ring = "return getComputedStyle(arguments[0].closest('.tile') ?? arguments[0]).outlineStyle"
+        assert self.run(ring, element) == "solid", element.accessible_name
+        return element.accessible_name
+
+    def errors(self):
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+    def quit(self):
+        self.driver.quit()
+
+
+@pytest.fixture
+def browser(server, tmp_path):
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("needs chromium: apt-get install chromium chromium-driver")
+    browser = Browser(tmp_path, server.url)
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A photo that needs no scaling."""
+    path = tmp_path / "photo.png"
+    picture(0, (SIZE, SIZE * 3 // 4)).save(path)
+    return path
+
+
+def painted_by_python(model, photo, mixture):
+    """What the page does: the photo in the corner of a square, reflected."""
+    image = images.read_image(photo)
+    height, width, _ = image.shape
+    stylizer = Stylizer(model)
+    square = np.pad(image, [(0, SIZE - height), (0, SIZE - width), (0, 0)], "reflect")
+    return stylizer.stylize(square, stylizer.style_weights(mixture))[:height, :width]
+
+
+def test_the_page_paints_what_python_paints_and_asks_no_other_host(browser, server, small_model, photo):
+    browser.take(photo)
+    browser.pick(1)
+    browser.wait_for_picture(64, 48)
+    found = browser.save("image/png", "photo-wave.png")
+    assert np.abs(found - painted_by_python(small_model, photo, {"wave": 1})).mean() <= 1 / 255
+
+    browser.find("#mix").click()
+    browser.pick(2)
+    slide = "const slider = document.querySelector('#sliders input'); slider.value = 20;"
+    browser.run(f"{slide} slider.dispatchEvent(new Event('input'))")
+    shares = [output.text for output in browser.driver.find_elements("css selector", "#sliders output")]
+    assert shares == ["29 %", "71 %"]
+    found = browser.save("image/png", "photo-wave+starry_night.png")
+    expected = painted_by_python(small_model, photo, {"wave": 20 / 70, "starry_night": 50 / 70})
+    assert np.abs(found - expected).mean() <= 1 / 255
+    jpeg = browser.save("image/jpeg", "photo-wave+starry_night.jpg")
+    assert np.abs(jpeg - expected).mean() <= 10 / 255
+    assert browser.errors() == []
+
+    browser.quit()
+    events = json.loads(browser.requests.read_text())["events"]
+    requests = [event["params"] for event in events if "initiator" in event.get("params", {})]
+    ours = {event["url"] for event in requests if event["initiator"].startswith(server.url[:-1])}
+    assert f"{server.url}preview.tflite" in ours
+    assert all(url.startswith((server.url, "blob:", "data:")) for url in ours)
+
+
+def test_the_page_works_without_the_network_after_the_first_visit(browser, server, photo):
+    server.shutdown()
+    server.server_close()
+    browser.open(server.url)
+    browser.take(photo)
+    browser.wait_for_picture(64, 48)
+    assert browser.errors() == []
+
+
+def test_the_page_fits_a_narrow_screen_and_says_in_one_sentence_what_is_wrong(browser, photo, tmp_path):
+    browser.show(360, 740)
+    width = "return document.documentElement.scrollWidth"
+    assert browser.run(width) == 360
+    text = tmp_path / "text.txt"
+    text.write_text("no photo")
+    browser.take(text)
+    browser.wait_for("This file is not a photo that the browser can open.")
+    large = tmp_path / "large.jpg"
+    picture(1, (150, 400)).save(large)
+    browser.take(large)
+    browser.wait_for_picture(24, 64)
+    browser.find("#mix").click()
+    for style in (1, 2):
+        browser.pick(style)
+    browser.wait_for_picture(24, 64)
+    assert browser.run(width) == 360
+
+
+def test_the_page_works_by_keyboard(browser, photo):
+    tab, right, space = "\ue004", "\ue014", " "
+    names = []
+    for _ in range(4):
+        browser.press(tab)
+        names.append(browser.focused())
+    assert names == ["Choose a photo", "Use the example", "Scream", "Mix styles"]
+    browser.take(photo)
+    browser.wait_for_picture(64, 48)
+    browser.run("document.querySelector('#tiles :checked').focus()")
+    browser.press(right)
+    assert browser.focused() == "Wave"
+    browser.wait_for_picture(64, 48)
+    label = "return document.querySelector('#picture').getAttribute('aria-label')"
+    assert browser.run(label) == "The photo in the style of Wave"
+    browser.press(tab)
+    browser.press(space)
+    browser.press(tab, shift=True)
+    browser.press(space)
+    assert browser.run(label) == "The photo in the style of Wave 50 %, Starry Night 50 %"
+    names = []
+    for _ in range(6):
+        browser.press(tab)
+        names.append(browser.focused())
+    assert names[-2:] == ["Save PNG", "Save JPEG"]
+
+
+def test_a_page_is_built_anew_in_place_and_other_files_stay(site, small_model, tmp_path):
+    folder = shutil.copytree(site, tmp_path / "page")
+    (folder / "CNAME").write_text("ours")
+    (folder / "styles" / "9.jpg").write_text("of a style that there is no more")
+    before = (folder / "site.js").read_text()
+    (folder / "site.js").write_text(before.replace('"styles/2.jpg",', '"styles/2.jpg", "styles/9.jpg",'))
+    page.build(small_model, folder, SIZE // 2, SIZE // 2)
+    assert (folder / "site.js").read_text() != before
+    assert (folder / "CNAME").read_text() == "ours"
+    assert not (folder / "styles" / "9.jpg").exists()
+    assert sorted(os.listdir(folder)) == sorted([*os.listdir(site), "CNAME"])
+    assert os.listdir(tmp_path) == ["page"]
+
+
+def test_bad_input_is_one_sentence_and_leaves_nothing(refused, small_checkpoint, tmp_path):
+    folder = tmp_path / "site"
+    checkpoint = f"--checkpoint={small_checkpoint}"
+    assert "there is no checkpoint at nowhere" in refused(
+        "build_page", "--checkpoint=nowhere", f"--output_dir={folder}"
+    )
+    assert "must be multiples of 4 from 8 on, not 30" in refused(
+        "build_page", checkpoint, f"--output_dir={folder}", "--image_size=30"
+    )
+    assert os.listdir(tmp_path) == []
+    folder.mkdir()
+    (folder / "index.html").write_text("mine")
+    assert f"{folder} holds something else" in refused("build_page", checkpoint, f"--output_dir={folder}")
+    assert [path.name for path in tmp_path.rglob("*")] == ["site", "index.html"]
+
+
+def test_without_a_connection_there_is_one_sentence_and_no_page(small_checkpoint, tmp_path):
+    process = start(
+        "build_page",
+        f"--checkpoint={small_checkpoint}",
+        f"--output_dir={tmp_path}/site",
+        env={**ENV, "https_proxy": "http://127.0.0.1:9", "KERAS_HOME": str(tmp_path / "keras")},
+    )
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr.splitlines()[-1].startswith("build_page.py: cannot download LiteRT.js (URL fetch failure on https://")
+    assert os.listdir(tmp_path) == ["keras"]
