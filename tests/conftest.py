@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from magstyle.models.transformer import StyleTransformer
+from tests import programs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -58,9 +59,19 @@ def small_checkpoint(small_model, tmp_path_factory):
 def run():
     """Runs a program of bin/ as a user does: run("stylize", "--format=png") with returncode, stdout, stderr."""
 
-    def call(program, *args, **kwargs):
-        command = [sys.executable, str(ROOT / "bin" / f"{program}.py"), *map(str, args)]
-        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=ENV, **kwargs)
+    def call(program, *args, cwd=None, preexec_fn=None):
+        command = [str(ROOT / "bin" / f"{program}.py"), *map(str, args)]
+        if preexec_fn is None:
+            return programs.run(command, ENV, cwd)
+        return subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env=ENV,
+            cwd=cwd,
+            preexec_fn=preexec_fn,
+        )
 
     return call
 
