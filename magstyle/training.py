@@ -329,6 +329,9 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         loss = batch_means(logs)["total_loss"]
+        # oneDNN, which TensorFlow uses on some CPUs, makes relu(NaN) 0: the loss may be a number, the weights none.
+        if not np.isfinite(keras.ops.convert_to_numpy(self.model.transformer.trainable_variables[-1])).all():
+            loss = math.nan
         if not math.isfinite(loss):
             raise InputError(
                 f"the loss was {loss} at step {self.model.optimizer.iterations.numpy()}; lower "

@@ -305,3 +305,15 @@ def test_a_loss_that_is_no_number_stops_the_training_before_it_is_saved(batch, t
     with pytest.raises(InputError, match="the loss was nan at step 2; lower --learning_rate"):
         model.fit(bad, batch_size=2, shuffle=False, verbose=0, callbacks=[training.StopOnNaN(), checkpoints])
     assert training.Checkpoints(tmp_path, small_training()).step == 1
+
+
+def test_weights_that_are_no_numbers_stop_the_training_whatever_the_loss(batch):
+    model = small_training()
+    stop = training.StopOnNaN()
+    stop.set_model(model)
+    logs = {"total_loss": np.ones(2)}
+    stop.on_train_batch_end(0, logs)
+    beta = model.transformer.trainable_variables[-1]
+    beta.assign(beta * np.nan)
+    with pytest.raises(InputError, match="the loss was nan at step 0; lower --learning_rate"):
+        stop.on_train_batch_end(0, logs)

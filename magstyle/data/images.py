@@ -112,12 +112,14 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: np.random.Gen
         rng: if given, a square at a random place instead, scaled to image_size; mirrored every other time. Its side is
             random, each doubling as likely as the next, from half of image_size (which shows a photo as large as its
             strokes, as it is in a large picture) or the image's shorter side, if that is less, up to the whole of it.
+            Where that shows a single colour, the centre is cut out as without rng.
 
     Returns:
         uint8 RGB [image_size, image_size, 3], scaled by antialiased bicubic interpolation.
 
     Raises:
-        InputError: as `read_image`, and for an image whose shorter side would be enlarged more than fourfold.
+        InputError: as `read_image`, and for an image whose shorter side would be enlarged more than fourfold, or whose
+            crop is of a single colour.
     """
     with _opened(io.BytesIO(encoded), name) as image:
         size = image.size[::-1] if _orientation(image) >= 5 else image.size
@@ -133,7 +135,13 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: np.random.Gen
         crop = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
         if rng is not None and rng.random() < 0.5:
             crop = ImageOps.mirror(crop)
-    return np.asarray(crop)
+    pixels = np.asarray(crop)
+    if (pixels == pixels[0, 0]).all():
+        # Nothing varies, so each of the network's normalisations would multiply gradients by hundreds, to infinity.
+        if rng is None:
+            raise InputError(f"cannot use {name}: there is but one colour in it")
+        return training_crop(encoded, name, image_size)
+    return pixels
 
 
 def _centre_box(size: tuple[int, int], image_size: int) -> list[float]:

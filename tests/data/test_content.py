@@ -13,7 +13,7 @@ from PIL import Image
 from magstyle.data import content, images
 from magstyle.errors import InputError
 
-STEP = 16  # Photo k is of one colour, whose red is k * STEP: a batch tells which photos it is made of.
+STEP = 16  # The red of photo k is k * STEP everywhere: a batch tells which photos it is made of.
 
 
 def encode(picture, **options):
@@ -23,7 +23,8 @@ def encode(picture, **options):
 
 
 def colour(k, size=(24, 20), **options):
-    return encode(Image.new("RGB", size, (k * STEP, 100, 200)), **options)
+    red, blue = Image.new("L", size, k * STEP), Image.new("L", size, 200)
+    return encode(Image.merge("RGB", [red, Image.linear_gradient("L").resize(size), blue]), **options)
 
 
 def gradient(width=60, height=40):
@@ -464,8 +465,30 @@ def test_a_photo_taken_sideways_is_turned(orientation, stored, augment):
     np.testing.assert_allclose(*crops, atol=6)
 
 
+def test_a_photo_of_one_colour_is_skipped_and_named(tmp_path):
+    Image.new("RGB", (40, 40), "white").save(tmp_path / "white.png")
+    (tmp_path / "photo.png").write_bytes(colour(3))
+    source = content.from_files([str(tmp_path)])
+    for augment in (False, True):
+        assert set(photos_of(take(source, 4, augment=augment))) == {3}
+    [(name, reason)] = source.skipped.items()
+    assert reason == f"cannot use {name}: there is but one colour in it"
+
+
+def test_a_crop_of_one_colour_gives_way_to_the_centre():
+    # White, but for a spot in the middle, as products are photographed.
+    photo = Image.new("RGB", (160, 160), "white")
+    photo.paste((200, 0, 0), (76, 76, 84, 84))
+    photo = encode(photo)
+    centre = images.training_crop(photo, "photo", 32)
+    crops = [images.training_crop(photo, "photo", 32, np.random.default_rng(seed)) for seed in range(20)]
+    assert all((crop != crop[0, 0]).any() for crop in crops)
+    assert 0 < sum(np.array_equal(crop, centre) for crop in crops) < 20
+
+
 def test_any_kind_of_photo_is_one_of_rgb(tmp_path):
     grey = np.full((20, 24), 0x8080, np.uint16)
+    bright = {"I;16": 0x8282, "RGBA": (130, 130, 130, 255), "P": 255, "CMYK": (0, 0, 0, 90), "L": 130}
     for name, picture in {
         "grey.png": Image.fromarray(grey),
         "alpha.png": Image.new("RGBA", (24, 20), (128, 128, 128, 255)),
@@ -474,12 +497,14 @@ def test_any_kind_of_photo_is_one_of_rgb(tmp_path):
         "panorama.png": Image.new("L", (400, 16), 128),
     }.items():
         if picture.mode == "P":
-            picture.putpalette([128] * 768)
+            picture.putpalette([128] * 765 + [130] * 3)
+        # Not of one colour, which nothing can be learned from.
+        picture.putpixel((picture.width // 2, picture.height // 2), bright[picture.mode])
         picture.save(tmp_path / name)
     source = content.from_files([str(tmp_path)])
     for augment in (False, True):
         [batch] = take(source, 1, batch_size=5, augment=augment)
-        np.testing.assert_allclose(batch["image"], 0.5, atol=0.02)
+        np.testing.assert_allclose(batch["image"], 0.5, atol=0.05)
     assert source.skipped == {}
 
 
