@@ -7,20 +7,21 @@ To look at it here: python -m http.server --bind 127.0.0.1 --directory site
 """
 
 import pathlib
+import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from magstyle import app, checkpoints
 from magstyle.errors import InputError
-from magstyle.export import page
+from magstyle.export import litert, page
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "checkpoint", "painters", "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb."
 )
 flags.DEFINE_string("output_dir", None, "Folder for the page; an earlier page in it is replaced.")
-flags.DEFINE_integer("image_size", 768, "Longest side of the pictures that are saved, in pixels.", lower_bound=8)
+flags.DEFINE_integer("image_size", 768, "Longest side of the pictures that are saved, a multiple of 4.", lower_bound=8)
 flags.DEFINE_integer(
     "preview_size", 384, "Longest side of the pictures that are shown while something moves.", lower_bound=8
 )
@@ -34,8 +35,16 @@ def main(argv: Sequence[str]) -> None:
     model = checkpoints.load_model(FLAGS.checkpoint)
     folder = pathlib.Path(FLAGS.output_dir).expanduser()
     photo = pathlib.Path(FLAGS.photo).expanduser() if FLAGS.photo else page.EXAMPLE
-    page.build(model, folder, FLAGS.image_size, FLAGS.preview_size, photo)
+    page.build(model, folder, rounded("image_size"), rounded("preview_size"), photo)
     print(folder / "index.html")
+
+
+def rounded(name: str) -> int:
+    """The value of a flag, as a size that the network takes."""
+    size = litert.rounded(FLAGS[name].value)
+    if size != FLAGS[name].value:
+        print(f"--{name}={FLAGS[name].value} is rounded to {size}, a multiple of 4", file=sys.stderr)
+    return size
 
 
 def console_entry_point() -> None:

@@ -55,18 +55,15 @@ def build(
         model: the model.
         folder: for the page; it must be missing, empty, or hold an earlier page, of which the files are replaced and
             others left as they are.
-        image_size: longest side of what is saved, in pixels, a multiple of 4.
-        preview_size: longest side of what is shown while something moves.
+        image_size: longest side of what is saved, in pixels, a multiple of 4 from 8.
+        preview_size: longest side of what is shown while something moves, such a number too.
         photo: the one in the thumbnails, and the example to try the page with.
 
     Raises:
-        InputError: for sizes that cannot be, a folder of something else or that cannot be written, a photo that cannot
-            be read, or LiteRT.js missing from Keras's cache without a connection to registry.npmjs.org.
+        InputError: for a folder of something else or that cannot be written, a photo that cannot be read, or LiteRT.js
+            missing from Keras's cache without a connection to registry.npmjs.org.
     """
     folder = pathlib.Path(folder)
-    for size in (image_size, preview_size):
-        if size < 8 or size % 4:
-            raise InputError(f"the sizes of the pictures must be multiples of 4 from 8 on, not {size}")
     _check_replaceable(folder)
     example = images.read_image(photo)
     packages = {name: _download(name) for name in _SHA256}

@@ -50,7 +50,7 @@ function listen() {
     document.addEventListener(type, (event) => {
       event.preventDefault();
       find("#stage").classList.toggle("target", type === "dragover");
-      if (event.dataTransfer?.files.length) take(event.dataTransfer.files[0]);
+      if (type === "drop" && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
     });
   }
   for (const button of document.querySelectorAll("[data-save]")) {
@@ -102,11 +102,15 @@ function show(picture, finished) {
 }
 
 async function keep(type) {
-  busy("Painting in full size…");
-  const picture = await painter.picture();
-  if (!picture) return;
-  await save(picture, type, `${photoName}-${styles.fileName()}`);
-  say(`Saved: ${picture.width} × ${picture.height} pixels.`);
+  try {
+    busy("Painting in full size…");
+    const picture = await painter.picture();
+    if (!picture) return;
+    await save(picture, type, `${photoName}-${styles.fileName()}`);
+    say(`Saved: ${picture.width} × ${picture.height} pixels.`);
+  } catch (error) {
+    report(error);
+  }
 }
 
 function busy(sentence) {
@@ -130,7 +134,7 @@ function sentence(error) {
   if (/fetch|network|load failed|importScripts|imported module/i.test(error.message)) {
     return "The painter could not be loaded: check the connection, and reload the page.";
   }
-  if (/memory|allocation|out of bounds|abort|RangeError/i.test(error.message)) {
+  if (/memory|alloc|prepare|out of bounds|abort|RangeError/i.test(error.message)) {
     return "There is not enough memory for a picture of this size.";
   }
   return `The photo could not be painted (${error.message}).`;

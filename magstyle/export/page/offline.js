@@ -9,7 +9,8 @@
 export async function goOffline(mayReload) {
   try {
     const registration = await navigator.serviceWorker.register("sw.js");
-    await settled(registration.installing);
+    // A new version waits until no page uses the old one.
+    if (!registration.active) await activated(registration.installing);
     if (registration.active && !crossOriginIsolated && mayReload() && !sessionStorage.getItem("reloaded")) {
       sessionStorage.setItem("reloaded", "yes");
       location.reload();
@@ -21,7 +22,8 @@ export async function goOffline(mayReload) {
   }
 }
 
-function settled(worker) {
+/** Resolves also when it cannot be installed. */
+function activated(worker) {
   return new Promise((resolve) => {
     const check = () => ["activated", "redundant"].includes(worker?.state ?? "activated") && resolve();
     worker?.addEventListener("statechange", check);

@@ -46,7 +46,8 @@ export class Painter {
   /**
    * The picture of what was asked for last, in full size, or small where memory is too short for that.
    *
-   * @returns {Promise<ImageData | undefined>} nothing if it failed, or something else was asked for meanwhile
+   * @returns {Promise<ImageData | undefined>} nothing if something else was asked for meanwhile; it rejects where not even
+   *   a small picture can be painted
    */
   async picture() {
     await this.#previews;
@@ -63,6 +64,7 @@ export class Painter {
       } catch (error) {
         this.#live.close();
         this.#live = undefined;
+        this.#wanted.error = error;
         this.#fail(error);
         return;
       }
@@ -77,7 +79,7 @@ export class Painter {
   }
 
   async #paintPicture(request) {
-    if (!request.preview) return undefined;
+    if (request.error) throw request.error;
     if (this.#smallOnly) return this.#shown(request.preview);
     const engine = new Engine(this.#site.picture, this.#site.litert);
     this.#fine = engine;

@@ -9,6 +9,7 @@
 let litert;
 let model;
 let size;
+let complaint; // The last error that LiteRT logged: it goes on after most, with black pictures.
 
 let turn = Promise.resolve();
 self.onmessage = ({ data }) => {
@@ -35,11 +36,9 @@ async function open(message) {
   const gpu = await hasGpu();
   await loadRuntime(folder, !gpu && (await canUseThreads()));
   const file = new Uint8Array(await (await fetched(message.model.file)).arrayBuffer());
-  if (gpu) {
-    model = await compileForGpu(file);
-  }
-  model ??= await litert.loadAndCompile(file, { accelerator: "wasm" });
   size = message.model.size;
+  if (gpu && (await runsOnGpu(file))) return;
+  model = await litert.loadAndCompile(file, { accelerator: "wasm" });
 }
 
 async function fetched(url) {
@@ -63,8 +62,11 @@ async function loadRuntime(folder, threads) {
   self.Module = {
     locateFile: (name) => `${folder}wasm/${name}`,
     mainScriptUrlOrBlob: `${folder}wasm/litert_wasm_threaded_internal.js`,
-    // It reports its progress as errors.
-    printErr: (text) => console.debug(text),
+    // It would log all that it does as errors of the page.
+    printErr: (text) => {
+      console.debug(text);
+      if (text.startsWith("ERROR")) complaint = text;
+    },
   };
   try {
     await litert.loadLiteRt(`${folder}wasm/`, { threads });
@@ -75,16 +77,22 @@ async function loadRuntime(folder, threads) {
   }
 }
 
-/** The model on the GPU, or nothing where the GPU can't take all of it. */
-async function compileForGpu(file) {
+/** Opens the model on the GPU, and tries it, which also prepares it; false where the GPU can't take all of it. */
+async function runsOnGpu(file) {
   try {
     // With 16 bits the sums of the normalisations would lose too much.
-    const compiled = await litert.loadAndCompile(file, { accelerator: "webgpu", gpuOptions: { precision: "fp32" } });
-    if (compiled.isFullyAccelerated) return compiled;
-    compiled.delete();
+    model = await litert.loadAndCompile(file, { accelerator: "webgpu", gpuOptions: { precision: "fp32" } });
+    if (model.isFullyAccelerated) {
+      const [numStyles] = model.getInputDetails().find(({ name }) => name === "style_weights").shape;
+      await paint({ data: [0, 0, 0, 0], width: 1, height: 1 }, new Float32Array(numStyles));
+      return true;
+    }
   } catch (error) {
     console.debug(error);
   }
+  model?.delete();
+  complaint = undefined;
+  return false;
 }
 
 async function paint(photo, weights) {
@@ -93,7 +101,9 @@ async function paint(photo, weights) {
   let stylized;
   try {
     ({ stylized_image: stylized } = await model.run({ input_image: image, style_weights: styleWeights }));
-    return fromSquare(await stylized.data(), photo.width, photo.height);
+    const square = await stylized.data();
+    if (complaint) throw new Error(complaint);
+    return fromSquare(square, photo.width, photo.height);
   } finally {
     image.delete();
     styleWeights.delete();
