@@ -11,6 +11,7 @@ PROGRAMS = {
     "image_stylization_transform": "stylize",
     "image_stylization_convert_checkpoint": "convert_checkpoint",
     "image_stylization_export_saved_model": "export_saved_model",
+    "image_stylization_convert_tflite": "convert_tflite",
     "image_stylization_build_page": "build_page",
     "image_stylization_create_dataset": "create_style_dataset",
     "image_stylization_train": "train",
@@ -27,9 +28,9 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.bin"],
-    package_dir={"magstyle.bin": "bin"},
-    package_data={"magstyle": ["pretrained/*", "export/page/*"]},
+    packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.bin", "magstyle.examples"],
+    package_dir={"magstyle.bin": "bin", "magstyle.examples": "examples"},
+    package_data={"magstyle": ["pretrained/*", "export/page/*"], "magstyle.examples": ["*.jpg"]},
     install_requires=[
         "tensorflow>=2.17",
         "keras>=3",
@@ -47,6 +48,10 @@ setuptools.setup(
         "tqdm",
         # L-BFGS.
         "scipy",
+        # Checks every LiteRT file that is written; the interpreter inside TensorFlow is announced to go.
+        "ai-edge-litert",
+        # What LiteRT files are made of; TensorFlow brings it.
+        "flatbuffers",
         # The free memory on every system: a photo that does not fit is refused before any work.
         "psutil",
     ],

@@ -1,5 +1,6 @@
 """LiteRT files (TensorFlow Lite of old), for phones, browsers and everything small."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -111,7 +112,11 @@ def _convert(parameters, image_size, num_styles, style) -> schema.ModelT:
     module = tf.Module()
     module.stylize = stylize
     converter = tf.lite.TFLiteConverter.from_concrete_functions([stylize.get_concrete_function()], module)
-    return schema.ModelT.InitFromPackedBuf(converter.convert())
+    logging.disable(logging.INFO)  # Of a SavedModel that the converter makes on its way.
+    try:
+        return schema.ModelT.InitFromPackedBuf(converter.convert())
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _samples(
