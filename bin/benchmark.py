@@ -5,6 +5,7 @@ bin/benchmark.py --targets=speed     our network beside the same one made of Ker
 bin/benchmark.py --targets=memory    the memory and time that photos of 6, 12 and 24 megapixels take
 bin/benchmark.py --targets=photos    photos per second: the training pipeline, decoding alone, and what a step eats
 bin/benchmark.py --targets=training  a step of training beside fine-tuning, mixed precision and XLA
+bin/benchmark.py --targets=litert    LiteRT files beside the straightforward conversion of the same network, two threads
 """
 
 import collections
@@ -22,15 +23,17 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 from absl import flags
+from ai_edge_litert.interpreter import Interpreter
 
 from magstyle import checkpoints, training
 from magstyle.data import content
+from magstyle.export import litert
 from magstyle.models.layers import ReflectionPadding2D, SubpixelConv2D
 from magstyle.models.transformer import StyleTransformer
 from magstyle.stylizer import Stylizer
 
 FLAGS = flags.FLAGS
-TARGETS = ["speed", "memory", "photos", "training"]
+TARGETS = ["speed", "memory", "photos", "training", "litert"]
 flags.DEFINE_multi_enum("targets", ["speed", "memory"], TARGETS, "What to measure.")
 flags.DEFINE_multi_string("content_files", ["examples"], "Photos for --targets=photos.")
 flags.DEFINE_string("vgg_checkpoint", "random:0", "VGG for --targets=photos and --targets=training.")
@@ -38,10 +41,15 @@ ALPHAS = (1.0, 0.25)
 
 
 def main(_: Sequence[str]) -> None:
+    measures = {
+        "speed": measure_speed,
+        "memory": measure_memory,
+        "photos": measure_photos,
+        "training": measure_training,
+        "litert": measure_litert,
+    }
     for target in FLAGS.targets:
-        {"speed": measure_speed, "memory": measure_memory, "photos": measure_photos, "training": measure_training}[
-            target
-        ]()
+        measures[target]()
 
 
 def measure_speed(repetitions: int = 5) -> None:
@@ -145,6 +153,82 @@ def measure_training(image_size: int = 256, batch_size: int = 2, repetitions: in
             took = statistics.median(times[name] for times in rounds)
             ratio = statistics.median(times["training"] / times[name] for times in rounds)
             print(f"{alpha:5.2f}  {name:17}  {took:10.3f}  {ratio:18.2f}")
+
+
+def measure_litert(repetitions: int = 7) -> None:
+    names = ("plain", *litert.PRECISIONS)
+    ratios = (("plain", "float32"), ("float32", "dynamic_int8"), ("float32", "int8"))
+    seconds_of = "  ".join(f"{f'{name} s':>14}" for name in names)
+    print(f"alpha  pixels       max |difference|  {seconds_of}  " + "  ".join(f"{a} / {b}" for a, b in ratios))
+    for alpha in ALPHAS:
+        model = StyleTransformer(num_styles=4, alpha=alpha)
+        weights = np.eye(4, dtype=np.float32)[0]
+        for side in (384, 1024):
+            photo = np.random.default_rng(0).random((side, side, 3), np.float32)
+            run = {"plain": litert_run(straightforward_litert(model, side), photo, weights)}
+            for name in litert.PRECISIONS:
+                run[name] = litert_run(litert.convert(model, side, name, images=[photo[:128, :128]]), photo, weights)
+            expected = model.predict_on_batch([photo[None], weights[None]])
+            difference = np.abs(run["float32"]() - expected).max()
+            rounds = [{name: time_of(run[name]) for name in names} for _ in range(repetitions)]
+            print(f"{alpha:5.2f}  {side:4} x {side:4}  {difference:16.1e}", end="")
+            for name in names:
+                print(f"  {statistics.median(times[name] for times in rounds):14.3f}", end="")
+            for slow, fast in ratios:
+                ratio = statistics.median(times[slow] / times[fast] for times in rounds)
+                print(f"  {ratio:{len(slow) + len(fast) + 3}.2f}", end="")
+            print(flush=True)
+
+
+def litert_run(content: bytes, photo: np.ndarray, weights: np.ndarray) -> Callable[[], np.ndarray]:
+    """Paints a photo with a LiteRT file and two threads; once before it returns."""
+    interpreter = Interpreter(model_content=content, num_threads=2)
+    interpreter.allocate_tensors()
+    for entry in interpreter.get_input_details():
+        interpreter.set_tensor(entry["index"], photo[None] if len(entry["shape"]) == 4 else weights)
+
+    def run() -> np.ndarray:
+        interpreter.invoke()
+        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    run()
+    return run
+
+
+def straightforward_litert(model: StyleTransformer, side: int) -> bytes:
+    """What TensorFlow's converter makes of the network as it is written down: pad, convolve, normalise, resize."""
+    parameters = {scope: [np.asarray(value) for value in model.parameters(scope).values()] for scope in model.scopes}
+
+    def convolve(scope, x, style_weights, stride=1, upsampling=1):
+        kernel, gamma, beta = parameters[scope]
+        if upsampling > 1:
+            x = tf.image.resize(x, [upsampling * length for length in x.shape[1:3]], "nearest")
+        padding = kernel.shape[0] // 2
+        x = tf.pad(x, [[0, 0], [padding, padding], [padding, padding], [0, 0]], "REFLECT")
+        x = tf.nn.conv2d(x, kernel, stride, "VALID")
+        mean = tf.reduce_mean(x, [1, 2], keepdims=True)
+        variance = tf.reduce_mean(tf.math.squared_difference(x, mean), [1, 2], keepdims=True)
+        return tf.nn.batch_normalization(x, mean, variance, style_weights @ beta, style_weights @ gamma, 1e-5)
+
+    @tf.function
+    def stylize(x, style_weights):
+        style_weights = style_weights[None]
+        x = tf.nn.relu(convolve("contract/conv1", x, style_weights))
+        x = tf.nn.relu(convolve("contract/conv2", x, style_weights, stride=2))
+        x = tf.nn.relu(convolve("contract/conv3", x, style_weights, stride=2))
+        for k in range(1, model.residual_blocks + 1):
+            residual = tf.nn.relu(convolve(f"residual/residual{k}/conv1", x, style_weights))
+            x = x + convolve(f"residual/residual{k}/conv2", residual, style_weights)
+        x = tf.nn.relu(convolve("expand/conv1/conv", x, style_weights, upsampling=2))
+        x = tf.nn.relu(convolve("expand/conv2/conv", x, style_weights, upsampling=2))
+        return tf.nn.sigmoid(convolve("expand/conv3/conv", x, style_weights))
+
+    concrete = stylize.get_concrete_function(
+        tf.TensorSpec([1, side, side, 3], tf.float32), tf.TensorSpec([model.num_styles], tf.float32)
+    )
+    module = tf.Module()
+    module.stylize = stylize
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], module).convert()
 
 
 def training_model(alpha: float, frozen: bool = False, jit_compile: bool = False) -> training.StyleTraining:

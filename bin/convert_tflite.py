@@ -107,7 +107,8 @@ def check(content: bytes, model: StyleTransformer, photos: Sequence[np.ndarray],
     measured = f"largest difference {difference:.1e}, PSNR {ratio:.1f} dB"
     if not ratio >= 20:
         raise InputError(f"the LiteRT file paints other pictures than the model ({measured}); try another --precision")
-    print(f"{len(content) / 1e6:.2f} MB; {len(photos)} photos compared with the model: {measured}", file=sys.stderr)
+    megabytes = len(content) / 1e6
+    print(f"{megabytes:.2f} MB; compared with the model on {len(photos)} photo(s): {measured}", file=sys.stderr)
 
 
 def console_entry_point() -> None:

@@ -15,7 +15,7 @@ def test_a_checked_file_appears(run, small_checkpoint, small_model, tmp_path):
     result = run("convert_tflite", f"--checkpoint={small_checkpoint}", f"--output_model={output}", "--image_size=62")
     assert (result.returncode, result.stdout) == (0, f"{output}\n"), result.stderr
     assert "--image_size=62 is rounded to 64" in result.stderr
-    assert "1 photos compared with the model: largest difference" in result.stderr
+    assert "compared with the model on 1 photo(s): largest difference" in result.stderr
     assert os.listdir(output.parent) == ["model.tflite"]
     content = output.read_bytes()
     assert litert_metadata.style_names(content) == list(small_model.style_names)
