@@ -47,9 +47,10 @@ def build(
 ) -> None:
     """Writes the page.
 
-    The network goes along twice, with weights of 16 bits: at `preview_size` for what moves, at `image_size` for what is
-    saved. Both are squares, since a LiteRT model in the browser has one shape, and photos have many: a photo is scaled
-    to fit, reflected beyond its borders as `Stylizer` does, and the picture cropped.
+    The network goes along twice, at `preview_size` for what moves and at `image_size` for what is saved. Both are
+    squares, since a LiteRT model in the browser has one shape, and photos have many: a photo is scaled to fit,
+    reflected beyond its borders as `Stylizer` does, and the picture cropped. The weights are float32: LiteRT.js 2.5
+    leaves the convolutions of a float16 file to slower kernels.
 
     Args:
         model: the model.
@@ -172,7 +173,7 @@ def _to_pillow(image: np.ndarray) -> Image.Image:
 
 
 def _write_model(model: StyleTransformer, size: int, path: pathlib.Path) -> dict[str, str | int]:
-    path.write_bytes(litert.convert(model, size, "float16"))
+    path.write_bytes(litert.convert(model, size))
     return {"file": path.name, "size": size}
 
 

@@ -8,7 +8,7 @@
  */
 export async function goOffline(mayReload) {
   try {
-    const registration = await navigator.serviceWorker.register("sw.js");
+    const registration = await navigator.serviceWorker.register("sw.js", { updateViaCache: "none" });
     // A new version waits until no page uses the old one.
     if (!registration.active) await activated(registration.installing);
     if (registration.active && !crossOriginIsolated && mayReload() && !sessionStorage.getItem("reloaded")) {
