@@ -56,7 +56,7 @@ def convert(
     editor = Editor(_convert(parameters, image_size, model.num_styles, style))
     editor.quantize_kernels(quantized)
     if precision != "float32":
-        editor.halve_constants()
+        editor.halve_kernels()
     names = model.style_names
     if style is not None:
         names = [name for name, weight in zip(names, style, strict=True) if weight]

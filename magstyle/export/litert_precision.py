@@ -24,12 +24,13 @@ class Editor:
         self.model = model
         self._graph = model.subgraphs[0]
 
-    def halve_constants(self) -> None:
-        """Stores the float32 constants with 16 bits; they are float32 again when the model is loaded."""
+    def halve_kernels(self) -> None:
+        """Stores the float32 kernels with 16 bits; they are float32 again when the model is loaded."""
         unpacked = []
         for index, tensor in enumerate(list(self._graph.tensors)):
             values = self._constant(tensor)
-            if tensor.type != schema.TensorType.FLOAT32 or values is None or values.size < _SMALLEST:
+            # Not the biases: XNNPACK takes none that were packed, where a kernel has eight bits.
+            if values is None or values.ndim < 4 or values.size < _SMALLEST:
                 continue
             half = self._add_constant(values.astype(np.float16), tensor.name + b"/float16")
             unpacked.append(self._operation(schema.BuiltinOperator.DEQUANTIZE, [half], [index], version=3))

@@ -137,7 +137,9 @@ def test_sizes_are_rounded_to_multiples_of_4(small_model):
 def test_the_published_network_of_32_styles_is_small():
     model = StyleTransformer(32)
     for precision, most in (("float32", 7.5e6), ("float16", 3.8e6), ("dynamic_int8", 2.2e6), ("int8", 2.2e6)):
-        assert len(litert.convert(model, 384, precision, images=[photo(16, 16)])) <= most, precision
+        content = litert.convert(model, 16, precision, images=[photo(16, 16)])
+        assert len(content) <= most, precision
+        run(content, photo(16, 16), style_weights=np.eye(32, dtype=np.float32)[0])
 
 
 def test_the_android_network_paints_photos_the_same(shared):
