@@ -147,7 +147,9 @@ def _calibrate(parameters, scopes, samples) -> dict[str, tuple[float, float, flo
         litert_graph.stylize(parameters, tf.constant(image[None]), tf.constant(weights), watch)
     ranges = {}
     for scope in scopes:
-        scale = 1 / np.maximum(np.max(results[scope], axis=0), 1e-12).astype(np.float32)
+        largest = np.max(results[scope], axis=0).astype(np.float32)
+        # XNNPACK refuses the scales that channels of next to nothing would get.
+        scale = 1 / np.maximum(largest, max(1e-4 * largest.max(), 1e-6))
         parameters[scope]["kernel"] = parameters[scope]["kernel"] * scale
         parameters[scope]["epsilon"] = np.float32(litert_graph.EPSILON) * scale**2
         least, greatest = np.min(inputs[scope], axis=0)[0], np.max(inputs[scope], axis=0)[1]

@@ -31,6 +31,8 @@ def pack(model: schema.ModelT, style_names: Sequence[str]) -> bytes:
     for named in (*signature.inputs, *signature.outputs):
         graph.tensors[named.tensorIndex].name = named.name
     names = {named.tensorIndex: named.name.decode() for named in signature.inputs}
+    # For programs that count the inputs: as Magenta has them, the image first.
+    graph.inputs = np.array(sorted(graph.inputs, key=names.get), np.int32)
     buffer, metadata = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(_metadata([names[index] for index in graph.inputs]), np.uint8)
     metadata.name, metadata.buffer = b"TFLITE_METADATA", len(model.buffers)

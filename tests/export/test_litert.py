@@ -77,6 +77,7 @@ def test_inputs_and_output_have_the_names_and_shapes_of_magenta(contents, precis
     assert interpreter.get_signature_list() == {
         "serving_default": {"inputs": ["input_image", "style_weights"], "outputs": ["stylized_image"]}
     }
+    assert [entry["name"] for entry in interpreter.get_input_details()] == ["input_image", "style_weights"]
     details = {entry["name"]: entry for entry in interpreter.get_input_details() + interpreter.get_output_details()}
     shapes = {name: entry["shape"].tolist() for name, entry in details.items()}
     assert shapes == {"input_image": [1, 32, 40, 3], "style_weights": [3], "stylized_image": [1, 32, 40, 3]}
