@@ -25,7 +25,11 @@ flags.DEFINE_integer("image_size", 768, "Longest side of the pictures that are s
 flags.DEFINE_integer(
     "preview_size", 384, "Longest side of the pictures that are shown while something moves.", lower_bound=8
 )
-flags.DEFINE_string("photo", None, "The photo in the thumbnails, and the example of the page; ours by default.")
+flags.DEFINE_string(
+    "photo",
+    str(pathlib.Path(__file__).parents[1] / "examples" / "coffee.jpg"),
+    "The photo in the thumbnails, and the example of the page.",
+)
 flags.mark_flag_as_required("output_dir")
 
 
@@ -34,8 +38,8 @@ def main(argv: Sequence[str]) -> None:
         raise InputError(f"unexpected argument {argv[1]}")
     model = checkpoints.load_model(FLAGS.checkpoint)
     folder = pathlib.Path(FLAGS.output_dir).expanduser()
-    photo = pathlib.Path(FLAGS.photo).expanduser() if FLAGS.photo else page.EXAMPLE
-    page.build(model, folder, rounded("image_size"), rounded("preview_size"), photo)
+    photo = pathlib.Path(FLAGS.photo).expanduser()
+    page.build(model, folder, photo, rounded("image_size"), rounded("preview_size"))
     print(folder / "index.html")
 
 

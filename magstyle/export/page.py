@@ -21,7 +21,7 @@ from magstyle.models.transformer import StyleTransformer
 from magstyle.stylizer import Stylizer
 
 _SOURCE = pathlib.Path(__file__).with_suffix("")
-EXAMPLE = _SOURCE / "example.jpg"
+_EXAMPLE = "example.jpg"
 
 _LITERT_VERSION = "2.5.3"
 # Of the two npm packages, by name.
@@ -41,9 +41,9 @@ _THUMBNAIL_SIDE = 160
 def build(
     model: StyleTransformer,
     folder: str | os.PathLike,
+    photo: str | os.PathLike,
     image_size: int = 768,
     preview_size: int = 384,
-    photo: str | os.PathLike = EXAMPLE,
 ) -> None:
     """Writes the page.
 
@@ -56,9 +56,9 @@ def build(
         model: the model.
         folder: for the page; it must be missing, empty, or hold an earlier page, of which the files are replaced and
             others left as they are.
+        photo: the one in the thumbnails, and the example to try the page with.
         image_size: longest side of what is saved, in pixels, a multiple of 4 from 8.
         preview_size: longest side of what is shown while something moves, such a number too.
-        photo: the one in the thumbnails, and the example to try the page with.
 
     Raises:
         InputError: for a folder of something else or that cannot be written, a photo that cannot be read, or LiteRT.js
@@ -72,15 +72,15 @@ def build(
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
             unfinished = pathlib.Path(temporary) / folder.name
-            shutil.copytree(_SOURCE, unfinished, ignore=lambda *_: [EXAMPLE.name])
-            _write_example(example, image_size, unfinished / EXAMPLE.name)
+            shutil.copytree(_SOURCE, unfinished)
+            _write_example(example, image_size, unfinished / _EXAMPLE)
             _write_litert(packages, unfinished / "litert")
             site = {
                 "styles": _write_thumbnails(model, example, preview_size, unfinished),
                 "preview": _write_model(model, preview_size, unfinished / "preview.tflite"),
                 "picture": _write_model(model, image_size, unfinished / "picture.tflite"),
                 "litert": "litert/",
-                "example": EXAMPLE.name,
+                "example": _EXAMPLE,
             }
             _write_site(site, unfinished)
             _install(unfinished, folder)

@@ -16,7 +16,7 @@ from magstyle.data import images
 from magstyle.export import page
 from magstyle.stylizer import Stylizer
 from tests.bin.conftest import picture, start
-from tests.conftest import ENV
+from tests.conftest import ENV, ROOT
 
 SIZE = 256
 STYLES = ["Scream", "Wave", "Starry Night"]
@@ -269,7 +269,7 @@ def test_a_page_is_built_anew_in_place_and_other_files_stay(site, small_model, t
     (folder / "styles" / "9.jpg").write_text("of a style that there is no more")
     before = (folder / "site.js").read_text()
     (folder / "site.js").write_text(before.replace('"styles/2.jpg",', '"styles/2.jpg", "styles/9.jpg",'))
-    page.build(small_model, folder, SIZE // 8, SIZE // 8)
+    page.build(small_model, folder, ROOT / "examples" / "coffee.jpg", SIZE // 8, SIZE // 8)
     assert (folder / "site.js").read_text() != before
     assert (folder / "CNAME").read_text() == "ours"
     assert not (folder / "styles" / "9.jpg").exists()
