@@ -32,7 +32,7 @@ _ELSEWHERE = r"(git|cd|make|source|export|docker) |bin/benchmark\.py|.*--(distri
 
 def commands() -> list[str]:
     """Those of the indented blocks, in order; what is spread over lines, by a backslash or a loop, as one."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = re.sub("^```.*?^```", "", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     blocks = re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)
     lines = [line for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines()]
     return [line[4:] for line in lines]
