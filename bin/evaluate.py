@@ -56,9 +56,9 @@ LBFGS_EVALUATIONS = 300
 
 
 def main(argv: Sequence[str]) -> None:
-    eval_dir = files.make_folder(os.path.expanduser(FLAGS.eval_dir))
     paintings = training_flags.open_styles()
     photos = training_flags.open_photos(argv[1:])
+    eval_dir = files.make_folder(os.path.expanduser(FLAGS.eval_dir))
     writer = tf.summary.create_file_writer(str(eval_dir))
     evaluated, model = None, None
     while True:

@@ -29,7 +29,8 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: os.PathLike | None 
 def _become(command: Sequence[str], env: Mapping[str, str], cwd: os.PathLike | None, streams: Sequence[str]) -> None:
     os.environ.clear()
     os.environ.update(env)
-    os.chdir(cwd or os.getcwd())
+    if cwd:
+        os.chdir(cwd)
     for number, path in enumerate(streams, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     sys.argv = list(command)
