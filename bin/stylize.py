@@ -31,7 +31,7 @@ flags.DEFINE_string("output_basename", None, "Start of the pictures' names; the 
 flags.DEFINE_string(
     "which_styles",
     "[0]",
-    "Styles by number or name: a list for one picture each, a dictionary {style: weight} for one mixture, or all.",
+    "Styles by number or name: one, a list for one picture each, a dictionary {style: weight} for one mixture, or all.",
 )
 flags.DEFINE_integer("num_styles", None, "Not needed; if given, the model must have that many styles.")
 flags.DEFINE_float("alpha", None, "Not needed; if given, the model must have that width.")
@@ -74,6 +74,10 @@ def parse_styles(which_styles: str, stylizer: Stylizer) -> dict[str, np.ndarray]
         styles = ast.literal_eval(which_styles)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         styles = None
+    if isinstance(styles, int):
+        styles = [styles]
+    if which_styles in stylizer.model.style_names:
+        styles = [which_styles]
     if isinstance(styles, list | tuple) and styles and all(isinstance(style, int | str) for style in styles):
         return {str(style): stylizer.style_weights(style) for style in styles}
     if isinstance(styles, dict) and styles:
@@ -81,7 +85,7 @@ def parse_styles(which_styles: str, stylizer: Stylizer) -> dict[str, np.ndarray]
         in_order = sorted(styles, key=stylizer.style_index)
         return {"_".join(f"{style}_{round(styles[style] * 1000):03d}" for style in in_order): weights}
     raise InputError(
-        f"--which_styles={which_styles} must be all, a list such as \"[0, 'scream']\", or a mixture such as "
+        f"--which_styles={which_styles} must be a style, all, a list such as \"[0, 'scream']\", or a mixture such as "
         "\"{0: 0.6, 'scream': 0.4}\""
     )
 

@@ -50,6 +50,14 @@ def test_a_list_gives_one_picture_per_style_under_magentas_names(run, small_chec
             assert image.format == "PNG"
 
 
+@pytest.mark.parametrize("style", [1, "wave"])
+def test_one_style_needs_no_list(run, small_checkpoint, photo, tmp_path, style):
+    flags = [f"--checkpoint={small_checkpoint}", f"--input_image={photo}", f"--output_dir={tmp_path}"]
+    result = run("stylize", *flags, f"--which_styles={style}")
+    assert result.stdout.split() == [str(tmp_path / f"photo_{style}.png")], result.stderr
+    assert_shows(result.stdout.strip(), expected(small_checkpoint, photo, 1))
+
+
 def test_a_dictionary_gives_one_mixture_under_magentas_name(run, small_checkpoint, photo, tmp_path):
     mixture = {2: 0.6, "scream": 0.05, 1: -0.1}
     result = run(
@@ -115,7 +123,8 @@ FLAGS = {
     "--input_image={cut}": "cut.jpg: the image is damaged or cut short",
     "--which_styles=[7]": "no style 7; its styles are 0 to 2, or scream, wave, starry_night",
     "--which_styles=['monet']": "no style 'monet'",
-    "--which_styles=wave": "--which_styles=wave must be all, a list",
+    "--which_styles=7": "no style 7",
+    "--which_styles=monet": "--which_styles=monet must be a style, all, a list",
     "--which_styles=[]": "--which_styles=[] must be",
     "--which_styles=[[0]]": "--which_styles=[[0]] must be",
     "--which_styles={{[0]: 1}}": "--which_styles={[0]: 1} must be",
