@@ -53,7 +53,7 @@ def convert(
     quantized = dict.fromkeys(model.scopes[3:-1]) if precision.endswith("int8") else {}
     if precision == "int8":
         quantized |= _calibrate(parameters, model.scopes[5:-1], _samples(model, images, style))
-    editor = Editor(_convert(parameters, image_size, model.num_styles, style))
+    editor = Editor(_convert(parameters, image_size, model.num_styles, style, shifts=bool(quantized)))
     editor.quantize_kernels(quantized)
     if precision != "float32":
         editor.halve_kernels()
@@ -98,7 +98,7 @@ def rounded(image_size: int) -> int:
     return image_size and max(_SMALLEST_SIDE, -(-image_size // 4) * 4)
 
 
-def _convert(parameters, image_size, num_styles, style) -> schema.ModelT:
+def _convert(parameters, image_size, num_styles, style, shifts) -> schema.ModelT:
     height, width = map(rounded, (image_size, image_size) if isinstance(image_size, int) else image_size)
     specs = [tf.TensorSpec([1, height or None, width or None, 3], tf.float32, "input_image")]
     if style is None:
@@ -107,7 +107,7 @@ def _convert(parameters, image_size, num_styles, style) -> schema.ModelT:
     @tf.function(input_signature=specs)
     def stylize(input_image, *style_weights):
         (weights,) = style_weights or [np.asarray(style, np.float32)]
-        return {"stylized_image": litert_graph.stylize(parameters, input_image, weights)}
+        return {"stylized_image": litert_graph.stylize(parameters, input_image, weights, shifts=shifts)}
 
     module = tf.Module()
     module.stylize = stylize
@@ -144,7 +144,7 @@ def _calibrate(parameters, scopes, samples) -> dict[str, tuple[float, float, flo
             results[scope].append(np.abs(y).max(axis=(0, 1, 2)))
 
     for image, weights in samples:
-        litert_graph.stylize(parameters, tf.constant(image[None]), tf.constant(weights), watch)
+        litert_graph.stylize(parameters, tf.constant(image[None]), tf.constant(weights), watch, shifts=True)
     ranges = {}
     for scope in scopes:
         largest = np.max(results[scope], axis=0).astype(np.float32)

@@ -10,7 +10,10 @@ takes the whole graph, GPU and NNAPI could. Every tensor has four dimensions. Wh
 - The last convolution, 9 x 9 to 3 channels, leaves most lanes of a vector unit idle. Its nine columns of 9 x 1 are
   computed as 27 channels at once, and added up by a convolution of 1 x 9 with zeros and ones.
 - Where a convolution has few channels, and the size of the image is known, it computes two neighbouring pixels at a
-  time, as channels of one.
+  time, as channels of one; the last normalisation takes sixteen.
+- A normalisation takes away what all pixels of a channel have in common, and with these borders a convolution makes of
+  that something that all pixels have in common. So max(x scale, shift) is as good before a convolution as
+  relu(x scale - shift), and takes two passes over the image instead of three.
 """
 
 from collections.abc import Callable
@@ -28,6 +31,7 @@ def stylize(
     image: tf.Tensor,
     style_weights: tf.Tensor,
     watch: Callable[[str, tf.Tensor, tf.Tensor], None] = lambda scope, x, y: None,
+    shifts: bool = False,
 ) -> tf.Tensor:
     """Paints an image.
 
@@ -37,6 +41,8 @@ def stylize(
         image: [1, H, W, 3], RGB in [0, 1]; H and W multiples of 4, from 8.
         style_weights: [num_styles].
         watch: called with every scope, and the input and the result of its convolution.
+        shifts: subtracts the shift of every normalisation: the picture is the same, but numbers on the way have smaller
+            ranges, which those of eight bits need.
 
     Returns:
         [1, H, W, 3], in [0, 1].
@@ -57,30 +63,57 @@ def stylize(
     def expand(scope, x):
         return convolution(scope, x, _expand, parameters[scope]["kernel"])
 
-    def normalize(scope, x, inner=None):
-        """Instance normalisation by the moments of `inner`, a part of x that the rest repeats."""
-        gamma, beta = (_convolve(style_weights, parameters[scope][name][None, None]) for name in ("gamma", "beta"))
-        inner = x if inner is None else inner
-        mean = tf.reduce_mean(inner, [1, 2], keepdims=True)
-        variance = tf.reduce_mean(tf.math.squared_difference(inner, mean), [1, 2], keepdims=True)
+    def scale_and_shift(scope, mean, variance, pixels=1):
+        """Of an instance normalisation x scale - shift, each [1, 1, 1, pixels C]."""
+        gamma, beta = (
+            _convolve(style_weights, np.tile(parameters[scope][name], pixels)[None, None]) for name in ("gamma", "beta")
+        )
         scale = gamma * tf.math.rsqrt(variance + parameters[scope].get("epsilon", EPSILON))
-        return x * scale + (beta - mean * scale)
+        return scale, mean * scale - beta
 
-    x = tf.nn.relu(normalize("contract/conv1", contract("contract/conv1", image)))
-    x = tf.nn.relu(normalize("contract/conv2", contract("contract/conv2", x, stride=2)))
-    x = tf.nn.relu(normalize("contract/conv3", contract("contract/conv3", x, stride=2)))
+    def normalize(scope, x, inner=None):
+        """The product and the shift of instance normalisation, by the moments of `inner`, which the rest repeats."""
+        inner = x if inner is None else inner
+        mean = _mean(inner)
+        scale, shift = scale_and_shift(scope, mean, _mean(tf.math.squared_difference(inner, mean)))
+        return x * scale, shift
+
+    def rectify(scope, x, inner=None, subtract_shift=shifts):
+        x, shift = normalize(scope, x, inner)
+        x = tf.maximum(x, shift)
+        return x - shift if subtract_shift else x
+
+    x = rectify("contract/conv1", contract("contract/conv1", image))
+    x = rectify("contract/conv2", contract("contract/conv2", x, stride=2))
+    # What the residual blocks add to loses its shifts, or it would lose digits from block to block.
+    x = rectify("contract/conv3", contract("contract/conv3", x, stride=2), subtract_shift=True)
     residuals = [scope for scope in parameters if scope.startswith("residual/")]
     for first, second in zip(residuals[::2], residuals[1::2], strict=True):
-        residual = tf.nn.relu(normalize(first, contract(first, x)))
-        x = x + normalize(second, contract(second, residual))
+        residual = rectify(first, contract(first, x))
+        residual, shift = normalize(second, contract(second, residual))
+        x = x + (residual - shift)
     x = expand("expand/conv1/conv", _repeat_border(x))
-    x = tf.nn.relu(normalize("expand/conv1/conv", x, inner=_crop(x)))
+    x = rectify("expand/conv1/conv", x, inner=_crop(x))
     x = _crop(expand("expand/conv2/conv", x))
-    x = tf.nn.relu(normalize("expand/conv2/conv", x))
+    x = rectify("expand/conv2/conv", x)
     columns, sum_of_columns = _by_columns(parameters["expand/conv3/conv"]["kernel"])
     x = convolution("expand/conv3/conv", _reflect(x, 4), _convolve, columns)
     x = _convolve_in_pairs(x, sum_of_columns)
-    return tf.nn.sigmoid(normalize("expand/conv3/conv", x))
+    shape, pixels = x.shape, 1
+    if None not in shape:
+        pixels = _LANES
+        x = tf.reshape(x, [1, 1, -1, 3 * pixels])
+    average = np.tile(np.eye(3, dtype=np.float32) / pixels, (pixels, pixels))[None, None]
+    mean = _convolve(_mean(x), average)
+    variance = _convolve(_mean(tf.math.squared_difference(x, mean)), average)
+    scale, shift = scale_and_shift("expand/conv3/conv", mean, variance, pixels)
+    x = tf.nn.sigmoid(x * scale - shift)
+    return tf.reshape(x, shape) if pixels > 1 else x
+
+
+def _mean(x: tf.Tensor) -> tf.Tensor:
+    # One direction after the other: XNNPACK is a third faster then.
+    return tf.reduce_mean(tf.reduce_mean(x, 2, keepdims=True), 1, keepdims=True)
 
 
 def _convolve(x: tf.Tensor, kernel: np.ndarray, stride: int = 1) -> tf.Tensor:

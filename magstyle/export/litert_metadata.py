@@ -38,13 +38,18 @@ def pack(model: schema.ModelT, style_names: Sequence[str]) -> bytes:
     metadata.name, metadata.buffer = b"TFLITE_METADATA", len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), metadata]
-    builder = _Builder(2**20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    content = io.BytesIO(bytes(builder.Output()))
+    content = io.BytesIO(serialize(model))
     with zipfile.ZipFile(content, "a") as archive:
         # Without a date, so that the same model gives the same file.
         archive.writestr(zipfile.ZipInfo(STYLE_NAMES), "".join(f"{name}\n" for name in style_names))
     return content.getvalue()
+
+
+def serialize(model: schema.ModelT) -> bytes:
+    """The content of a LiteRT file, its constants where float32 numbers may lie."""
+    builder = _Builder(2**20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def style_names(content: bytes) -> list[str]:

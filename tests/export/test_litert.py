@@ -13,7 +13,7 @@ from magstyle.models.transformer import StyleTransformer
 
 # What XNNPACK takes, LiteRT's GPU delegates too.
 OPERATIONS = {
-    *("ADD", "CONCATENATION", "CONV_2D", "DEPTH_TO_SPACE", "LOGISTIC", "MEAN", "MUL", "RESHAPE", "RSQRT"),
+    *("ADD", "CONCATENATION", "CONV_2D", "DEPTH_TO_SPACE", "LOGISTIC", "MAXIMUM", "MEAN", "MUL", "RESHAPE", "RSQRT"),
     *("SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB"),
 }
 MIXTURE = np.array([0.5, 0.75, -0.25], np.float32)
