@@ -85,7 +85,7 @@ def stylize(
 
     x = rectify("contract/conv1", contract("contract/conv1", image))
     x = rectify("contract/conv2", contract("contract/conv2", x, stride=2))
-    # What the residual blocks add to loses its shifts, or it would lose digits from block to block.
+    # From here to the last block the shifts are subtracted from what is added up: it would lose digits otherwise.
     x = rectify("contract/conv3", contract("contract/conv3", x, stride=2), subtract_shift=True)
     residuals = [scope for scope in parameters if scope.startswith("residual/")]
     for first, second in zip(residuals[::2], residuals[1::2], strict=True):
