@@ -46,8 +46,10 @@ def main(argv: Sequence[str]) -> None:
     photos = images.find(FLAGS.input_image + argv[1:])
     stylizer = Stylizer(checkpoints.load_model(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha))
     styles = parse_styles(FLAGS.which_styles, stylizer)
-    pictures = plan(photos, list(styles), files.make_folder(pathlib.Path(FLAGS.output_dir).expanduser()))
+    folder = pathlib.Path(FLAGS.output_dir).expanduser()
+    pictures = plan(photos, list(styles), folder)
     check_sizes(pictures, stylizer)
+    files.make_folder(folder)
     with tqdm(total=len(photos) * len(styles), unit="picture") as progress:
         for photo, paths in pictures.items():
             image = images.read_image(photo, FLAGS.image_size)
