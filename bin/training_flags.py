@@ -30,6 +30,9 @@ flags.DEFINE_string(
     "style_coefficients", None, "Multiplies the style weights per style: a list, or {style: coefficient}; 1 by default."
 )
 flags.DEFINE_float("total_variation_weight", 0.0, "Weight of the total variation of the pictures.", lower_bound=0)
+flags.DEFINE_float(
+    "checkerboard_weight", 0.0, "Weight of what repeats every 4 pixels all over a picture.", lower_bound=0
+)
 flags.DEFINE_integer("batch_size", 16, "Photos per step, on all devices together.", lower_bound=1)
 flags.DEFINE_integer("image_size", 256, "Side of the crops of the photos, in pixels; a multiple of 4.", lower_bound=16)
 flags.DEFINE_integer("seed", 0, "Of the initial weights, the order of the photos and their styles.", lower_bound=0)
@@ -98,6 +101,7 @@ def build_training(
         style_weights,
         _style_coefficients(transformer.style_names),
         FLAGS.total_variation_weight,
+        FLAGS.checkerboard_weight,
         style_ramp_steps,
     )
 

@@ -70,6 +70,20 @@ def total_variation_loss(images):
     return sum(keras.ops.mean(keras.ops.square(steps), axis=(1, 2, 3)) for steps in (vertical, horizontal)) / 2
 
 
+def checkerboard_loss(images):
+    """The mean square of the pattern that repeats every 4 pixels all over an image; [B, H, W, C] to [B].
+
+    The pattern is the mean of all blocks of 4 x 4 pixels, without the mean of the image; H and W are multiples of 4.
+    The two up-samplings of a style transformer give the 16 pixels of a block different neighbourhoods, so that it can
+    paint a grid over what is flat (Odena, Dumoulin, Olah: Deconvolution and Checkerboard Artifacts, Distill 2016),
+    which VGG takes for strokes.
+    """
+    batch, height, width, channels = keras.ops.shape(images)
+    blocks = keras.ops.reshape(images, (batch, height // 4, 4, width // 4, 4, channels))
+    pattern = keras.ops.mean(blocks, axis=(1, 3))
+    return keras.ops.mean(keras.ops.var(pattern, axis=(1, 2)), axis=-1)
+
+
 def _named_terms(kind: str, losses: Mapping, weights: Mapping[str, float], coefficients=1.0) -> dict:
     """Losses [B] by end point, under the names that training reports."""
     terms = {f"{kind}/{name}": loss for name, loss in losses.items()}

@@ -34,7 +34,8 @@ class StyleTraining(keras.Model):
 
     Compile it with an optimizer alone. The losses are `total_loss`, `total_content_loss`, `total_style_loss`, and for
     every end point NAME `content_loss/NAME`, `weighted_content_loss/NAME`, `style_loss/NAME` and
-    `weighted_style_loss/NAME`; with a total_variation_weight also `total_variation_loss`. `predict` returns them image
+    `weighted_style_loss/NAME`; with a total_variation_weight also `total_variation_loss`, with a
+    checkerboard_weight `checkerboard_loss`. `predict` returns them image
     by image, and in `fit` callbacks see those of the latest batch, before its step; `batch_means` averages them.
 
     Args:
@@ -44,6 +45,7 @@ class StyleTraining(keras.Model):
         content_weights, style_weights: one weight per end point that counts, at least one of each.
         style_coefficients: [num_styles], multiplies the style weights of each style; ones by default.
         total_variation_weight: of the total variation of the stylised image.
+        checkerboard_weight: of its checkerboard loss.
         style_ramp_steps: in training, the style weights grow exponentially from a hundredth to the whole over so many
             steps, so that a network learns to keep the photo before it learns to paint it over; 0: no ramp.
 
@@ -65,6 +67,7 @@ class StyleTraining(keras.Model):
         style_weights: Mapping[str, float],
         style_coefficients: Sequence[float] | None = None,
         total_variation_weight: float = 0.0,
+        checkerboard_weight: float = 0.0,
         style_ramp_steps: int = 0,
     ):
         super().__init__(name="style_training")
@@ -78,6 +81,7 @@ class StyleTraining(keras.Model):
         self.content_weights = dict(content_weights)
         self.style_weights = dict(style_weights)
         self.total_variation_weight = total_variation_weight
+        self.checkerboard_weight = checkerboard_weight
         self.style_ramp_steps = style_ramp_steps
         # (A loss added inside `call` would be lost between the replicas of tf.distribute, which share this object.)
         self.batch_mean = _BatchMean(name="batch_mean")
@@ -125,6 +129,9 @@ class StyleTraining(keras.Model):
         if self.total_variation_weight:
             terms["total_variation_loss"] = losses.total_variation_loss(_in_full_precision(stylized))
             total = total + self.total_variation_weight * terms["total_variation_loss"]
+        if self.checkerboard_weight:
+            terms["checkerboard_loss"] = losses.checkerboard_loss(_in_full_precision(stylized))
+            total = total + self.checkerboard_weight * terms["checkerboard_loss"]
         return {"total_loss": total, **terms}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

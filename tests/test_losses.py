@@ -36,3 +36,16 @@ def test_total_variation_is_half_the_mean_squared_step_each_way():
     images = np.zeros((2, 2, 3, 1), np.float32)
     images[0, 1] = 1.0  # One vertical step of 1 in each of 3 columns, no horizontal one.
     np.testing.assert_allclose(losses.total_variation_loss(images), [0.5, 0])
+
+
+def test_the_checkerboard_is_what_repeats_every_4_pixels():
+    rng = np.random.default_rng(0)
+    grid = np.tile(rng.normal(size=(4, 4, 3)).astype(np.float32), (32, 16, 1))
+    noise = rng.normal(size=grid.shape).astype(np.float32)
+    smooth = np.broadcast_to(np.linspace(0, 0.01, 64, dtype=np.float32)[:, None], grid.shape)
+    found = losses.checkerboard_loss(np.stack([grid, grid + 0.5, noise, smooth]))
+    of_grid = np.mean(np.square(grid - grid.mean((0, 1))))
+    # Noise repeats by chance only: its variance of 1 over 32 * 16 blocks.
+    np.testing.assert_allclose(found[:3], [of_grid, of_grid, 15 / 16 / 512], rtol=0.3)
+    np.testing.assert_allclose(found[:2], of_grid, rtol=1e-4)
+    assert found[3] < 1e-6

@@ -219,18 +219,19 @@ def test_faster_arithmetic_trains_the_same_network(option, uninterrupted, traini
     assert model.compute_dtype == "float32"
 
 
-def test_coefficients_weights_and_total_variation_enter_the_loss(training_flags, tmp_path, run):
+def test_coefficients_weights_total_variation_and_checkerboard_enter_the_loss(training_flags, tmp_path, run):
     result = run(
         *["train", *training_flags, "--alpha=0.1", "--train_steps=1", f"--train_dir={tmp_path}"],
         *["--content_weights={'vgg_16/pool2': 0.5}", "--style_weights={'vgg_16/conv2/conv2_1': 2}"],
-        *["--style_coefficients={'wave': 3, 'scream': 3}", "--total_variation_weight=7"],
+        *["--style_coefficients={'wave': 3, 'scream': 3}", "--total_variation_weight=7", "--checkerboard_weight=900"],
     )
     assert result.returncode == 0, result.stderr
     first = {name: values[0] for name, values in curves(tmp_path).items()}
     assert first["total_loss"] == pytest.approx(
         0.5 * first["content_loss/vgg_16/pool2"]
         + 3 * 2 * first["style_loss/vgg_16/conv2/conv2_1"]
-        + 7 * first["total_variation_loss"],
+        + 7 * first["total_variation_loss"]
+        + 900 * first["checkerboard_loss"],
         rel=1e-5,
     )
 
