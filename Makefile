@@ -15,7 +15,7 @@ page: $(VENV)/installed
 	@-$(VENV)/bin/python -m http.server --bind 127.0.0.1 --directory out/page $(PORT)
 
 test: $(VENV)/installed-test
-	$(VENV)/bin/python -m pytest -n 2
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

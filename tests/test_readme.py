@@ -1,10 +1,8 @@
 """Runs the commands of the README as they stand there, on small photos and paintings under the names that it uses."""
 
 import os
-import pathlib
 import re
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from magstyle import checkpoints
 from magstyle.models.transformer import StyleTransformer
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
+from tests import programs
 from tests.bin.conftest import narrow_vgg, picture
 from tests.conftest import ENV, ROOT
 
@@ -54,20 +53,25 @@ def clone(tmp_path_factory):
     return folder
 
 
+def arguments(command: str, folder) -> list[str]:
+    """What a shell makes of a command."""
+    shell = ["sh", "-c", f"printf '%s\\0' {command}"]
+    return subprocess.run(shell, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\0")[:-1]
+
+
 def test_the_commands_work_one_after_the_other(clone):
-    python = pathlib.Path(sys.executable).parent
-    env = {**ENV, "PATH": f"{python}:{ENV['PATH']}"}
     run = []
     for command in commands():
         if re.match(_ELSEWHERE, command):
             continue
         program = re.match(r"bin/(\w+)\.py ", command)
         assert program, f"no program: {command}"
-        small = f"{command} {_SMALL.get(program[1], '')}"
-        result = subprocess.run(small, shell=True, capture_output=True, text=True, cwd=clone, env=env, check=False)
+        small = arguments(f"{command} {_SMALL.get(program[1], '')}", clone)
+        assert os.access(clone / small[0], os.X_OK), small[0]
+        result = programs.run(small, ENV, clone)
         if "URL fetch failure on https://registry.npmjs.org" in result.stderr:
             continue
-        assert result.returncode == 0, f"{small}\n{result.stderr}"
+        assert result.returncode == 0, f"{command}\n{result.stderr}"
         for path in re.findall(r"^\S+/\S+$", result.stdout, re.MULTILINE):
             assert list(clone.glob(f"{path}*")), path  # A Magenta checkpoint is several files.
         run.append(program[1])
