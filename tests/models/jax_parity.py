@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 os.environ["KERAS_BACKEND"] = "jax"
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # Compiling takes longer than what is compiled.
 
 import keras
 import numpy as np
