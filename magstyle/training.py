@@ -35,8 +35,8 @@ class StyleTraining(keras.Model):
     Compile it with an optimizer alone. The losses are `total_loss`, `total_content_loss`, `total_style_loss`, and for
     every end point NAME `content_loss/NAME`, `weighted_content_loss/NAME`, `style_loss/NAME` and
     `weighted_style_loss/NAME`; with a total_variation_weight also `total_variation_loss`, with a
-    checkerboard_weight `checkerboard_loss`. `predict` returns them image
-    by image, and in `fit` callbacks see those of the latest batch, before its step; `batch_means` averages them.
+    checkerboard_weight `checkerboard_loss`. `predict` returns them image by image, and in `fit` callbacks see those of
+    the latest batch, before its step; `batch_means` averages them.
 
     Args:
         transformer: the network to train.

@@ -67,7 +67,9 @@ def test_the_commands_work_one_after_the_other(clone):
         program = re.match(r"bin/(\w+)\.py ", command)
         assert program, f"no program: {command}"
         small = arguments(f"{command} {_SMALL.get(program[1], '')}", clone)
+        # Below Python runs it; a shell needs these.
         assert os.access(clone / small[0], os.X_OK), small[0]
+        assert (clone / small[0]).read_text(encoding="utf-8").startswith("#!/usr/bin/env python3\n"), small[0]
         result = programs.run(small, ENV, clone)
         if "URL fetch failure on https://registry.npmjs.org" in result.stderr:
             continue
