@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags
 
-from magstyle import app, checkpoints
-from magstyle.data import files, images
+from magstyle import app, checkpoints, files
+from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.export import litert
 from magstyle.models.transformer import StyleTransformer

@@ -25,8 +25,8 @@ from absl import flags
 from magstyle.bin import training_flags
 from tqdm import tqdm
 
-from magstyle import checkpoints, grids, losses, summaries
-from magstyle.data import content, files, images
+from magstyle import checkpoints, files, grids, losses, summaries
+from magstyle.data import content, images
 from magstyle.data.styles import Style
 from magstyle.errors import InputError
 from magstyle.optimization import pixels

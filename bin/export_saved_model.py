@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from magstyle import app, checkpoints
-from magstyle.data import files
+from magstyle import app, checkpoints, files
 from magstyle.errors import InputError
 from magstyle.export import saved_model
 

@@ -16,8 +16,8 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from magstyle import app, checkpoints, grids
-from magstyle.data import files, images
+from magstyle import app, checkpoints, files, grids
+from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.stylizer import Stylizer, preserve_color
 

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags
 
-from magstyle import app, checkpoints
-from magstyle.data import files, shards
+from magstyle import app, checkpoints, files
+from magstyle.data import shards
 from magstyle.errors import InputError
 from magstyle.stylizer import Stylizer
 

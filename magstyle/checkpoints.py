@@ -13,8 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magstyle import magenta
-from magstyle.data import files
+from magstyle import files, magenta
 from magstyle.errors import InputError
 from magstyle.models import vgg
 from magstyle.models.transformer import StyleTransformer

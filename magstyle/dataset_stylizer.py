@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import pathlib
 import pickle
 import re
@@ -19,7 +18,6 @@ from collections.abc import Callable, Iterator
 
 import apache_beam as beam
 import numpy as np
-import psutil
 import tensorflow as tf
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, WorkerOptions
 from apache_beam.portability.api import beam_provision_api_pb2
@@ -30,7 +28,8 @@ from apache_beam.runners.runner import PipelineRunner, create_runner
 from apache_beam.utils import shared
 from tqdm import tqdm
 
-from magstyle.data import files, images, shards
+from magstyle import files
+from magstyle.data import images, shards
 from magstyle.errors import InputError
 from magstyle.stylizer import Stylizer
 
@@ -126,7 +125,7 @@ def run(
     runner, options = _open_runner(beam_options)
     folder = files.make_folder(folder).absolute()
     _check_settings(folder, {**painter.settings(), "content_files": output_format == "tfrecord" and dataset.digest})
-    _remove_leftovers(folder)
+    files.remove_leftovers(folder)
     pipeline = beam.Pipeline(runner=runner, options=options)
     stylize = (_ToRecords if output_format == "tfrecord" else _ToPictures)(painter, folder, output_format)
     made = (
@@ -344,12 +343,3 @@ def _check_settings(folder: pathlib.Path, settings: dict[str, object]) -> None:
             raise InputError(f"{folder} was begun with other {' and '.join(other)}; choose another --output_dir")
     with files.replacing(path) as temporary:
         temporary.write_text(json.dumps(settings))
-
-
-def _remove_leftovers(folder: pathlib.Path) -> None:
-    """Removes the temporary files of runs that were killed."""
-    for below, _, names in os.walk(folder):
-        for name in names:
-            process = re.match(r"\.(\d+)-", name)
-            if process and (int(process[1]) == os.getpid() or not psutil.pid_exists(int(process[1]))):
-                pathlib.Path(below, name).unlink(missing_ok=True)

@@ -1,8 +1,17 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The one exception that is meant for people."""
 
 
 class InputError(ValueError):
-    """A flag, file or array that cannot be used as it was given.
+    """An argument, file or array that cannot be used as it was given.
 
     Its message is one sentence that names the culprit and says what to do; programs print it instead of a traceback.
+
+    Args:
+        message: the sentence. It calls arguments by their Python names: `image_size`.
+        arguments: those names. A program, whose flags are called as the arguments are, prints them as flags:
+            `--image_size`.
     """
+
+    def __init__(self, message: str, *arguments: str):
+        super().__init__(message)
+        self.arguments = arguments

@@ -38,15 +38,15 @@ def style_grid(stylizer: Stylizer, photos: np.ndarray, paintings: Sequence[Style
 def paintings_as_squares(paintings: Sequence[Style], side: int) -> np.ndarray:
     """The centres of paintings, [N, side, side, 3] in [0, 1]."""
     crops = [images.training_crop(painting.jpeg, painting.name, side) for painting in paintings]
-    return np.stack(crops).astype(np.float32) / np.float32(255)
+    return images.to_float(np.stack(crops))
 
 
 def tile(image: np.ndarray, name: str) -> np.ndarray:
     """An image [H, W, 3] in [0, 1] under its name, its longer side scaled to 320 pixels, for `sheet`."""
-    picture = Image.fromarray(np.uint8(np.round(image * 255)))
+    picture = Image.fromarray(images.to_uint8(image))
     scale = _TILE_SIDE / max(picture.size)
     picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.LANCZOS)
-    pixels = np.asarray(picture, np.float32) / np.float32(255)
+    pixels = images.to_float(picture)
     return np.concatenate([_label(name, picture.width), pixels])
 
 
@@ -71,4 +71,4 @@ def _label(text: str, width: int) -> np.ndarray:
             text = text[:-1]
         text += "…"
     draw.text((width / 2, _LABEL_HEIGHT / 2), text, "black", font, anchor="mm")
-    return np.asarray(label, np.float32) / np.float32(255)
+    return images.to_float(label)

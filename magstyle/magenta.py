@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magstyle.data import files
+from magstyle import files
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 

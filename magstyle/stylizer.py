@@ -6,12 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 import psutil
 
-from magstyle import checkpoints
+from magstyle import checkpoints, sizes
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 
-# The network reflects 4 pixels at its borders and 1 of the image shrunken by 4: nothing below 8 x 8 has these.
-_SMALLEST_SIDE = 8
 # Y of YIQ (ITU-R BT.601).
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -54,7 +52,7 @@ class Stylizer:
             raise ValueError(f"style_weights must have the shape [{self.model.num_styles}], not {style_weights.shape}.")
         height, width, _ = image.shape
         self.check_size(height, width)
-        padding = [(0, _padded(side) - side) for side in (height, width)]
+        padding = [(0, sizes.padded(side) - side) for side in (height, width)]
         padded = np.pad(image, [*padding, (0, 0)], mode="reflect")
         stylized = self.model.predict_on_batch([padded[None], style_weights[None]])
         return np.asarray(stylized)[0, :height, :width]
@@ -111,14 +109,14 @@ class Stylizer:
         contract = [int(model.alpha * n) for n in model.filters]
         expand = [int(model.alpha * n) for n in model.expand_filters]
         channels = max(contract[0], expand[1], contract[1] / 4, expand[0] / 4, contract[2] / 16)
-        return int(_padded(height) * _padded(width) * 4 * (2 * channels + 16))
+        return int(sizes.padded(height) * sizes.padded(width) * 4 * (2 * channels + 16))
 
     def largest_block(self, height: int, width: int) -> int:
         """The bytes of the largest block that TensorFlow reserves on a CPU, of which it touches little.
 
         It is contract/conv1's input with the 9 x 9 x 3 values under the kernel laid out for every pixel.
         """
-        return _padded(height) * _padded(width) * 4 * 9 * 9 * 3
+        return sizes.padded(height) * sizes.padded(width) * 4 * 9 * 9 * 3
 
 
 def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:
@@ -131,7 +129,3 @@ def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:
         transfer). arXiv 1606.05897.
     """
     return np.clip(photo + ((stylized - photo) @ _LUMINANCE)[..., None], 0, 1)
-
-
-def _padded(side: int) -> int:
-    return max(_SMALLEST_SIDE, -(-side // 4) * 4)

@@ -19,8 +19,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import losses
-from magstyle.data import files
+from magstyle import files, losses
 from magstyle.errors import InputError
 from magstyle.models.layers import ConditionalInstanceNormalization
 from magstyle.models.transformer import StyleTransformer
@@ -251,9 +250,7 @@ class Checkpoints(keras.callbacks.Callback):
         return self.folder / f"model-{self.step:06d}.keras"
 
     def on_train_begin(self, logs=None):
-        for path in self.folder.glob(".*-*"):
-            if re.fullmatch(rf"\.\d+-({STATE}|model-\d+\.keras)", path.name):
-                path.unlink()  # Left by a program that was killed while it wrote.
+        files.remove_leftovers(self.folder, rf"{re.escape(STATE)}|model-\d+\.keras")
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from magstyle.data import files
+from magstyle import files
 from magstyle.errors import InputError
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
@@ -99,7 +99,7 @@ def read_image(
     height, width = scaled_size((rgb.height, rgb.width), image_size)
     if (width, height) != rgb.size:
         rgb = rgb.resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(rgb, dtype=np.float32) / np.float32(255)
+    return to_float(rgb)
 
 
 def training_crop(encoded: bytes, name: str, image_size: int, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -188,10 +188,19 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
 def encode(image: np.ndarray, suffix: str) -> bytes:
     """What `write_image` writes into a file with this extension, such as ".jpg"."""
     options, _ = _WRITABLE[suffix]
-    pixels = np.rint(np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
     encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, **options)
+    Image.fromarray(to_uint8(image)).save(encoded, **options)
     return encoded.getvalue()
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Values in [0, 1], clipped to it, as the nearest of 0 to 255."""
+    return np.rint(np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
+def to_float(pixels: np.ndarray | Image.Image) -> np.ndarray:
+    """Values of 0 to 255, or a Pillow image, as float32 in [0, 1]."""
+    return np.asarray(pixels, np.float32) / np.float32(255)
 
 
 @contextlib.contextmanager

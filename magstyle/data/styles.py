@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from magstyle import losses
-from magstyle.data import files, images
+from magstyle import files, losses
+from magstyle.data import images
 from magstyle.errors import InputError
 
 # Those that Magenta writes; a VGG has them under vgg_16/ or vgg_19/, as far as it reaches.

@@ -8,14 +8,13 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from magstyle import sizes
 from magstyle.errors import InputError
 from magstyle.export import litert_graph, litert_metadata
 from magstyle.export.litert_precision import Editor
 from magstyle.models.transformer import StyleTransformer
 
 PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
-# The network reflects 4 pixels at its borders and 1 of the image shrunken by 4: nothing below 8 x 8 has these.
-_SMALLEST_SIDE = 8
 
 
 def convert(
@@ -95,7 +94,7 @@ def compare(
 
 def rounded(image_size: int) -> int:
     """The nearest greater side of an image that the network takes: a multiple of 4, at least 8; 0 for 0."""
-    return image_size and max(_SMALLEST_SIDE, -(-image_size // 4) * 4)
+    return image_size and sizes.padded(image_size)
 
 
 def _convert(parameters, image_size, num_styles, style, shifts) -> schema.ModelT:

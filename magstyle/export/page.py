@@ -14,7 +14,8 @@ import keras
 import numpy as np
 from PIL import Image
 
-from magstyle.data import files, images
+from magstyle import files
+from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.export import litert
 from magstyle.models.transformer import StyleTransformer
@@ -150,7 +151,7 @@ def _write_thumbnails(
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = _to_pillow(example[top : top + side, left : left + side]).resize((size, size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(square, np.float32) / np.float32(255)
+    pixels = images.to_float(square)
     stylizer = Stylizer(model)
     (folder / "styles").mkdir()
     styles = []
@@ -169,7 +170,7 @@ def _label(name: str) -> str:
 
 
 def _to_pillow(image: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.rint(image * np.float32(255)).astype(np.uint8))
+    return Image.fromarray(images.to_uint8(image))
 
 
 def _write_model(model: StyleTransformer, size: int, path: pathlib.Path) -> dict[str, str | int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from magstyle.data import files
+from magstyle import files
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 

@@ -7,6 +7,8 @@ import re
 import shutil
 from collections.abc import Iterator
 
+import psutil
+
 from magstyle.errors import InputError
 
 
@@ -38,8 +40,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         InputError: if the operating system refuses (no space, no permission, a folder of that name).
     """
     path = pathlib.Path(path)
-    # Hidden, and with the same extension: libraries choose the format by it.
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = _half_written(path)
     make_folder(path.parent)
     try:
         yield temporary
@@ -50,3 +51,28 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_leftovers(folder: str | os.PathLike, name: str = ".*") -> None:
+    """Removes what programs that were killed had half written in a folder and in those below.
+
+    Args:
+        folder: where to look.
+        name: a regular expression of the names that the files were to have.
+    """
+    for below, _, names in os.walk(folder):
+        for found in names:
+            leftover = re.fullmatch(rf"\.(\d+)-(?:{name})", found)
+            if leftover and _has_ended(int(leftover[1])):
+                pathlib.Path(below, found).unlink(missing_ok=True)
+
+
+def _half_written(path: pathlib.Path) -> pathlib.Path:
+    """Where this process writes what is to become `path`."""
+    # Hidden, and with the same extension: libraries choose the format by it.
+    return path.with_name(f".{os.getpid()}-{path.name}")
+
+
+def _has_ended(process: int) -> bool:
+    # A number that is now our own was another's when it wrote.
+    return process == os.getpid() or not psutil.pid_exists(process)

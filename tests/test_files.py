@@ -1,8 +1,10 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
-from magstyle.data import files
+from magstyle import files
 from magstyle.errors import InputError
 
 
@@ -33,3 +35,17 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
         files.make_folder(tmp_path / "file")
     with pytest.raises(InputError, match=r"cannot make the folder .*inside"):
         files.make_folder(tmp_path / "file" / "inside")
+
+
+def test_only_what_a_program_that_has_ended_left_half_written_is_removed(tmp_path):
+    (tmp_path / "below").mkdir()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for name in (f".{ended.pid}-a.txt", f"below/.{ended.pid}-b.txt", f".{os.getppid()}-c.txt", ".hidden", "7-d.txt"):
+        (tmp_path / name).write_text("half")
+    files.remove_leftovers(tmp_path, r"a\.txt")
+    assert (tmp_path / "below" / f".{ended.pid}-b.txt").exists()
+    files.remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
+        [f".{os.getppid()}-c.txt", ".hidden", "7-d.txt", "below"]
+    )
