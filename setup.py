@@ -28,8 +28,8 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.bin", "magstyle.examples"],
-    package_dir={"magstyle.bin": "bin", "magstyle.examples": "examples"},
+    packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.examples"],
+    package_dir={"magstyle.examples": "examples"},
     package_data={"magstyle": ["pretrained/*", "export/page/*"], "magstyle.examples": ["*.jpg"]},
     install_requires=[
         "tensorflow>=2.17",
@@ -62,7 +62,5 @@ setuptools.setup(
         # For stylising whole datasets on many machines.
         "beam": ["apache-beam"],
     },
-    entry_points={
-        "console_scripts": [f"{name} = magstyle.bin.{module}:console_entry_point" for name, module in PROGRAMS.items()]
-    },
+    entry_points={"console_scripts": [f"{name} = magstyle.programs.{module}:run" for name, module in PROGRAMS.items()]},
 )

@@ -1,3 +1,88 @@
-"""Fast, multi-style image stylisation in Keras 3, the successor of Magenta's image_stylization."""
+"""Fast, multi-style image stylisation in Keras 3, the successor of Magenta's image_stylization.
+
+Everything that the programs do can be called from here, with the same names and defaults:
+
+- `Stylizer` paints arrays, `stylize_photos` files, `stylize_dataset` whole datasets; `preserve_color` keeps a photo's
+  colours.
+- `load_model`, `save_model` and `bundled_models` open and save models, from wherever they come; `load_vgg` opens the
+  loss network.
+- `create_style_dataset`, `train`, `finetune` and `evaluate` make a model of paintings, and say how good it is.
+- `convert_tflite`, `export_saved_model` and `build_page` take it to phones, servers and browsers.
+- `read_image` and `write_image` stand between files and arrays.
+
+What people get wrong raises an `InputError`: one sentence.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from magstyle.checkpoints import bundled_models, load_model, save_model
+    from magstyle.data.images import read_image, write_image
+    from magstyle.dataset_stylizer import stylize_dataset
+    from magstyle.errors import InputError
+    from magstyle.evaluation import evaluate
+    from magstyle.export.litert import convert_tflite
+    from magstyle.export.page import build_page
+    from magstyle.export.saved_model import export_saved_model
+    from magstyle.gram_matrices import create_style_dataset
+    from magstyle.models.transformer import StyleTransformer
+    from magstyle.models.vgg import load_vgg
+    from magstyle.photo_stylizer import stylize_photos
+    from magstyle.stylizer import Stylizer, preserve_color
+    from magstyle.trainer import finetune, train
+
+# Imported when they are first used: TensorFlow and Keras take seconds.
+_ROOMS = {
+    "magstyle.checkpoints": ("bundled_models", "load_model", "save_model"),
+    "magstyle.data.images": ("read_image", "write_image"),
+    "magstyle.dataset_stylizer": ("stylize_dataset",),
+    "magstyle.errors": ("InputError",),
+    "magstyle.evaluation": ("evaluate",),
+    "magstyle.export.litert": ("convert_tflite",),
+    "magstyle.export.page": ("build_page",),
+    "magstyle.export.saved_model": ("export_saved_model",),
+    "magstyle.gram_matrices": ("create_style_dataset",),
+    "magstyle.models.transformer": ("StyleTransformer",),
+    "magstyle.models.vgg": ("load_vgg",),
+    "magstyle.photo_stylizer": ("stylize_photos",),
+    "magstyle.stylizer": ("Stylizer", "preserve_color"),
+    "magstyle.trainer": ("finetune", "train"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [  # noqa: RUF022  In the order in which a reader meets them.
+    "Stylizer",
+    "preserve_color",
+    "stylize_photos",
+    "read_image",
+    "write_image",
+    "load_model",
+    "save_model",
+    "bundled_models",
+    "StyleTransformer",
+    "create_style_dataset",
+    "train",
+    "finetune",
+    "evaluate",
+    "load_vgg",
+    "stylize_dataset",
+    "convert_tflite",
+    "export_saved_model",
+    "build_page",
+    "InputError",
+]
+
+
+def __getattr__(name: str):
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_ROOM_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,3 +15,12 @@ class InputError(ValueError):
     def __init__(self, message: str, *arguments: str):
         super().__init__(message)
         self.arguments = arguments
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Keras's backend, TensorFlow or JAX, or NumPy could not have the memory that it asked for."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "ResourceExhaustedError"
+        or ("RESOURCE_EXHAUSTED" in str(error))
+    )

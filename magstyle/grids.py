@@ -61,6 +61,11 @@ def sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)])
 
 
+def memory_of_sheet(tiles: int) -> int:
+    """The bytes that so many tiles take, and the sheet that is made of them."""
+    return 2 * tiles * (_TILE_SIDE + _LABEL_HEIGHT) * _TILE_SIDE * 3 * 4
+
+
 def _label(text: str, width: int) -> np.ndarray:
     """Text in black on white, [24, width, 3] in [0, 1], cut to what fits."""
     label = Image.new("RGB", (width, _LABEL_HEIGHT), "white")

@@ -6,23 +6,17 @@ tells the Gram matrices of one VGG from those of another.
 """
 
 import dataclasses
-import hashlib
 import io
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from magstyle import files, losses
+from magstyle import files
 from magstyle.data import images
 from magstyle.errors import InputError
-
-# Those that Magenta writes; a VGG has them under vgg_16/ or vgg_19/, as far as it reaches.
-END_POINTS = tuple(f"{kind}{block}" for kind in ("conv", "pool") for block in range(1, 6))
 
 
 @dataclasses.dataclass
@@ -33,7 +27,7 @@ class Style:
         name: of the style.
         jpeg: the painting, encoded.
         gram_matrices: [C, C] by end point; may be empty.
-        vgg: of which VGG they are, as `fingerprint` says; "" if unknown.
+        vgg: of which VGG they are, as `magstyle.models.vgg.fingerprint` says; "" if unknown.
     """
 
     name: str
@@ -47,35 +41,26 @@ class Style:
         return images.read_image(io.BytesIO(self.jpeg), name=self.name)
 
 
-def write(
-    paintings: Sequence[str], output_file: str | os.PathLike, vgg: keras.Model | None, image_size: int | None = None
-) -> list[str]:
-    """Writes a style dataset; the file appears complete or not at all.
+def write(styles: Iterable[Style], path: str | os.PathLike) -> pathlib.Path:
+    """Writes a style dataset, style by style; the file appears complete or not at all.
 
     Args:
-        paintings: image files; their names become those of the styles, their order that of the labels.
-        output_file: the TFRecord file.
-        vgg: of `magstyle.models.vgg.build`, with all its end points, for the Gram matrices; None for none.
-        image_size: scales the shorter side of each painting to this many pixels; as they are by default.
+        styles: in the order of the labels.
+        path: of the TFRecord file.
 
     Returns:
-        The names of the styles.
+        The path.
 
     Raises:
-        InputError: for a file that is no image, two of one name, or an output that cannot be written.
+        InputError: if it cannot be written.
     """
-    names = [pathlib.Path(path).stem for path in paintings]
-    for name, path in zip(names, paintings, strict=True):
-        if names.count(name) > 1:
-            raise InputError(f"two paintings are called {name}, {path} is one of them; rename it")
     try:
-        with files.replacing(output_file) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-            for label, path in enumerate(tqdm(paintings, unit="painting")):
-                style = _of_painting(path, vgg, image_size)
+        with files.replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+            for label, style in enumerate(styles):
                 writer.write(_to_example(style, label).SerializeToString())
     except tf.errors.OpError as error:  # Such as a full disk.
-        raise InputError(f"cannot write {output_file}: {error.message.split('; ')[-1]}") from error
-    return names
+        raise InputError(f"cannot write {path}: {error.message.split('; ')[-1]}") from error
+    return pathlib.Path(path)
 
 
 def read(path: str | os.PathLike) -> list[Style]:
@@ -88,7 +73,7 @@ def read(path: str | os.PathLike) -> list[Style]:
     """
     path = os.path.expanduser(os.fspath(path))
     if not tf.io.gfile.exists(path):
-        raise InputError(f"there is no style dataset at {path}; bin/create_style_dataset.py makes one")
+        raise InputError(f"there is no style dataset at {path}; create_style_dataset makes one")
     styles = []
     try:
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
@@ -106,55 +91,6 @@ def read(path: str | os.PathLike) -> list[Style]:
     if labels != list(range(len(labels))):
         raise InputError(f"cannot read {path}: its labels are {labels}, not 0, 1, 2, ...")
     return [style for _, style in styles]
-
-
-def gram_matrices(vgg: keras.Model, image: np.ndarray, end_points: Sequence[str]) -> dict[str, np.ndarray]:
-    """The Gram matrices [C, C] of an image [H, W, 3] at end points of a VGG."""
-    try:
-        features = vgg(image[None])
-        return {name: keras.ops.convert_to_numpy(losses.gram_matrix(features[name]))[0] for name in end_points}
-    except tf.errors.ResourceExhaustedError as error:
-        height, width, _ = image.shape
-        raise InputError(f"no memory for the features of a painting of {width} x {height}; use --image_size") from error
-
-
-def targets(styles: Sequence[Style], vgg: keras.Model, end_points: Sequence[str]) -> dict[str, np.ndarray]:
-    """What to train for: Gram matrices [num_styles, C, C] by end point.
-
-    Those of the dataset where they are there and were computed with this VGG (as far as can be told, in Magenta's
-    files by their shape alone), else those of the paintings of the dataset, computed here.
-    """
-    channels = {name: vgg.output[name].shape[-1] for name in end_points}
-
-    def of(style):
-        recorded = style.gram_matrices
-        fits = all(name in recorded and len(recorded[name]) == channels[name] for name in end_points)
-        if fits and (not style.vgg or style.vgg.startswith(fingerprint(vgg))):
-            return recorded
-        return gram_matrices(vgg, style.image, end_points)
-
-    found = [of(style) for style in styles]
-    return {name: np.stack([grams[name] for grams in found]) for name in end_points}
-
-
-def fingerprint(vgg: keras.Model) -> str:
-    """A name for a VGG: hashes of its convolutions and its kinds of pools, in order; that of a part is a prefix."""
-
-    def mark(layer):
-        if isinstance(layer, keras.layers.Conv2D):
-            return hashlib.sha256(b"".join(weights.tobytes() for weights in layer.get_weights())).hexdigest()[:8]
-        return {keras.layers.AveragePooling2D: "avg", keras.layers.MaxPooling2D: "max"}.get(type(layer), "")
-
-    return "".join(map(mark, vgg.layers))
-
-
-def _of_painting(path: str, vgg: keras.Model | None, image_size: int | None) -> Style:
-    image = images.read_image(path, image_size)
-    style = Style(pathlib.Path(path).stem, images.encode(image, ".jpg"), {})
-    if vgg is None:
-        return style
-    wanted = [name for name in vgg.output if name.count("/") == 1 and name.split("/")[1] in END_POINTS]
-    return dataclasses.replace(style, gram_matrices=gram_matrices(vgg, image, wanted), vgg=fingerprint(vgg))
 
 
 def _to_example(style: Style, label: int) -> tf.train.Example:

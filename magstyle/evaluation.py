@@ -1,0 +1,160 @@
+"""How well a network paints: its losses style by style, measures that models can be compared by, and grids of pictures.
+
+Two measures compare models whatever they were trained with. `relative_style_loss` is the style loss of the pictures,
+relative to that of the photos, averaged over conv1 to conv4; `relative_content_loss` is their content loss at conv3,
+relative to that of another photo. Both are 0 at best, and 1 for what has nothing of the painting, or nothing of the
+photo.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from magstyle import checkpoints, grids, losses
+from magstyle.data import pipeline
+from magstyle.models.transformer import StyleTransformer
+from magstyle.objective import Objective, shows
+from magstyle.optimization import pixels
+from magstyle.stylizer import Stylizer
+from magstyle.training.model import StyleTraining
+
+PHOTOS_IN_GRID = 4
+STYLE_BLOCKS = (1, 2, 3, 4)
+CONTENT_BLOCK = 3
+LBFGS_EVALUATIONS = 300
+
+
+@shows(Objective)
+def evaluate(
+    checkpoint: StyleTransformer | str | os.PathLike,
+    style_dataset_file: str | os.PathLike,
+    *,
+    num_evals: int = 32,
+    **objective,
+) -> dict[str, np.ndarray]:
+    """Measures a model on photos, in every style.
+
+    Args:
+        checkpoint: the model, anything that `magstyle.load_model` opens.
+        style_dataset_file: the paintings of its styles, in their order.
+        num_evals: batches of photos to measure on, each in every style.
+        **objective: see `magstyle.objective.Objective`.
+
+    Returns:
+        [num_styles] by name: the means of all losses of the training, `relative_style_loss` and, where there are two
+        photos or more, `relative_content_loss`.
+
+    Raises:
+        InputError: for arguments or files that cannot be used, or a model of another number of styles.
+    """
+    evaluation = Evaluation(style_dataset_file, Objective(**objective))
+    return evaluation.measure(evaluation.open(checkpoint), num_evals)
+
+
+class Evaluation:
+    """Judges models of the same paintings, on the same photos.
+
+    Args:
+        style_dataset_file: the paintings.
+        objective: the photos and the losses.
+
+    Raises:
+        InputError: for files that cannot be used.
+    """
+
+    def __init__(self, style_dataset_file: str | os.PathLike, objective: Objective):
+        self.objective = objective
+        self.paintings = objective.read_paintings(style_dataset_file)
+        self._photos = objective.open_photos()
+        self._training = None
+
+    def open(self, checkpoint: StyleTransformer | str | os.PathLike, alpha: float | None = None) -> StyleTransformer:
+        """A model with as many styles as there are paintings; see `magstyle.load_model`."""
+        return checkpoints.load_model(checkpoint, len(self.paintings), alpha)
+
+    def measure(self, transformer: StyleTransformer, num_evals: int = 32) -> dict[str, np.ndarray]:
+        """The losses [num_styles] by name, as `evaluate` returns them: means over the same photos in every style."""
+        model, num_styles, batch_size = self._model(transformer), len(self.paintings), self.objective.batch_size
+        content_name = _end_point(model, CONTENT_BLOCK)
+        sums, of_photos, of_others, other = {}, {}, [], None
+        with tqdm(total=num_evals * num_styles, unit="batch", mininterval=1) as progress:
+            for batch in self._batches(batch_size).take(num_evals):
+                for style in range(num_styles):
+                    labels = np.full(batch_size, style, np.int32)
+                    for name, values in model.predict_on_batch({"image": batch, "label": labels}).items():
+                        sums.setdefault(name, np.zeros(num_styles))[style] += values.mean()
+                    progress.update()
+                features = model.vgg.predict_on_batch(batch)
+                for name, values in _style_losses(features, model.gram_matrices).items():
+                    of_photos[name] = of_photos.get(name, 0) + values
+                in_turn = features[content_name] if other is None else np.concatenate([other, features[content_name]])
+                of_others += [np.mean(np.square(one - two)) for one, two in itertools.pairwise(in_turn)]
+                other = in_turn[-1:]
+        found = {name: total / num_evals for name, total in sums.items()}
+        names = [f"style_loss/{_end_point(model, block)}" for block in STYLE_BLOCKS]
+        found["relative_style_loss"] = np.mean([sums[name] / of_photos[name] for name in names], axis=0)
+        if of_others:
+            found["relative_content_loss"] = found[f"content_loss/{content_name}"] / np.mean(of_others)
+        return found
+
+    def compare_with_optimization(
+        self, transformer: StyleTransformer, pairs: int
+    ) -> Iterator[tuple[str, float, float]]:
+        """Compares pictures with what 300 evaluations of L-BFGS make of the photo, by the total loss of both.
+
+        Gives, for so many pairs of a photo and a style: the name of the style, the loss of the network's picture, and
+        that of the optimised one.
+        """
+        model = self._model(transformer)
+        for k, image in enumerate(self._batches(1).take(pairs)):
+            label = np.array([k % len(self.paintings)])
+
+            def total_loss(picture, image=image, label=label):
+                return model.losses_of(picture, image, label)["total_loss"][0]
+
+            network = float(model.predict_on_batch({"image": image, "label": label})["total_loss"][0])
+            _, optimized = pixels.minimize(total_loss, image[0].numpy(), LBFGS_EVALUATIONS)
+            yield self.paintings[label[0]].name, network, optimized
+
+    def style_grid(self, transformer: StyleTransformer) -> np.ndarray:
+        """Some photos and, to see what a style paints of nothing, noise, in every style; see `magstyle.grids`."""
+        photos = next(iter(self._batches(PHOTOS_IN_GRID))).numpy()
+        noise = np.random.default_rng(self.objective.seed).random(photos[:1].shape, np.float32)
+        return grids.style_grid(Stylizer(transformer), np.concatenate([photos, noise]), self.paintings)
+
+    def style_crossover(self, transformer: StyleTransformer) -> np.ndarray:
+        """The paintings in every style; see `magstyle.grids`."""
+        squares = grids.paintings_as_squares(self.paintings, self.objective.image_size)
+        return grids.style_grid(Stylizer(transformer), squares, self.paintings)
+
+    def _model(self, transformer: StyleTransformer) -> StyleTraining:
+        """The network with its losses, which are built once for all networks of the same kind."""
+        if self._training is None:
+            self._training = self.objective.build(transformer, self.paintings, [CONTENT_BLOCK], STYLE_BLOCKS)
+        self._training.transformer.set_weights(transformer.get_weights())
+        return self._training
+
+    def _batches(self, batch_size: int) -> tf.data.Dataset:
+        """The photos, [batch_size, S, S, 3] in [0, 1]."""
+        found = pipeline.batches(self._photos, self.objective.image_size, batch_size, 1, self.objective.seed)
+        return found.map(lambda batch: batch["image"])
+
+
+def _end_point(model: StyleTraining, block: int) -> str:
+    """The name of the last features of a block of the loss network."""
+    return next(name for name in model.vgg.output if name.endswith(f"/conv{block}"))
+
+
+def _style_losses(
+    features: Mapping[str, np.ndarray], gram_matrices: Mapping[str, Sequence[np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """The style losses [num_styles] of plain photos, by name: means over the batch."""
+    found = {}
+    for name, targets in gram_matrices.items():
+        grams = np.asarray(losses.gram_matrix(features[name]))
+        found[f"style_loss/{name}"] = np.array([np.mean(np.square(grams - target)) for target in targets])
+    return found

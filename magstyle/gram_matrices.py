@@ -1,0 +1,101 @@
+"""The Gram matrices of paintings, which are all that a training sees of them.
+
+Reference:
+    Gatys, Ecker, Bethge: A Neural Algorithm of Artistic Style. arXiv 1508.06576.
+"""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from magstyle import losses
+from magstyle.data import images, photos, styles
+from magstyle.errors import InputError, is_out_of_memory
+from magstyle.models import vgg as vgg_network
+
+
+def create_style_dataset(
+    style_files: str | os.PathLike | Sequence[str | os.PathLike],
+    output_file: str | os.PathLike,
+    *,
+    vgg_checkpoint: str = "imagenet",
+    image_size: int | None = None,
+    compute_gram_matrices: bool = True,
+) -> pathlib.Path:
+    """Makes a style dataset of paintings, for `magstyle.train` and `magstyle.finetune`: a TFRecord file, as Magenta's.
+
+    Args:
+        style_files: image files, globs and folders with all below, one or several. The names of the files become those
+            of the styles, their order that of the labels.
+        output_file: the file to write; it appears complete or not at all, and one that is there is replaced.
+        vgg_checkpoint: the loss network, as `magstyle.load_vgg` opens it.
+        image_size: scales the shorter side of each painting to this many pixels; strokes are learned at that size. As
+            they are by default.
+        compute_gram_matrices: store them; otherwise each training computes those that it needs.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        InputError: for a file that is no image, two of one name, no VGG, or an output that cannot be written.
+    """
+    paintings = photos.find(style_files)
+    names = [pathlib.Path(path).stem for path in paintings]
+    for name, path in zip(names, paintings, strict=True):
+        if names.count(name) > 1:
+            raise InputError(f"two paintings are called {name}, {path} is one of them; rename it")
+        images.read_size(path)
+    vgg = vgg_network.load_vgg(vgg_checkpoint) if compute_gram_matrices else None
+
+    def read(path: str) -> styles.Style:
+        image = images.read_image(path, image_size)
+        style = styles.Style(pathlib.Path(path).stem, images.encode(image, ".jpg"), {})
+        if vgg:
+            wanted = [name for name in vgg.output if name.count("/") == 1]
+            style.gram_matrices = of_image(image, vgg, wanted)
+            style.vgg = vgg_network.fingerprint(vgg)
+        return style
+
+    return styles.write(map(read, tqdm(paintings, unit="painting")), output_file)
+
+
+def of_image(image: np.ndarray, vgg: keras.Model, end_points: Sequence[str]) -> dict[str, np.ndarray]:
+    """The Gram matrices [C, C] of an image [H, W, 3] in [0, 1], by end point of a VGG.
+
+    Raises:
+        InputError: if its features do not fit into memory.
+    """
+    try:
+        features = vgg(image[None])
+        return {name: keras.ops.convert_to_numpy(losses.gram_matrix(features[name]))[0] for name in end_points}
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        height, width, _ = image.shape
+        raise InputError(
+            f"no memory for the features of a painting of {width} x {height} pixels; lower image_size", "image_size"
+        ) from error
+
+
+def of_styles(paintings: Sequence[styles.Style], vgg: keras.Model, end_points: Sequence[str]) -> dict[str, np.ndarray]:
+    """What to train for: Gram matrices [num_styles, C, C] by end point.
+
+    Those of the dataset where they are there and were computed with this VGG (as far as can be told, in Magenta's
+    files by their shape alone), else those of the paintings of the dataset, computed here.
+    """
+    channels = {name: vgg.output[name].shape[-1] for name in end_points}
+    fingerprint = vgg_network.fingerprint(vgg)
+
+    def of(style: styles.Style) -> dict[str, np.ndarray]:
+        recorded = style.gram_matrices
+        fits = all(name in recorded and len(recorded[name]) == channels[name] for name in end_points)
+        if fits and (not style.vgg or style.vgg.startswith(fingerprint)):
+            return recorded
+        return of_image(style.image, vgg, end_points)
+
+    found = [of(style) for style in paintings]
+    return {name: np.stack([grams[name] for grams in found]) for name in end_points}

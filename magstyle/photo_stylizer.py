@@ -1,0 +1,154 @@
+"""Photos in files to pictures in files, in as many styles as are asked for."""
+
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from magstyle import files, grids
+from magstyle.data import images, photos
+from magstyle.errors import InputError
+from magstyle.models.transformer import StyleTransformer
+from magstyle.stylizer import Stylizer
+from magstyle.stylizer import preserve_color as keep_color
+
+Styles = int | str | Sequence[int | str] | Mapping[int | str, float]
+
+
+def stylize_photos(
+    input_image: str | os.PathLike | Sequence[str | os.PathLike],
+    output_dir: str | os.PathLike,
+    *,
+    checkpoint: StyleTransformer | str | os.PathLike = "painters",
+    which_styles: Styles = (0,),
+    output_basename: str | None = None,
+    image_size: int | None = None,
+    preserve_color: bool = False,
+    format: str = "png",
+    sheet: bool = False,
+) -> list[pathlib.Path]:
+    """Paints photos in the styles of a model, one picture per photo and style, or one mixture of styles per photo.
+
+    All photos are looked at before work begins. Progress is shown on stderr.
+
+    Args:
+        input_image: image files, globs and folders with all below, one or several. Those below a folder keep their
+            place: `photos/a/x.jpg` of `photos` becomes `a/x_0.png`.
+        output_dir: folder for the pictures; made if it is missing. What lies in it is no photo of a folder around it.
+        checkpoint: the model, anything that `magstyle.load_model` opens.
+        which_styles: a style by number or name, several for a picture each, "all", or {style: weight} for one mixture.
+        output_basename: start of the pictures' names, of one photo; the photo's own name by default.
+        image_size: shorter side of the pictures; as it is by default.
+        preserve_color: keep the photo's colours, take only the strokes.
+        format: png, jpg, jpeg or webp.
+        sheet: also show each photo and its pictures, small and with their names, in one picture.
+
+    Returns:
+        The paths of the pictures, photo by photo.
+
+    Raises:
+        InputError: for files that are no photos or do not fit into memory, styles that the model does not have,
+            pictures that would take each other's place or a photo's, or an output_dir that cannot be written to.
+    """
+    return list(
+        stylize_one_by_one(
+            input_image,
+            output_dir,
+            checkpoint=checkpoint,
+            which_styles=which_styles,
+            output_basename=output_basename,
+            image_size=image_size,
+            preserve_color=preserve_color,
+            format=format,
+            sheet=sheet,
+        )
+    )
+
+
+def stylize_one_by_one(
+    input_image, output_dir, *, checkpoint, which_styles, output_basename, image_size, preserve_color, format, sheet
+) -> Iterator[pathlib.Path]:
+    """Does as `stylize_photos`, and gives each path when the picture is there."""
+    folder = pathlib.Path(output_dir).expanduser()
+    places = photos.places(input_image, outside=folder)
+    if output_basename and len(places) > 1:
+        raise InputError(
+            f"output_basename names the pictures of one photo, not of {len(places)}; leave it out", "output_basename"
+        )
+    stylizer = Stylizer(checkpoint)
+    styles = _style_weights(which_styles, stylizer)
+    endings = [*styles, *(["sheet"] if sheet else [])]
+    pictures = _plan(places, endings, folder, output_basename, format)
+    for photo, paths in pictures.items():
+        size = images.scaled_size(images.read_size(photo), image_size)
+        images.check_writable(paths[0], *size)
+        try:
+            stylizer.check_size(*size, keeps=grids.memory_of_sheet(len(styles) + 1) if sheet else 0)
+        except InputError as error:
+            raise InputError(f"{photo}: {error}", *error.arguments) from error
+    files.make_folder(folder)
+    with tqdm(total=len(pictures) * len(styles), unit="picture") as progress:
+        for photo, paths in pictures.items():
+            image = images.read_image(photo, image_size)
+            tiles = [grids.tile(image, pathlib.Path(photo).name)] if sheet else []
+            for path, (style, style_weights) in zip(paths, styles.items(), strict=False):
+                picture = stylizer.stylize(image, style_weights)
+                if preserve_color:
+                    picture = keep_color(image, picture)
+                images.write_image(path, picture)
+                if sheet:
+                    tiles.append(grids.tile(picture, style))
+                progress.update()
+                yield path
+            if sheet:
+                images.write_image(paths[-1], grids.sheet(tiles))
+                yield paths[-1]
+
+
+def _style_weights(which_styles: Styles, stylizer: Stylizer) -> dict[str, np.ndarray]:
+    """The weights [num_styles] of every picture to paint, by the end of its name: `7`, or `7_600_12_400`."""
+    names = stylizer.model.style_names
+    if isinstance(which_styles, Mapping) and which_styles:
+        weights = stylizer.style_weights(which_styles)
+        in_order = sorted(which_styles, key=stylizer.style_index)
+        return {"_".join(f"{style}_{round(which_styles[style] * 1000):03d}" for style in in_order): weights}
+    if which_styles == "all" and "all" not in names:
+        which_styles = names
+    elif isinstance(which_styles, int) or which_styles in names:
+        which_styles = [which_styles]
+    if not (
+        isinstance(which_styles, list | tuple)
+        and which_styles
+        and all(isinstance(style, int | str) for style in which_styles)
+    ):
+        raise InputError(
+            f"which_styles={which_styles} must be a style, all, a list such as \"[0, 'scream']\", or a mixture such as "
+            "\"{0: 0.6, 'scream': 0.4}\"",
+            "which_styles",
+        )
+    return {str(style): stylizer.style_weights(style) for style in which_styles}
+
+
+def _plan(
+    places: Mapping[str, str], endings: Sequence[str], folder: pathlib.Path, basename: str | None, suffix: str
+) -> dict[str, list[pathlib.Path]]:
+    """The paths of the pictures of each photo, one per ending, by the path of the photo."""
+    sources = {pathlib.Path(photo).resolve() for photo in places}
+    pictures, taken = {}, {}
+    for photo, place in places.items():
+        below = folder / pathlib.Path(place).parent
+        stem = basename or pathlib.Path(place).stem
+        names = [re.sub(r"[/\\]", "_", ending) for ending in endings]
+        pictures[photo] = [below / f"{stem}_{name}.{suffix}" for name in names]
+        for path in pictures[photo]:
+            if path.resolve() in sources:
+                raise InputError(
+                    f"{path} would overwrite a photo of that name; choose another output_dir", "output_dir"
+                )
+            if path in taken:
+                raise InputError(f"{taken[path]} and {photo} would both become {path}; stylise them one by one")
+            taken[path] = photo
+    return pictures

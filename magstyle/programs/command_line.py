@@ -1,0 +1,169 @@
+"""What every program does with its command line: flags parsed by absl, every foreseeable failure one sentence.
+
+Ctrl-C and SIGTERM end a program with 130 and 143, cleanly; an `InputError` and a flag that is refused with 1.
+"""
+
+import ast
+import inspect
+import os
+import pathlib
+import re
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from magstyle.errors import InputError
+
+FLAGS = flags.FLAGS
+
+
+def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> None:
+    """Runs a program, to its exit.
+
+    Args:
+        define_flags: defines its flags.
+        main: does its work, given the arguments that follow the flags; it imports what is heavy, so that help and
+            refusals come at once.
+    """
+    # What is half done cleans up.
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    define_flags()
+    # absl shows the docstring of the main module and the flags of sys.argv[0], which a launcher does not have.
+    sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
+    for flag in FLAGS.get_key_flags_for_module(define_flags.__module__):
+        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+    def guarded(argv: list[str]) -> None:
+        try:
+            main(argv[1:])
+            sys.stdout.flush()
+        except InputError as error:
+            _exit(_in_flags(error))
+        except BrokenPipeError:
+            # The reader of our stdout (`| head`) has gone; Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the lines about CUDA drivers that it logs; TF_CPP_MIN_LOG_LEVEL=0 brings them back.
+
+    To be called before anything that imports it. TensorFlow 2.21 logs while it is imported, whatever that variable says
+    (tensorflow/tensorflow#100442).
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as devnull:
+        os.dup2(devnull.fileno(), 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def start_again() -> None:
+    """Replaces this process by the same program, from its start."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)  # Set by `import_tensorflow`, which asks for it to be unset.
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def refuse(arguments: Sequence[str]) -> None:
+    """Raises an InputError if there is any argument that is no flag."""
+    if arguments:
+        raise InputError(f"unexpected argument {arguments[0]}")
+
+
+def path_of(flag: str) -> pathlib.Path | None:
+    """The value of a flag as a path, "~" expanded; None where it has none."""
+    return FLAGS[flag].value and pathlib.Path(FLAGS[flag].value).expanduser()
+
+
+def new_path_of(flag: str, *suffixes: str) -> pathlib.Path:
+    """The value of a flag as a path at which there must be no file yet, also not with one of the suffixes."""
+    path = path_of(flag)
+    for taken in (path, *(path.with_name(path.name + suffix) for suffix in suffixes)):
+        if taken.exists():
+            raise InputError(f"{taken} exists already; remove it first, or choose another --{flag}")
+    return path
+
+
+def literal(text: str | None):
+    """What a text says in Python's words, such as a list or a dictionary; the text itself if that is nothing."""
+    try:
+        return text and ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return text
+
+
+def style(text: str, style_names: Sequence[str]) -> int | str | dict:
+    """The style or mixture that a flag names: `7`, `munch-the-scream` or `{'munch-the-scream': 0.6, 7: 0.4}`."""
+    return text if text in style_names else literal(text)
+
+
+def values_for(function: Callable, **known) -> dict[str, object]:
+    """The arguments of a function: what is known of them, the rest from the flags of the same names."""
+    names = inspect.signature(function).parameters
+    return {name: FLAGS[name].value for name in names if name in FLAGS} | known
+
+
+def _stop(number: int, _) -> None:
+    sys.exit(128 + number)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+        return FLAGS(_with_flagfiles(list(argv)))
+    except flags.Error as error:
+        _exit(str(error))
+    except InputError as error:
+        _exit(str(error))
+
+
+def _with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = ()) -> list[str]:
+    """The arguments, each --flagfile=NAME replaced by the flags in that file.
+
+    As absl does it, but a file that another one names is looked for beside that one before it is in the current folder.
+    """
+    found, rest = [], iter(argv)
+    for argument in rest:
+        if argument == "--":
+            return [*found, argument, *rest]
+        match = re.fullmatch(r"--?flagfile(?:=(.*))?", argument)
+        if not match:
+            found.append(argument)
+            continue
+        name = os.path.expanduser(next(rest, "") if match[1] is None else match[1])
+        beside = os.path.join(folder, name)
+        path = os.path.realpath(beside if os.path.exists(beside) else name)
+        if path in within:
+            raise InputError(f"the flag file {path} names itself")
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = [line.strip() for line in file]
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise InputError(f"cannot read the flag file {name}: {reason}") from error
+        given = [line for line in lines if line and not line.startswith(("#", "//"))]
+        found += _with_flagfiles(given, os.path.dirname(path), (*within, path))
+    return found
+
+
+def _in_flags(error: InputError) -> str:
+    """The sentence of an error, the arguments that it names written as flags."""
+    names = "|".join(name for name in error.arguments if name in FLAGS)
+    return re.sub(rf"(?<![\w-])({names})\b", r"--\1", str(error)) if names else str(error)
+
+
+def _exit(sentence: str) -> None:
+    sys.exit(f"{os.path.basename(sys.argv[0])}: {' '.join(sentence.split())}")

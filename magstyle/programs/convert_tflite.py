@@ -1,0 +1,73 @@
+"""Turns any model that can be opened into a LiteRT (TensorFlow Lite) file, for phones, browsers and small computers.
+
+bin/convert_tflite.py --checkpoint=painters --output_model=painters.tflite
+bin/convert_tflite.py --output_model=small.tflite --precision=int8 --representative_images=photos
+bin/convert_tflite.py --output_model=wave.tflite --style="{'the_great_wave': 0.8, 3: 0.2}" --image_size=0
+
+Before the file appears, it paints photos, and its pictures are compared with those of the model.
+"""
+
+import sys
+
+from absl import flags
+
+from magstyle.errors import InputError
+from magstyle.export import PRECISIONS
+from magstyle.programs import command_line, shared_flags
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    shared_flags.define_checkpoint()
+    shared_flags.define_num_styles_and_alpha()
+    flags.DEFINE_string("output_model", None, "File to write, such as model.tflite.")
+    flags.DEFINE_integer(
+        "image_size", 384, "Side of the images, a multiple of 4; 0 for any, chosen by the app.", lower_bound=0
+    )
+    flags.DEFINE_enum("precision", None, PRECISIONS, "Of weights and convolutions; float32 by default.")
+    flags.DEFINE_bool("quantize", False, "The same as --precision=dynamic_int8.")
+    flags.DEFINE_multi_string(
+        "representative_images",
+        None,
+        "Photos, globs or folders to calibrate int8 and to check the file with; the photo of examples/ by default.",
+    )
+    flags.DEFINE_string(
+        "style",
+        None,
+        "A style by number or name, or a mixture {style: weight}, to bake in; the file then has no other.",
+    )
+    flags.mark_flag_as_required("output_model")
+
+
+def main(arguments: list[str]) -> None:
+    command_line.refuse(arguments)
+    output_model = command_line.new_path_of("output_model")
+    if FLAGS.quantize and FLAGS.precision not in (None, "dynamic_int8"):
+        raise InputError(f"--quantize means --precision=dynamic_int8, not {FLAGS.precision}; leave one of them out")
+    precision = "dynamic_int8" if FLAGS.quantize else FLAGS.precision or "float32"
+    if precision == "int8" and not FLAGS.representative_images:
+        raise InputError("--precision=int8 needs --representative_images, some photos such as it will paint")
+    command_line.import_tensorflow()
+    from magstyle.export.litert import convert_tflite
+
+    model = shared_flags.open_model()
+    image_size = shared_flags.size_of("image_size")
+    made = convert_tflite(
+        model,
+        output_model,
+        image_size=image_size,
+        precision=precision,
+        style=command_line.style(FLAGS.style, model.style_names),
+        representative_images=FLAGS.representative_images,
+    )
+    print(
+        f"{made.path.stat().st_size / 1e6:.2f} MB; compared with the model on {made.photos} photo(s): "
+        f"largest difference {made.largest_difference:.1e}, PSNR {made.psnr:.1f} dB",
+        file=sys.stderr,
+    )
+    print(made.path)
+
+
+def run() -> None:
+    command_line.run(define_flags, main)

@@ -1,0 +1,89 @@
+"""Flags that several programs have, defined in one place, each group for the program that calls it."""
+
+import sys
+
+from absl import flags
+
+from magstyle import sizes
+from magstyle.errors import InputError
+from magstyle.programs import command_line
+
+FLAGS = flags.FLAGS
+# What is defined below belongs to the program that calls.
+flags.disclaim_key_flags()
+
+VGG = "VGG: imagenet, a Keras .h5 file, a slim checkpoint, a .npz file, or random:SEED."
+
+
+def define_checkpoint() -> None:
+    """The model that a program opens."""
+    flags.DEFINE_string(
+        "checkpoint",
+        "painters",
+        "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb.",
+    )
+
+
+def define_num_styles_and_alpha() -> None:
+    """What Magenta's programs had to be told of a model."""
+    flags.DEFINE_integer("num_styles", None, "Not needed; if given, the model must have that many styles.")
+    define_alpha()
+
+
+def define_alpha() -> None:
+    """The width of a model, where only that can be told."""
+    flags.DEFINE_float("alpha", None, "Not needed; if given, the model must have that width.")
+
+
+def open_model():
+    """The model of --checkpoint; an InputError if it is not as --num_styles and --alpha say."""
+    from magstyle import checkpoints
+
+    return checkpoints.load_model(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
+
+
+def define_content_files() -> None:
+    """Photos in files, of a program that takes many."""
+    flags.DEFINE_multi_string(
+        "content_files", None, "Photo, glob or folder of photos; more may follow without the flag."
+    )
+
+
+def define_tfds() -> None:
+    """Photos of TensorFlow Datasets."""
+    flags.DEFINE_string("tfds_name", None, "Or: an image dataset of TensorFlow Datasets, such as imagenet2012.")
+    flags.DEFINE_string(
+        "tfds_data_dir", None, "Where the datasets of TensorFlow Datasets are, if not at its default place."
+    )
+
+
+def photos(arguments: list[str], *others: str) -> dict[str, object]:
+    """Where the photos come from, by the names that the library has for it.
+
+    Args:
+        arguments: those that follow the flags: more files, for the first of the flags that takes several.
+        others: flags that can be given instead of content_files.
+
+    Raises:
+        InputError: unless there is exactly one source.
+    """
+    sources = ["content_files", *others]
+    given = [name for name in sources if FLAGS[name].value]
+    if len(given) != 1:
+        listed = ", ".join(f"--{name}" for name in sources[:-1])
+        raise InputError(f"give the photos by one of {listed} and --{sources[-1]}")
+    value = FLAGS[given[0]].value
+    if isinstance(value, list):
+        value = [*value, *arguments]
+    else:
+        command_line.refuse(arguments)
+    return {given[0]: value, "tfds_data_dir": FLAGS.tfds_data_dir}
+
+
+def size_of(flag: str) -> int:
+    """The value of a flag as a size that the network takes; says so where it had to be rounded. 0 stays 0."""
+    given = FLAGS[flag].value
+    size = given and sizes.padded(given)
+    if size != given:
+        print(f"--{flag}={given} is rounded to {size}, a multiple of {sizes.MULTIPLE}", file=sys.stderr)
+    return size

@@ -1,0 +1,60 @@
+"""Paints photos in the styles of a model: one picture per photo and style, or one mixture of styles per photo.
+
+bin/stylize.py --checkpoint=model.keras --input_image=photo.jpg --which_styles="[0, 'starry_night']" --output_dir=out
+bin/stylize.py --checkpoint=model.keras --which_styles="{0: 0.6, 7: 0.4}" --output_dir=out --input_image photos/*.jpg
+
+Without --checkpoint, the styles are those of the bundled model `painters`.
+"""
+
+from absl import flags
+
+from magstyle.data import photos
+from magstyle.programs import command_line, shared_flags
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    shared_flags.define_checkpoint()
+    flags.DEFINE_multi_string("input_image", None, "Photo, glob or folder of photos; more may follow without the flag.")
+    flags.DEFINE_string("output_dir", None, "Folder for the pictures; made if it is missing.")
+    flags.DEFINE_string("output_basename", None, "Start of the pictures' names; the photo's own name by default.")
+    flags.DEFINE_string(
+        "which_styles",
+        "[0]",
+        "Styles by number or name: one, a list for one picture each, a dictionary {style: weight} for one mixture, or "
+        "all.",
+    )
+    shared_flags.define_num_styles_and_alpha()
+    flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
+    flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")
+    flags.DEFINE_enum("format", "png", ["png", "jpg", "jpeg", "webp"], "File format and extension of the pictures.")
+    flags.DEFINE_bool(
+        "sheet", False, "Also show each photo and its pictures, small and with their names, in one picture."
+    )
+    flags.mark_flags_as_required(["input_image", "output_dir"])
+
+
+def main(arguments: list[str]) -> None:
+    input_image = FLAGS.input_image + arguments
+    photos.find(input_image)  # What is not there is refused at once.
+    command_line.import_tensorflow()
+    from tqdm import tqdm
+
+    from magstyle.photo_stylizer import stylize_one_by_one, stylize_photos
+
+    model = shared_flags.open_model()
+    paths = stylize_one_by_one(
+        **command_line.values_for(
+            stylize_photos,
+            input_image=input_image,
+            checkpoint=model,
+            which_styles=command_line.style(FLAGS.which_styles, model.style_names),
+        )
+    )
+    for path in paths:
+        tqdm.write(str(path))
+
+
+def run() -> None:
+    command_line.run(define_flags, main)

@@ -1,0 +1,33 @@
+"""Trains a network on paintings: one network for all styles of a style dataset, on any photos.
+
+bin/train.py --style_dataset_file=styles.tfrecord --content_files=photos --train_dir=train
+
+Started again with the same --train_dir, it goes on where it was stopped.
+"""
+
+from absl import flags
+
+from magstyle.programs import command_line, training_flags
+
+
+def define_flags() -> None:
+    flags.DEFINE_float(
+        "alpha", None, "Width of the network: multiplies all numbers of filters; 1 by default.", lower_bound=1 / 32
+    )
+    flags.DEFINE_string(
+        "initial_checkpoint",
+        None,
+        "A model to start from, with its width: styles of the same names go on, new ones start from the mean of all.",
+    )
+    training_flags.define_training()
+
+
+def main(arguments: list[str]) -> None:
+    command_line.import_tensorflow()
+    from magstyle import trainer
+
+    training_flags.train(trainer.train, arguments)
+
+
+def run() -> None:
+    command_line.run(define_flags, main)

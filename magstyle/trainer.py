@@ -1,0 +1,297 @@
+"""The course of a training, from paintings and photos to a model: what `magstyle.train` and `magstyle.finetune` do.
+
+References:
+    Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. ICLR 2017, arXiv 1610.07629.
+    Johnson, Alahi, Fei-Fei: Perceptual Losses for Real-Time Style Transfer. arXiv 1603.08155 (one style).
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import keras
+import tensorflow as tf
+
+from magstyle import checkpoints
+from magstyle.data import photos, pipeline
+from magstyle.data.styles import Style
+from magstyle.errors import InputError, is_out_of_memory
+from magstyle.models.transformer import StyleTransformer
+from magstyle.objective import Objective, shows
+from magstyle.summaries import Summaries
+from magstyle.training import transfer
+from magstyle.training.callbacks import Progress, StopOnNaN
+from magstyle.training.model import StyleTraining
+from magstyle.training.optimizer import DecayAtEnd, StyleAdam
+from magstyle.training.saving import SaveAndResume
+
+
+class WorkerLostError(RuntimeError):
+    """Another machine of a training on several was lost.
+
+    TensorFlow's collectives cannot be taken up again in this process: start the training anew, in another one. It waits
+    for the machine that was lost, and goes on from the last checkpoint.
+    """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(Objective):
+    """The keyword arguments that `train` and `finetune` have in common, beside those of an `Objective`.
+
+    Args:
+        train_steps: steps to train, those of earlier starts included.
+        learning_rate: of Adam.
+        style_learning_rate_scale: multiplies it for the scales and offsets of the styles.
+        decay_steps: over the last so many steps the learning rate falls to 0, along a cosine.
+        style_ramp_steps: over the first so many steps the style weights rise from a hundredth.
+        clip_gradient_norm: largest norm of each variable's gradient; 0 for none.
+        augment: crop the photos at random places and sizes, and mirror them at random.
+        save_summaries_secs: seconds between two points of TensorBoard's curves.
+        save_interval_secs: seconds between two checkpoints.
+        mixed_precision: compute in bfloat16, for GPUs and TPUs; weights and losses stay float32.
+        jit_compile: compile the training step with XLA.
+        distribution: "none", for one device; "mirrored", for all of this machine; "multi_worker", for all machines of
+            the variable TF_CONFIG.
+    """
+
+    train_steps: int = 40000
+    learning_rate: float = 1e-3
+    style_learning_rate_scale: float = 1.0
+    decay_steps: int = 0
+    style_ramp_steps: int = 0
+    clip_gradient_norm: float = 0.0
+    augment: bool = False
+    save_summaries_secs: float = 15
+    save_interval_secs: float = 15
+    mixed_precision: bool = False
+    jit_compile: bool = False
+    distribution: str = "none"
+
+
+@shows(Options)
+def train(
+    style_dataset_file: str | os.PathLike,
+    train_dir: str | os.PathLike,
+    *,
+    alpha: float | None = None,
+    initial_checkpoint: StyleTransformer | str | os.PathLike | None = None,
+    **options,
+) -> pathlib.Path | None:
+    """Trains one network for all paintings of a style dataset, to the end or from where it was stopped.
+
+    Ctrl-C ends it with a checkpoint; started again with the same arguments, it goes on there. Progress is shown on
+    stderr, and TensorBoard finds curves and pictures in train_dir.
+
+    Args:
+        style_dataset_file: the paintings, as `magstyle.create_style_dataset` or Magenta writes them.
+        train_dir: folder for checkpoints and curves; made if it is missing. A training in it goes on.
+        alpha: width of the network: multiplies all numbers of filters. 1 by default, or that of initial_checkpoint.
+        initial_checkpoint: starts all weights from those of a model, anything that `magstyle.load_model` opens. Styles
+            of the same names go on from where they are; new ones start from the mean of its styles.
+        **options: see `magstyle.trainer.Options` and `magstyle.objective.Objective`.
+
+    Returns:
+        The path of the trained model, a checkpoint in train_dir; None where another machine of several writes it.
+
+    Raises:
+        InputError: for arguments, files or a train_dir that cannot be used, or a loss that is no number any more.
+        WorkerLostError: if another machine of several was lost.
+    """
+
+    def build(names: list[str]) -> StyleTransformer:
+        if initial_checkpoint is None:
+            return StyleTransformer(len(names), 1.0 if alpha is None else alpha, style_names=names)
+        return transfer.with_styles(checkpoints.load_model(initial_checkpoint, alpha=alpha), names, match_names=True)
+
+    return _train(build, style_dataset_file, train_dir, Options(**options))
+
+
+@shows(Options)
+def finetune(
+    style_dataset_file: str | os.PathLike,
+    train_dir: str | os.PathLike,
+    *,
+    checkpoint: StyleTransformer | str | os.PathLike = "painters",
+    alpha: float | None = None,
+    **options,
+) -> pathlib.Path | None:
+    """Teaches a trained network new styles: only the scales and offsets of its normalisations are trained.
+
+    Args:
+        style_dataset_file, train_dir: as of `magstyle.train`.
+        checkpoint: the network, anything that `magstyle.load_model` opens. Its styles give way to the new ones, each of
+            which starts from the mean of them.
+        alpha: nobody has to give it; if given, the network must have that width.
+        **options: as of `magstyle.train`.
+
+    Returns:
+        The path of the trained model, as `magstyle.train`.
+
+    Raises:
+        InputError, WorkerLostError: as `magstyle.train`.
+    """
+
+    def build(names: list[str]) -> StyleTransformer:
+        transformer = transfer.with_styles(checkpoints.load_model(checkpoint, alpha=alpha), names)
+        transfer.freeze_convolutions(transformer)
+        return transformer
+
+    return _train(build, style_dataset_file, train_dir, Options(**options))
+
+
+def _train(
+    build_transformer: Callable[[list[str]], StyleTransformer],
+    style_dataset_file: str | os.PathLike,
+    train_dir: str | os.PathLike,
+    options: Options,
+) -> pathlib.Path | None:
+    strategy = _strategy(options)
+    paintings = options.read_paintings(style_dataset_file)
+    source = options.open_photos()
+    keras.utils.set_random_seed(options.seed)
+    with _precision(options.mixed_precision), strategy.scope():
+        transformer = build_transformer([style.name for style in paintings])
+        model = options.build(transformer, paintings, style_ramp_steps=options.style_ramp_steps)
+        # Magenta's epsilon; Keras's default is ten times as large.
+        optimizer = StyleAdam(
+            _learning_rate(options),
+            options.style_learning_rate_scale,
+            epsilon=1e-8,
+            clipnorm=options.clip_gradient_norm or None,
+        )
+        # JAX is nothing without its compiler.
+        model.compile(optimizer, jit_compile=options.jit_compile or keras.backend.backend() == "jax")
+        saving = SaveAndResume(pathlib.Path(train_dir).expanduser(), model, options.save_interval_secs)
+    _agree(strategy, saving)
+    if saving.step < options.train_steps:
+        _fit(strategy, model, source, paintings, saving, options)
+    return saving.model_path if _is_chief(strategy) else None
+
+
+def _fit(
+    strategy: tf.distribute.Strategy,
+    model: StyleTraining,
+    source: photos.Source,
+    paintings: Sequence[Style],
+    saving: SaveAndResume,
+    options: Options,
+) -> None:
+    step = saving.step
+    batches = _batches(strategy, source, len(paintings), model.position.numpy(), options)
+    callbacks = [StopOnNaN()]
+    with contextlib.ExitStack() as stack:
+        if _is_chief(strategy):
+            progress = stack.enter_context(contextlib.closing(Progress(step, options.train_steps)))
+            photo = next(iter(pipeline.batches(source, options.image_size, 1, 1)))["image"][0].numpy()
+            summaries = Summaries(saving.folder, photo, paintings, step, options.save_summaries_secs)
+            callbacks += [progress, summaries, saving]
+        try:
+            steps = options.train_steps - step
+            model.fit(batches, steps_per_epoch=steps, shuffle=False, callbacks=callbacks, verbose=0)
+        except (KeyboardInterrupt, SystemExit):  # The latter from programs, by Ctrl-C or SIGTERM. Between two steps.
+            if _is_chief(strategy):
+                saving.save()
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                names = ("batch_size", "image_size", "alpha")
+                raise InputError(
+                    f"a step does not fit into memory; lower {names[0]}, {names[1]} or {names[2]}", *names
+                ) from error
+            if options.distribution == "multi_worker" and "Collective" in str(error):
+                raise WorkerLostError("a worker was lost") from error
+            raise
+        finally:
+            stack.close()  # The bar, before anything else is printed.
+            _report(source)
+
+
+def _learning_rate(options: Options) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if not options.decay_steps:
+        return options.learning_rate
+    return DecayAtEnd(options.learning_rate, options.train_steps, options.decay_steps)
+
+
+@contextlib.contextmanager
+def _precision(mixed: bool) -> Iterator[None]:
+    """Builds layers that compute in bfloat16, if asked to."""
+    policy = keras.config.dtype_policy()
+    if mixed:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _strategy(options: Options) -> tf.distribute.Strategy:
+    if options.distribution == "none":
+        return tf.distribute.get_strategy()
+    if options.distribution not in ("mirrored", "multi_worker"):
+        raise InputError(f"distribution={options.distribution} must be none, mirrored or multi_worker", "distribution")
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(f"distribution={options.distribution} needs Keras's TensorFlow backend", "distribution")
+    tf.get_logger().setLevel("ERROR")  # It tells of every tensor that it sends.
+    if options.distribution == "mirrored":
+        strategy = tf.distribute.MirroredStrategy()
+    else:
+        if "TF_CONFIG" not in os.environ:
+            raise InputError(
+                "distribution=multi_worker needs the variable TF_CONFIG; docs/training.md shows an example",
+                "distribution",
+            )
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    if options.batch_size % strategy.num_replicas_in_sync:
+        raise InputError(
+            f"batch_size={options.batch_size} must be a multiple of the {strategy.num_replicas_in_sync} devices",
+            "batch_size",
+        )
+    return strategy
+
+
+def _is_chief(strategy: tf.distribute.Strategy) -> bool:
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.task_id
+
+
+def _agree(strategy: tf.distribute.Strategy, saving: SaveAndResume) -> None:
+    """Makes sure that all workers start from the same checkpoint.
+
+    A worker that was started again may have read one that the chief, not aware of its loss yet, has replaced since. Now
+    that all have come here, no one writes.
+    """
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        steps = strategy.run(lambda: tf.constant([saving.step]))
+        if len(set(strategy.gather(steps, axis=0).numpy())) > 1:
+            saving.restore()
+
+
+def _batches(strategy, source: photos.Source, num_styles: int, position: Sequence[int], options: Options):
+    def for_worker(context):
+        return pipeline.batches(
+            source,
+            options.image_size,
+            context.get_per_replica_batch_size(options.batch_size),
+            num_styles,
+            options.seed,
+            options.augment,
+            position,
+            (context.num_input_pipelines, context.input_pipeline_id),
+        )
+
+    if options.distribution == "multi_worker":
+        # Every worker reads its own share of the photos; TensorFlow's own sharding would have each decode all of them.
+        return strategy.distribute_datasets_from_function(for_worker)
+    return for_worker(tf.distribute.InputContext(num_replicas_in_sync=1))
+
+
+def _report(source: photos.Source) -> None:
+    """Names the images that could not be used, on stderr."""
+    if source.skipped:
+        count = len(source.skipped)
+        print("1 image was left out:" if count == 1 else f"{count} images were left out:", file=sys.stderr)
+        for reason in source.skipped.values():
+            print(f"  {reason}", file=sys.stderr)
