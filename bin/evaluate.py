@@ -31,7 +31,7 @@ from magstyle.data.styles import Style
 from magstyle.errors import InputError
 from magstyle.optimization import pixels
 from magstyle.stylizer import Stylizer
-from magstyle.training import StyleTraining
+from magstyle.training.model import StyleTraining
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("train_dir", "painters", "The training folder, or any other model; --checkpoint is the same.")

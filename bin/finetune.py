@@ -14,8 +14,9 @@ from magstyle import app  # First: it silences TensorFlow, which Keras imports.
 from absl import flags
 from magstyle.bin import training_flags, training_program
 
-from magstyle import checkpoints, training
+from magstyle import checkpoints
 from magstyle.models.transformer import StyleTransformer
+from magstyle.training.transfer import freeze_convolutions, with_styles
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -31,8 +32,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def build_transformer(names: Sequence[str]) -> StyleTransformer:
-    transformer = training.with_new_styles(checkpoints.load_model(FLAGS.checkpoint, alpha=FLAGS.alpha), names)
-    training.freeze_convolutions(transformer)
+    transformer = with_styles(checkpoints.load_model(FLAGS.checkpoint, alpha=FLAGS.alpha), names)
+    freeze_convolutions(transformer)
     return transformer
 
 

@@ -11,7 +11,7 @@ from magstyle import checkpoints
 from magstyle.data import content, styles
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
-from magstyle.training import StyleTraining
+from magstyle.training.model import StyleTraining
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("style_dataset_file", None, "The paintings, as bin/create_style_dataset.py writes them.")

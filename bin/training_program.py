@@ -11,12 +11,15 @@ import tensorflow as tf
 from absl import flags
 from magstyle.bin import training_flags
 
-from magstyle import training
 from magstyle.data import content
 from magstyle.data.styles import Style
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 from magstyle.summaries import Summaries
+from magstyle.training.callbacks import Progress, StopOnNaN
+from magstyle.training.model import StyleTraining
+from magstyle.training.optimizer import DecayAtEnd, StyleAdam
+from magstyle.training.saving import SaveAndResume
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("train_dir", None, "Folder for checkpoints and TensorBoard; a training in it goes on.")
@@ -60,12 +63,12 @@ def train(arguments: Sequence[str], build_transformer: Callable[[list[str]], Sty
         transformer = build_transformer([style.name for style in paintings])
         model = training_flags.build_training(transformer, paintings, style_ramp_steps=FLAGS.style_ramp_steps)
         # Magenta's epsilon; Keras's default is ten times as large.
-        optimizer = training.StyleAdam(
+        optimizer = StyleAdam(
             _learning_rate(), FLAGS.style_learning_rate_scale, epsilon=1e-8, clipnorm=FLAGS.clip_gradient_norm or None
         )
         # JAX is nothing without its compiler.
         model.compile(optimizer, jit_compile=FLAGS.jit_compile or keras.backend.backend() == "jax")
-        checkpoints = training.Checkpoints(os.path.expanduser(FLAGS.train_dir), model, FLAGS.save_interval_secs)
+        checkpoints = SaveAndResume(os.path.expanduser(FLAGS.train_dir), model, FLAGS.save_interval_secs)
     _agree(strategy, checkpoints)
     if checkpoints.step < FLAGS.train_steps:
         _fit(strategy, model, photos, paintings, checkpoints)
@@ -75,17 +78,17 @@ def train(arguments: Sequence[str], build_transformer: Callable[[list[str]], Sty
 
 def _fit(
     strategy: tf.distribute.Strategy,
-    model: training.StyleTraining,
+    model: StyleTraining,
     photos: content.Source,
     paintings: Sequence[Style],
-    checkpoints: training.Checkpoints,
+    checkpoints: SaveAndResume,
 ) -> None:
     step = checkpoints.step
     batches = _batches(strategy, photos, len(paintings), model.position.numpy())
-    callbacks = [training.StopOnNaN()]
+    callbacks = [StopOnNaN()]
     with contextlib.ExitStack() as stack:
         if _is_chief(strategy):
-            progress = stack.enter_context(contextlib.closing(training.Progress(step, FLAGS.train_steps)))
+            progress = stack.enter_context(contextlib.closing(Progress(step, FLAGS.train_steps)))
             photo = next(iter(content.batches(photos, FLAGS.image_size, 1, 1)))["image"][0].numpy()
             summaries = Summaries(checkpoints.folder, photo, paintings, step, FLAGS.save_summaries_secs)
             callbacks += [progress, summaries, checkpoints]
@@ -109,7 +112,7 @@ def _fit(
 def _learning_rate() -> float | keras.optimizers.schedules.LearningRateSchedule:
     if not FLAGS.decay_steps:
         return FLAGS.learning_rate
-    return training.DecayAtEnd(FLAGS.learning_rate, FLAGS.train_steps, FLAGS.decay_steps)
+    return DecayAtEnd(FLAGS.learning_rate, FLAGS.train_steps, FLAGS.decay_steps)
 
 
 def _strategy() -> tf.distribute.Strategy:
@@ -136,7 +139,7 @@ def _is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver is None or not resolver.task_id
 
 
-def _agree(strategy: tf.distribute.Strategy, checkpoints: training.Checkpoints) -> None:
+def _agree(strategy: tf.distribute.Strategy, checkpoints: SaveAndResume) -> None:
     """Makes sure that all workers start from the same checkpoint.
 
     A worker that was started again may have read one that the chief, not aware of its loss yet, has replaced since. Now

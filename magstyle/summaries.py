@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from magstyle.data.styles import Style
 from magstyle.errors import InputError
-from magstyle.training import batch_means
+from magstyle.training.model import batch_means
 
 # Pictures take a thousand times the space of losses.
 _POINTS_PER_PICTURE = 10
