@@ -26,12 +26,14 @@ from absl import flags
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from magstyle import checkpoints, training
+from magstyle import checkpoints
 from magstyle.data import content
 from magstyle.export import litert, litert_metadata
 from magstyle.models.layers import ReflectionPadding2D, SubpixelConv2D
 from magstyle.models.transformer import StyleTransformer
 from magstyle.stylizer import Stylizer
+from magstyle.training.model import StyleTraining
+from magstyle.training.transfer import freeze_convolutions
 
 FLAGS = flags.FLAGS
 TARGETS = ["speed", "memory", "photos", "training", "litert"]
@@ -267,17 +269,17 @@ def straightforward_litert(model: StyleTransformer, side: int) -> bytes:
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete], module).convert()
 
 
-def training_model(alpha: float, frozen: bool = False, jit_compile: bool = False) -> training.StyleTraining:
+def training_model(alpha: float, frozen: bool = False, jit_compile: bool = False) -> StyleTraining:
     """A compiled training of four styles, with Magenta's default losses."""
     transformer = StyleTransformer(num_styles=4, alpha=alpha)
     if frozen:
-        training.freeze_convolutions(transformer)
+        freeze_convolutions(transformer)
     vgg = checkpoints.load_vgg(FLAGS.vgg_checkpoint)
     vgg = keras.Model(vgg.input, {name: output for name, output in vgg.output.items() if name.count("/conv") == 1})
     conv1, conv2, conv3, conv4 = list(vgg.output)[:4]
     vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in (conv1, conv2, conv3, conv4)})
     grams = {name: np.zeros((4, output.shape[-1], output.shape[-1])) for name, output in vgg.output.items()}
-    model = training.StyleTraining(transformer, vgg, grams, {conv3: 1.0}, dict.fromkeys(grams, 1e-4))
+    model = StyleTraining(transformer, vgg, grams, {conv3: 1.0}, dict.fromkeys(grams, 1e-4))
     model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), jit_compile=jit_compile)
     return model
 

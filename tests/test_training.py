@@ -9,10 +9,14 @@ import pytest
 import tensorflow as tf
 import trajectory
 
-from magstyle import training
 from magstyle.errors import InputError
 from magstyle.models import vgg
 from magstyle.models.transformer import StyleTransformer
+from magstyle.training.callbacks import StopOnNaN
+from magstyle.training.model import StyleTraining, batch_means
+from magstyle.training.optimizer import DecayAtEnd, StyleAdam
+from magstyle.training.saving import STATE, SaveAndResume
+from magstyle.training.transfer import freeze_convolutions, with_styles
 
 TESTS = pathlib.Path(__file__).parent
 
@@ -126,7 +130,7 @@ def small_training(
         transformer = StyleTransformer(
             len(names), filters=filters, expand_filters=(6, 4), residual_blocks=1, style_names=names
         )
-    model = training.StyleTraining(
+    model = StyleTraining(
         transformer, network, grams, {"vgg_16/conv3": 1.0}, {"vgg_16/conv1": 1e-4, "vgg_16/conv3": 1e-4}
     )
     model.style_ramp_steps = style_ramp_steps
@@ -150,7 +154,7 @@ def test_predict_gives_the_losses_image_by_image(batch):
 def test_style_coefficients_multiply_the_style_loss_of_their_style(batch):
     model = small_training()
     plain = model.predict_on_batch(batch)
-    weighted = training.StyleTraining(
+    weighted = StyleTraining(
         model.transformer, model.vgg, model.gram_matrices, model.content_weights, model.style_weights, [1.0, 5.0]
     ).predict_on_batch(batch)
     np.testing.assert_allclose(weighted["total_style_loss"], plain["total_style_loss"] * [1, 5], rtol=1e-5)
@@ -163,22 +167,22 @@ def test_the_style_weights_rise_from_a_hundredth_in_training_alone(batch, tmp_pa
         return float(losses["total_style_loss"] / np.sum(raw) / 1e-4)
 
     def steps(model, count):
-        return [share(training.batch_means(model.train_on_batch(batch, return_dict=True))) for _ in range(count)]
+        return [share(batch_means(model.train_on_batch(batch, return_dict=True))) for _ in range(count)]
 
     model = small_training(style_ramp_steps=2)
     assert steps(model, 2) == pytest.approx([0.01, 0.1], rel=1e-4)
-    training.Checkpoints(tmp_path, model).save()
+    SaveAndResume(tmp_path, model).save()
     resumed = small_training(style_ramp_steps=2)
-    training.Checkpoints(tmp_path, resumed)
+    SaveAndResume(tmp_path, resumed)
     assert steps(resumed, 2) == pytest.approx([1, 1], rel=1e-4)
-    losses = training.batch_means(small_training(style_ramp_steps=2).predict_on_batch(batch))
+    losses = batch_means(small_training(style_ramp_steps=2).predict_on_batch(batch))
     assert share(losses) == pytest.approx(1, rel=1e-4)
 
 
 def test_the_styles_learn_at_a_rate_of_their_own(batch):
     moves = {}
     for scale in (1.0, 5.0):
-        model = small_training(optimizer=training.StyleAdam(1e-3, scale, epsilon=1e-15))
+        model = small_training(optimizer=StyleAdam(1e-3, scale, epsilon=1e-15))
         before = weights_of(model)
         model.train_on_batch(batch)
         moves[scale] = [np.abs(new - old).max() for new, old in zip(weights_of(model), before, strict=True)]
@@ -191,7 +195,7 @@ def test_the_styles_learn_at_a_rate_of_their_own(batch):
 
 
 def test_the_learning_rate_falls_to_nothing_at_the_end():
-    rate = training.DecayAtEnd(0.5, train_steps=10, decay_steps=4)
+    rate = DecayAtEnd(0.5, train_steps=10, decay_steps=4)
     found = [float(rate(keras.ops.convert_to_tensor(step))) for step in (0, 6, 7, 8, 9, 10)]
     expected = [0.5 * (1 + np.cos(np.pi * part)) / 2 for part in (0, 0, 0.25, 0.5, 0.75, 1)]
     np.testing.assert_allclose(found, expected, atol=1e-7)
@@ -200,11 +204,11 @@ def test_the_learning_rate_falls_to_nothing_at_the_end():
 def test_a_training_goes_on_with_another_learning_rate(batch, tmp_path):
     model = small_training(learning_rate=1e-3)
     model.train_on_batch(batch)
-    training.Checkpoints(tmp_path, model).save()
-    schedule = training.DecayAtEnd(1e-2, train_steps=10, decay_steps=4)
-    for optimizer in (keras.optimizers.Adam(1e-2), training.StyleAdam(schedule)):
+    SaveAndResume(tmp_path, model).save()
+    schedule = DecayAtEnd(1e-2, train_steps=10, decay_steps=4)
+    for optimizer in (keras.optimizers.Adam(1e-2), StyleAdam(schedule)):
         resumed = small_training(optimizer=optimizer)
-        assert training.Checkpoints(tmp_path, resumed).step == 1
+        assert SaveAndResume(tmp_path, resumed).step == 1
         assert float(resumed.optimizer.learning_rate) == pytest.approx(1e-2)
 
 
@@ -217,8 +221,8 @@ def test_vgg_stays_as_it_is(batch):
 
 
 def test_new_styles_start_from_the_mean_and_leave_the_convolutions_alone(small_model, batch):
-    transformer = training.with_new_styles(small_model, ["rain", "snow"])
-    training.freeze_convolutions(transformer)
+    transformer = with_styles(small_model, ["rain", "snow"])
+    freeze_convolutions(transformer)
     assert transformer.style_names == ("rain", "snow")
     for scope in small_model.scopes:
         old, new = small_model.parameters(scope), transformer.parameters(scope)
@@ -243,12 +247,12 @@ def test_a_training_goes_on_as_if_it_had_not_stopped(batch, tmp_path):
     stopped.transformer.set_weights(straight.transformer.get_weights())
     for _ in range(4):
         straight.train_on_batch(batch)
-    checkpoints = training.Checkpoints(tmp_path, stopped)
+    checkpoints = SaveAndResume(tmp_path, stopped)
     for _ in range(2):
         stopped.train_on_batch(batch)
     checkpoints.save()
     resumed = small_training()
-    assert training.Checkpoints(tmp_path, resumed).step == 2
+    assert SaveAndResume(tmp_path, resumed).step == 2
     np.testing.assert_array_equal(resumed.position.numpy(), [3, 7])
     for _ in range(2):
         resumed.train_on_batch(batch)
@@ -258,7 +262,7 @@ def test_a_training_goes_on_as_if_it_had_not_stopped(batch, tmp_path):
 
 def test_the_latest_five_networks_stay(batch, tmp_path):
     model = small_training()
-    checkpoints = training.Checkpoints(tmp_path, model)
+    checkpoints = SaveAndResume(tmp_path, model)
     for _ in range(7):
         model.train_on_batch(batch)
         checkpoints.save()
@@ -277,43 +281,43 @@ def test_the_latest_five_networks_stay(batch, tmp_path):
 )
 def test_a_folder_of_another_training_is_refused(batch, tmp_path, other, sentence):
     model = small_training()
-    checkpoints = training.Checkpoints(tmp_path, model)
+    checkpoints = SaveAndResume(tmp_path, model)
     model.train_on_batch(batch)
     checkpoints.save()
     with pytest.raises(InputError, match=sentence):
-        training.Checkpoints(tmp_path, small_training(**other))
+        SaveAndResume(tmp_path, small_training(**other))
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"no zip"])
 def test_a_damaged_state_is_refused(batch, tmp_path, damage):
     model = small_training()
-    checkpoints = training.Checkpoints(tmp_path, model)
+    checkpoints = SaveAndResume(tmp_path, model)
     model.train_on_batch(batch)
     checkpoints.save()
-    state = tmp_path / training.STATE
+    state = tmp_path / STATE
     state.write_bytes(damage(state.read_bytes()))
     with pytest.raises(InputError, match=r"training_state\.npz: it is damaged; remove it to start from the beginning"):
-        training.Checkpoints(tmp_path, small_training())
+        SaveAndResume(tmp_path, small_training())
 
 
 def test_a_loss_that_is_no_number_stops_the_training_before_it_is_saved(batch, tmp_path):
     model = small_training()
-    checkpoints = training.Checkpoints(tmp_path, model, save_interval_secs=0)
+    checkpoints = SaveAndResume(tmp_path, model, save_interval_secs=0)
     good = {name: np.concatenate([value, value]) for name, value in batch.items()}
     bad = {name: value.copy() for name, value in good.items()}
     bad["image"][2:] = np.nan
-    with pytest.raises(InputError, match="the loss was nan at step 2; lower --learning_rate"):
-        model.fit(bad, batch_size=2, shuffle=False, verbose=0, callbacks=[training.StopOnNaN(), checkpoints])
-    assert training.Checkpoints(tmp_path, small_training()).step == 1
+    with pytest.raises(InputError, match="the loss was nan at step 2; lower learning_rate"):
+        model.fit(bad, batch_size=2, shuffle=False, verbose=0, callbacks=[StopOnNaN(), checkpoints])
+    assert SaveAndResume(tmp_path, small_training()).step == 1
 
 
 def test_weights_that_are_no_numbers_stop_the_training_whatever_the_loss(batch):
     model = small_training()
-    stop = training.StopOnNaN()
+    stop = StopOnNaN()
     stop.set_model(model)
     logs = {"total_loss": np.ones(2)}
     stop.on_train_batch_end(0, logs)
     beta = model.transformer.trainable_variables[-1]
     beta.assign(beta * np.nan)
-    with pytest.raises(InputError, match="the loss was nan at step 0; lower --learning_rate"):
+    with pytest.raises(InputError, match="the loss was nan at step 0; lower learning_rate"):
         stop.on_train_batch_end(0, logs)

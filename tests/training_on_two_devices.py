@@ -22,7 +22,7 @@ curves = []
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy()):
     with strategy.scope():
         model, batches = trajectory.start(arrays)
-        model.optimizer.build(model.trainable_variables)  # As magstyle.training.Checkpoints does.
+        model.optimizer.build(model.trainable_variables)  # As magstyle.training.saving.SaveAndResume does.
     dataset = tf.data.Dataset.from_tensor_slices(batches).repeat().batch(2, drop_remainder=True)
     history = trajectory.History()
     model.fit(dataset, steps_per_epoch=3, shuffle=False, verbose=0, callbacks=[history])

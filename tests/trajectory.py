@@ -6,7 +6,7 @@ import numpy as np
 from magstyle import losses
 from magstyle.models import vgg
 from magstyle.models.transformer import StyleTransformer
-from magstyle.training import StyleTraining, batch_means
+from magstyle.training.model import StyleTraining, batch_means
 
 STEPS = 6
 

@@ -1,0 +1,49 @@
+"""What people see of a training while it runs, and what stops one that is lost."""
+
+import math
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from magstyle.errors import InputError
+from magstyle.training.model import batch_means
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar on stderr: steps, rate, time left, and the three totals of the losses."""
+
+    def __init__(self, step: int, train_steps: int):
+        super().__init__()
+        self.bar = tqdm(initial=step, total=train_steps, unit="step", mininterval=1)
+
+    def on_train_batch_end(self, batch, logs=None):
+        losses = batch_means(logs)
+        totals = {"total": "total_loss", "content": "total_content_loss", "style": "total_style_loss"}
+        self.bar.set_postfix({short: f"{losses[name]:.4g}" for short, name in totals.items()}, refresh=False)
+        self.bar.update()
+
+    def close(self) -> None:
+        """Leaves the bar on its line, also after a training that failed."""
+        self.bar.close()
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends a training whose loss is no number any more. List it before `SaveAndResume`, so that none is kept of it.
+
+    Raises:
+        InputError: from `fit`. (Keras's TerminateOnNaN returns from it as if all were well.)
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = batch_means(logs)["total_loss"]
+        # oneDNN, which TensorFlow uses on some CPUs, makes relu(NaN) 0: the loss may be a number, the weights none.
+        if not np.isfinite(keras.ops.convert_to_numpy(self.model.transformer.trainable_variables[-1])).all():
+            loss = math.nan
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss was {loss} at step {self.model.optimizer.iterations.numpy()}; lower learning_rate, or set "
+                "clip_gradient_norm, and start again: it goes on from the last checkpoint",
+                "learning_rate",
+                "clip_gradient_norm",
+            )

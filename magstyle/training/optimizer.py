@@ -1,0 +1,56 @@
+"""Adam with a learning rate of its own for the styles, and a schedule that lets the learning rate fall at the end."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="magstyle")
+class StyleAdam(keras.optimizers.Adam):
+    """Adam with a learning rate of its own for the styles: the scales and offsets of the normalisations.
+
+    A step changes those of the few styles in its batch alone, and no style can do without having them far from where
+    they start, so they profit from larger steps than the kernels, which all styles share.
+
+    Args:
+        learning_rate: a float, or a schedule.
+        style_scale: the styles' learning rate, in multiples of learning_rate.
+        **kwargs: as `keras.optimizers.Adam` takes them.
+    """
+
+    def __init__(self, learning_rate, style_scale: float = 1.0, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.style_scale = style_scale
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        # Here they are Keras's variables on every backend; TensorFlow gives update_step its own, which have no path.
+        self.scales = tuple(
+            self.style_scale if variable.path.split("/")[-1] in ("gamma", "beta") else 1.0 for variable in variables
+        )
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate * self.scales[self._get_variable_index(variable)])
+
+    def get_config(self):
+        return {**super().get_config(), "style_scale": self.style_scale}
+
+
+@keras.saving.register_keras_serializable(package="magstyle")
+class DecayAtEnd(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant learning rate that over the last decay_steps of train_steps falls to 0, along a cosine.
+
+    Keras's CosineDecay falls from the first step, so that a training cannot be prolonged where it was constant.
+    """
+
+    def __init__(self, learning_rate: float, train_steps: int, decay_steps: int):
+        self.learning_rate = learning_rate
+        self.train_steps = train_steps
+        self.decay_steps = decay_steps
+        self.cosine = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps)
+
+    def __call__(self, step):
+        return self.cosine(keras.ops.maximum(step - (self.train_steps - self.decay_steps), 0))
+
+    def get_config(self):
+        return {"learning_rate": self.learning_rate, "train_steps": self.train_steps, "decay_steps": self.decay_steps}
