@@ -1,7 +1,6 @@
 """What the tests share: reference arrays, the files of ../shared, a small network, and the programs of bin/."""
 
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -12,13 +11,10 @@ import numpy as np
 import pytest
 
 from magstyle.models.transformer import StyleTransformer
-from tests import programs
+from tests import processes
+from tests.places import ENV, ROOT, SHARED
 
 PROGRESS = r"(picture/s|s/picture)[],]"
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared"
-# What a user has: without the variable above.
-ENV = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
 @pytest.fixture
@@ -64,7 +60,7 @@ def run():
     def call(program, *args, cwd=None, preexec_fn=None):
         command = [str(ROOT / "bin" / f"{program}.py"), *map(str, args)]
         if preexec_fn is None:
-            return programs.run(command, ENV, cwd)
+            return processes.run(command, ENV, cwd)
         return subprocess.run(
             [sys.executable, *command],
             capture_output=True,

@@ -8,7 +8,7 @@ import numpy as np
 from magstyle import checkpoints, losses
 from magstyle.data import images
 from magstyle.stylizer import Stylizer
-from tests.conftest import ROOT
+from tests.places import ROOT
 
 PAINTERS = ROOT / "magstyle" / "pretrained" / "painters.keras"
 

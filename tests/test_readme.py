@@ -10,9 +10,9 @@ import pytest
 from magstyle import checkpoints
 from magstyle.models.transformer import StyleTransformer
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
-from tests import programs
-from tests.bin.conftest import narrow_vgg, picture
-from tests.conftest import ENV, ROOT
+from tests import processes
+from tests.places import ENV, ROOT
+from tests.samples import narrow_vgg, picture
 
 # What is added to a command here, to make seconds of hours.
 _VGG = "--vgg_checkpoint=vgg_19_quarter.npz"
@@ -70,7 +70,7 @@ def test_the_commands_work_one_after_the_other(clone):
         # Below Python runs it; a shell needs these.
         assert os.access(clone / small[0], os.X_OK), small[0]
         assert (clone / small[0]).read_text(encoding="utf-8").startswith("#!/usr/bin/env python3\n"), small[0]
-        result = programs.run(small, ENV, clone)
+        result = processes.run(small, ENV, clone)
         if "URL fetch failure on https://registry.npmjs.org" in result.stderr:
             continue
         assert result.returncode == 0, f"{command}\n{result.stderr}"

@@ -8,7 +8,10 @@ import pytest
 
 from magstyle import checkpoints
 from magstyle.models.transformer import StyleTransformer
-from tests.bin.conftest import ENV, ROOT, STYLES, curves, images_in, kill, start, wait_for
+from tests.events import curves, images_in
+from tests.places import ENV, ROOT
+from tests.processes import kill, start, wait_for
+from tests.samples import STYLES
 
 TINY = ["--alpha=0.1", "--train_steps=12"]
 

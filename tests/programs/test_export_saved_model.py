@@ -6,13 +6,13 @@ import pytest
 
 from magstyle.data import images
 from magstyle.stylizer import Stylizer
-from tests.conftest import ENV
+from tests.places import ENV
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, small_checkpoint):
     """The folder of versions, with what the program printed."""
-    from tests.bin.conftest import start
+    from tests.processes import start
 
     folder = tmp_path_factory.mktemp("served") / "new" / "small"
     process = start("export_saved_model", f"--checkpoint={small_checkpoint}", f"--output_dir={folder}")

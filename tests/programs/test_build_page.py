@@ -15,8 +15,9 @@ from PIL import Image
 from magstyle.data import images
 from magstyle.export import page
 from magstyle.stylizer import Stylizer
-from tests.bin.conftest import picture, start
-from tests.conftest import ENV, ROOT
+from tests.places import ENV, ROOT
+from tests.processes import start
+from tests.samples import STYLES, picture
 
 SIZE = 256
 STYLES = ["Scream", "Wave", "Starry Night"]

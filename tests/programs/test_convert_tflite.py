@@ -5,7 +5,7 @@ import pytest
 
 from magstyle.data import images
 from magstyle.export import litert, litert_metadata
-from tests.conftest import ROOT
+from tests.places import ROOT
 
 COFFEE = ROOT / "examples" / "coffee.jpg"
 

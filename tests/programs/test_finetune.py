@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from magstyle import checkpoints
-from tests.bin.conftest import STYLES, curves
+from tests.events import curves
+from tests.samples import STYLES
 
 
 def test_only_scales_and_offsets_are_trained(run, training_flags, small_checkpoint, small_model, tmp_path):

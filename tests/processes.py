@@ -1,12 +1,20 @@
-"""Programs that start in a tenth of a second: forked from a process that has imported TensorFlow, which takes four."""
+"""Programs as users start them.
+
+`run` takes a tenth of a second: it forks a process that has imported TensorFlow, which takes four. `start` takes its
+time, and gives a process that can be watched and killed.
+"""
 
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+
+from tests.places import ENV, ROOT
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(["keras", "tensorflow"])
@@ -24,6 +32,29 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: os.PathLike | None 
             with open(path, encoding="utf-8") as file:
                 output.append(file.read())
     return subprocess.CompletedProcess(command, process.exitcode, *output)
+
+
+def start(program, *args, **kwargs) -> subprocess.Popen:
+    """A program of bin/, running."""
+    command = [sys.executable, str(ROOT / "bin" / f"{program}.py"), *map(str, args)]
+    kwargs = {"env": ENV, **kwargs}
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
+    )
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 100) -> None:
+    """Until the condition holds while the process runs."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def kill(process: subprocess.Popen) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _become(command: Sequence[str], env: Mapping[str, str], cwd: os.PathLike | None, streams: Sequence[str]) -> None:

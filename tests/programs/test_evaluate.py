@@ -9,7 +9,9 @@ import tensorflow as tf
 from magstyle import checkpoints, losses
 from magstyle.data import content, images, styles
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
-from tests.bin.conftest import STYLES, curves, images_in, narrow_vgg, start, wait_for
+from tests.events import curves, images_in
+from tests.processes import start, wait_for
+from tests.samples import STYLES, narrow_vgg
 
 
 @pytest.fixture

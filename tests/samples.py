@@ -1,0 +1,30 @@
+"""Small photos and networks to test with."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+# The names of the paintings of the fixture `style_dataset`.
+STYLES = ["scream", "wave"]
+
+
+def picture(seed: int, size: tuple[int, int]) -> Image.Image:
+    """Coloured blotches."""
+    blotches = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(blotches).resize(size, Image.Resampling.BICUBIC)
+
+
+def narrow_vgg(depth: int, convolutions_per_block: Sequence[int]) -> dict[str, np.ndarray]:
+    """Random weights of a VGG 4 to 8 channels wide."""
+    rng = np.random.default_rng(0)
+    weights, channels = {}, 3
+    for block, convolutions in enumerate(convolutions_per_block, start=1):
+        for i in range(1, convolutions + 1):
+            name = f"vgg_{depth}/conv{block}/conv{block}_{i}"
+            filters = 4 if block == 1 else 8
+            kernel = rng.standard_normal((3, 3, channels, filters), np.float32) * np.float32((2 / 9 / channels) ** 0.5)
+            weights[f"{name}/weights"] = kernel / 64 if channels == 3 else kernel
+            weights[f"{name}/biases"] = np.zeros(filters, np.float32)
+            channels = filters
+    return weights
