@@ -17,7 +17,7 @@ from magstyle.export import page
 from magstyle.stylizer import Stylizer
 from tests.places import ENV, ROOT
 from tests.processes import start
-from tests.samples import STYLES, picture
+from tests.samples import picture
 
 SIZE = 256
 STYLES = ["Scream", "Wave", "Starry Night"]
