@@ -6,7 +6,6 @@ tells the Gram matrices of one VGG from those of another.
 """
 
 import dataclasses
-import hashlib
 import io
 import os
 import pathlib
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from magstyle import files, losses
 from magstyle.data import images
 from magstyle.errors import InputError
+from magstyle.models.vgg import fingerprint
 
 # Those that Magenta writes; a VGG has them under vgg_16/ or vgg_19/, as far as it reaches.
 END_POINTS = tuple(f"{kind}{block}" for kind in ("conv", "pool") for block in range(1, 6))
@@ -135,17 +135,6 @@ def targets(styles: Sequence[Style], vgg: keras.Model, end_points: Sequence[str]
 
     found = [of(style) for style in styles]
     return {name: np.stack([grams[name] for grams in found]) for name in end_points}
-
-
-def fingerprint(vgg: keras.Model) -> str:
-    """A name for a VGG: hashes of its convolutions and its kinds of pools, in order; that of a part is a prefix."""
-
-    def mark(layer):
-        if isinstance(layer, keras.layers.Conv2D):
-            return hashlib.sha256(b"".join(weights.tobytes() for weights in layer.get_weights())).hexdigest()[:8]
-        return {keras.layers.AveragePooling2D: "avg", keras.layers.MaxPooling2D: "max"}.get(type(layer), "")
-
-    return "".join(map(mark, vgg.layers))
 
 
 def _of_painting(path: str, vgg: keras.Model | None, image_size: int | None) -> Style:
