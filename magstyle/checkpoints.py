@@ -1,4 +1,4 @@
-"""Opens a model from wherever it lives, and saves it."""
+"""Opens a style transformer from wherever it lives, and saves it."""
 
 import glob
 import io
@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import zipfile
-from collections.abc import Sequence
 
 import h5py
 import keras
@@ -15,8 +14,8 @@ import tensorflow as tf
 
 from magstyle import files, magenta
 from magstyle.errors import InputError
-from magstyle.models import vgg
-from magstyle.models.transformer import StyleTransformer
+from magstyle.models import random_seed
+from magstyle.models.transformer import StyleTransformer, scaled
 
 _BUNDLED = pathlib.Path(__file__).parent / "pretrained"
 
@@ -27,7 +26,7 @@ def bundled_models() -> list[str]:
 
 
 def load_model(
-    checkpoint: str | os.PathLike, num_styles: int | None = None, alpha: float | None = None
+    checkpoint: StyleTransformer | str | os.PathLike, num_styles: int | None = None, alpha: float | None = None
 ) -> StyleTransformer:
     """Opens a style transformer.
 
@@ -38,7 +37,8 @@ def load_model(
             - a folder: the latest of its .keras files or, if it has none, of its Magenta checkpoints;
             - a Magenta checkpoint, V1 (`model.ckpt`) or V2 (`model.ckpt-40000`, with or without `.index`);
             - a frozen graph of Magenta's network (`.pb`), with float or eight-bit constants;
-            - `random:SEED`: an untrained network of four styles, to try the programs with.
+            - `random:SEED`: an untrained network of four styles, to try things with;
+            - a StyleTransformer, which is given back.
         num_styles, alpha: nobody has to give them; if given, the model must have them.
 
     Returns:
@@ -47,26 +47,11 @@ def load_model(
     Raises:
         InputError: for a path that is not there, damaged or no such model, or that differs from num_styles or alpha.
     """
-    path = os.path.expanduser(os.fspath(checkpoint))
-    if path.startswith("random:"):
-        model = _random_transformer(_seed(path))
-    else:
-        path = str(_BUNDLED / f"{path}.keras") if path in bundled_models() else latest(path)
-        path = path.removesuffix(".index")
-        if not (os.path.exists(path) or os.path.exists(f"{path}.index")):
-            raise InputError(
-                f"there is no checkpoint at {path}; a path was expected, or a name: {', '.join(bundled_models())}"
-            )
-        if path.endswith(".keras"):
-            model = _load_keras(path)
-        elif path.endswith(".pb"):
-            model = magenta.build_transformer(magenta.read_frozen_graph(path), path)
-        else:
-            model = magenta.build_transformer(magenta.read_checkpoint(path), path)
+    model = checkpoint if isinstance(checkpoint, StyleTransformer) else _open(os.fspath(checkpoint))
     if num_styles is not None and num_styles != model.num_styles:
-        raise InputError(f"{checkpoint} has {model.num_styles} styles, not num_styles={num_styles}")
+        raise InputError(f"{checkpoint} has {model.num_styles} styles, not num_styles={num_styles}", "num_styles")
     if alpha is not None and not _has_alpha(model, alpha):
-        raise InputError(f"{checkpoint} has alpha={model.alpha}, not alpha={alpha}")
+        raise InputError(f"{checkpoint} has alpha={model.alpha}, not alpha={alpha}", "alpha")
     return model
 
 
@@ -119,46 +104,21 @@ def _halve(path: str | os.PathLike) -> None:
             archive.writestr(name, content)
 
 
-def load_vgg(source: str, end_points: Sequence[str] | None = None, pooling: str = "avg") -> keras.Model:
-    """Opens a VGG loss network; see `magstyle.models.vgg.build` for what it returns.
-
-    Args:
-        source: one of
-            - `imagenet`: Keras's VGG-16, downloaded on first use;
-            - a Keras `.h5` file of VGG-16 or VGG-19, with or without the fully connected layers;
-            - a slim checkpoint (`vgg_16.ckpt`), or a Magenta training checkpoint, which holds one;
-            - a `.npz` file of arrays under slim's variable names, of any width;
-            - `random:SEED`: VGG-16 with random weights.
-        end_points: the names wanted, such as `vgg_16/conv3`; all by default.
-        pooling: "avg" or "max".
-
-    Raises:
-        InputError: for a source that is not there, damaged or no VGG, or an end point that it does not have.
-    """
-    source = os.path.expanduser(source)
-    if source == "imagenet":
-        try:
-            weights = vgg.keras_weights(keras.applications.VGG16(include_top=False, weights="imagenet"))
-        except Exception as error:  # Keras reports a failed download as a bare Exception.
-            raise InputError(f"cannot download Keras's VGG-16 ({error}); a file or random:0 works offline") from error
-    elif source.startswith("random:"):
-        weights = vgg.random_weights(_seed(source))
-    elif not (os.path.exists(source) or os.path.exists(f"{source}.index")):
-        raise InputError(f"there are no VGG weights at {source}")
-    elif source.endswith((".h5", ".hdf5")):
-        weights = _read_keras_vgg(source)
-    elif source.endswith(".npz"):
-        try:
-            with np.load(source) as arrays:
-                weights = dict(arrays)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"cannot read {source}: it is no .npz file, or a damaged one") from error
-    else:
-        weights = magenta.read_checkpoint(source.removesuffix(".index"), prefix="vgg_")
-    try:
-        return vgg.build(weights, end_points, pooling)
-    except ValueError as error:
-        raise InputError(f"{source}: {error}") from error
+def _open(path: str) -> StyleTransformer:
+    if path.startswith("random:"):
+        return _random_transformer(random_seed(path))
+    path = os.path.expanduser(path)
+    path = str(_BUNDLED / f"{path}.keras") if path in bundled_models() else latest(path)
+    path = path.removesuffix(".index")
+    if not (os.path.exists(path) or os.path.exists(f"{path}.index")):
+        raise InputError(
+            f"there is no checkpoint at {path}; a path was expected, or a name: {', '.join(bundled_models())}"
+        )
+    if path.endswith(".keras"):
+        return _load_keras(path)
+    if path.endswith(".pb"):
+        return magenta.build_transformer(magenta.read_frozen_graph(path), path)
+    return magenta.build_transformer(magenta.read_checkpoint(path), path)
 
 
 def _load_keras(path: str) -> StyleTransformer:
@@ -202,14 +162,7 @@ def step(path: str) -> int:
 
 def _has_alpha(model: StyleTransformer, alpha: float) -> bool:
     full = model.filters + model.expand_filters
-    return [int(alpha * n) for n in full] == [int(model.alpha * n) for n in full]
-
-
-def _seed(source: str) -> int:
-    try:
-        return int(source.removeprefix("random:"))
-    except ValueError as error:
-        raise InputError(f"{source} must be random: and a whole number, such as random:0") from error
+    return scaled(full, alpha) == scaled(full, model.alpha)
 
 
 def _random_transformer(seed: int) -> StyleTransformer:
@@ -220,14 +173,3 @@ def _random_transformer(seed: int) -> StyleTransformer:
         for variable, mean, deviation in zip(parameters.values(), (0, 1, 0), (0.01, 0.5, 0.5), strict=True):
             variable.assign(rng.normal(mean, deviation, variable.shape))
     return model
-
-
-def _read_keras_vgg(path: str) -> dict[str, np.ndarray]:
-    # With the fully connected layers last: they take half a gigabyte, and files without them are the usual ones.
-    for include_top in (False, True):
-        for build in (keras.applications.VGG16, keras.applications.VGG19):
-            try:
-                return vgg.keras_weights(build(include_top=include_top, weights=path))
-            except Exception:  # The errors of HDF5 and Keras differ by format; the next builder may fit.
-                continue
-    raise InputError(f"cannot read {path}: it holds no weights of Keras's VGG-16 or VGG-19, or is damaged")

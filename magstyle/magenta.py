@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from magstyle import files
 from magstyle.errors import InputError
-from magstyle.models.transformer import StyleTransformer
+from magstyle.models.transformer import StyleTransformer, convolutions, residual_scopes, scaled
 
 _PREFIX = "transformer/"
 
@@ -117,28 +117,33 @@ def save_checkpoint(model: StyleTransformer, prefix: str | os.PathLike) -> None:
 
 def _architecture(variables: Mapping[str, np.ndarray]) -> dict:
     """The arguments of StyleTransformer, read off the shapes; where it can, as an alpha of the published network."""
-    filters = tuple(variables[f"{_PREFIX}contract/conv{i}/weights"].shape[3] for i in (1, 2, 3))
-    expand_filters = tuple(variables[f"{_PREFIX}expand/conv{i}/conv/weights"].shape[3] for i in (1, 2))
+    published = StyleTransformer.FILTERS + StyleTransformer.EXPAND_FILTERS
+    table = convolutions(StyleTransformer.FILTERS, StyleTransformer.EXPAND_FILTERS, residual_blocks=0)
+    filters = tuple(variables[_name(row.scope, "kernel")].shape[3] for row in table[: len(published)])
     blocks = 0
-    while f"{_PREFIX}residual/residual{blocks + 1}/conv1/weights" in variables:
+    while _name(residual_scopes(blocks + 1)[0], "kernel") in variables:
         blocks += 1
     architecture = {
-        "num_styles": variables[f"{_PREFIX}contract/conv1/InstanceNorm/gamma"].shape[0],
+        "num_styles": variables[_name(table[0].scope, "gamma")].shape[0],
         "residual_blocks": blocks,
     }
-    published = StyleTransformer.FILTERS + StyleTransformer.EXPAND_FILTERS
     # The smallest alpha that truncates to none fewer than these filters; does it truncate to just these?
-    alpha = max(n / full for n, full in zip(filters + expand_filters, published, strict=True))
-    if tuple(int(alpha * full) for full in published) == filters + expand_filters:
+    alpha = max(n / full for n, full in zip(filters, published, strict=True))
+    if scaled(published, alpha) == filters:
         return {**architecture, "alpha": alpha}
-    return {**architecture, "filters": filters, "expand_filters": expand_filters}
+    return {**architecture, "filters": filters[:3], "expand_filters": filters[3:]}
+
+
+def _name(scope: str, parameter: str) -> str:
+    """Magenta's name of a parameter that `StyleTransformer.parameters` returns."""
+    names = {"kernel": "weights", "gamma": "InstanceNorm/gamma", "beta": "InstanceNorm/beta"}
+    return f"{_PREFIX}{scope}/{names[parameter]}"
 
 
 def _named_variables(model: StyleTransformer) -> dict[str, keras.Variable]:
     """A model's variables by Magenta's names."""
-    names = {"kernel": "weights", "gamma": "InstanceNorm/gamma", "beta": "InstanceNorm/beta"}
     return {
-        f"{_PREFIX}{scope}/{names[parameter]}": variable
+        _name(scope, parameter): variable
         for scope in model.scopes
         for parameter, variable in model.parameters(scope).items()
     }

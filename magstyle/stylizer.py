@@ -4,9 +4,8 @@ import os
 from collections.abc import Mapping
 
 import numpy as np
-import psutil
 
-from magstyle import checkpoints, sizes
+from magstyle import checkpoints, memory, sizes
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 
@@ -25,9 +24,7 @@ class Stylizer:
     """
 
     def __init__(self, checkpoint_or_model: StyleTransformer | str | os.PathLike):
-        if not isinstance(checkpoint_or_model, StyleTransformer):
-            checkpoint_or_model = checkpoints.load_model(checkpoint_or_model)
-        self.model = checkpoint_or_model
+        self.model = checkpoints.load_model(checkpoint_or_model)
 
     def stylize(self, image: np.ndarray, style_weights: np.ndarray) -> np.ndarray:
         """Stylises one photo.
@@ -86,37 +83,14 @@ class Stylizer:
         named = "" if names[0] == "0" else f", or {', '.join(names)}"
         raise InputError(f"the model has no style {style!r}; its styles are {numbers}{named}")
 
-    def check_size(self, height: int, width: int) -> None:
-        """Raises an InputError if a photo of this size does not fit into memory; it names the size that does."""
-        memory = psutil.virtual_memory()
-        needed = self.memory_needed(height, width)
-        # Linux grants no block larger than all of the memory, and a process that asks for one is aborted.
-        block, largest = self.largest_block(height, width), memory.total + psutil.swap_memory().total
-        excess = max(needed / memory.available, block / largest)
-        if excess > 1:
-            fits = int(min(height, width) / excess**0.5) // 4 * 4
-            raise InputError(
-                f"a photo of {width} x {height} pixels takes about {needed / 2**30:.1f} GiB, in blocks of up to "
-                f"{block / 2**30:.1f}; with {memory.available / 2**30:.1f} GiB free of {largest / 2**30:.1f}, "
-                f"image_size={fits} fits"
-            )
+    def check_size(self, height: int, width: int, keeps: int = 0) -> None:
+        """Raises an InputError if a photo of this size does not fit into memory; it names the size that does.
 
-    def memory_needed(self, height: int, width: int) -> int:
-        """How many bytes `stylize` takes for a photo of this size, as measured by bin/benchmark.py --targets=memory."""
-        # Two float32 copies of the widest tensor are alive at a time: at full size, after contract/conv1 and
-        # expand/conv2, or at half of it (and so of a quarter of the area). The photo itself and its result come on top.
-        model = self.model
-        contract = [int(model.alpha * n) for n in model.filters]
-        expand = [int(model.alpha * n) for n in model.expand_filters]
-        channels = max(contract[0], expand[1], contract[1] / 4, expand[0] / 4, contract[2] / 16)
-        return int(sizes.padded(height) * sizes.padded(width) * 4 * (2 * channels + 16))
-
-    def largest_block(self, height: int, width: int) -> int:
-        """The bytes of the largest block that TensorFlow reserves on a CPU, of which it touches little.
-
-        It is contract/conv1's input with the 9 x 9 x 3 values under the kernel laid out for every pixel.
+        Args:
+            height, width: of the photo, in pixels.
+            keeps: bytes that the caller is going to hold beside it, such as pictures painted earlier.
         """
-        return sizes.padded(height) * sizes.padded(width) * 4 * 9 * 9 * 3
+        memory.check(self.model, height, width, keeps)
 
 
 def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:

@@ -51,8 +51,8 @@ def convert(
     }
     quantized = dict.fromkeys(model.scopes[3:-1]) if precision.endswith("int8") else {}
     if precision == "int8":
-        quantized |= _calibrate(parameters, model.scopes[5:-1], _samples(model, images, style))
-    editor = Editor(_convert(parameters, image_size, model.num_styles, style, shifts=bool(quantized)))
+        quantized |= _calibrate(model, parameters, model.scopes[5:-1], _samples(model, images, style))
+    editor = Editor(_convert(model, parameters, image_size, style, shifts=bool(quantized)))
     editor.quantize_kernels(quantized)
     if precision != "float32":
         editor.halve_kernels()
@@ -97,16 +97,17 @@ def rounded(image_size: int) -> int:
     return image_size and sizes.padded(image_size)
 
 
-def _convert(parameters, image_size, num_styles, style, shifts) -> schema.ModelT:
-    height, width = map(rounded, (image_size, image_size) if isinstance(image_size, int) else image_size)
+def _convert(model, parameters, image_size, style, shifts) -> schema.ModelT:
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     specs = [tf.TensorSpec([1, height or None, width or None, 3], tf.float32, "input_image")]
     if style is None:
-        specs.append(tf.TensorSpec([num_styles], tf.float32, "style_weights"))
+        specs.append(tf.TensorSpec([model.num_styles], tf.float32, "style_weights"))
 
     @tf.function(input_signature=specs)
     def stylize(input_image, *style_weights):
         (weights,) = style_weights or [np.asarray(style, np.float32)]
-        return {"stylized_image": litert_graph.stylize(parameters, input_image, weights, shifts=shifts)}
+        image = litert_graph.stylize(model.convolutions, parameters, input_image, weights, shifts=shifts)
+        return {"stylized_image": image}
 
     module = tf.Module()
     module.stylize = stylize
@@ -127,7 +128,7 @@ def _samples(
     return [(np.asarray(images[k % len(images)], np.float32), styles[k % len(styles)]) for k in range(count)]
 
 
-def _calibrate(parameters, scopes, samples) -> dict[str, tuple[float, float, float]]:
+def _calibrate(model, parameters, scopes, samples) -> dict[str, tuple[float, float, float]]:
     """Finds the ranges of convolutions, for `Editor.quantize_kernels`.
 
     Scales their kernels so that all channels of a result have the same range; the normalisation after them, with
@@ -143,7 +144,9 @@ def _calibrate(parameters, scopes, samples) -> dict[str, tuple[float, float, flo
             results[scope].append(np.abs(y).max(axis=(0, 1, 2)))
 
     for image, weights in samples:
-        litert_graph.stylize(parameters, tf.constant(image[None]), tf.constant(weights), watch, shifts=True)
+        litert_graph.stylize(
+            model.convolutions, parameters, tf.constant(image[None]), tf.constant(weights), watch, shifts=True
+        )
     ranges = {}
     for scope in scopes:
         largest = np.max(results[scope], axis=0).astype(np.float32)

@@ -1,7 +1,8 @@
 """The style transformer once more, in the few operations that phones run fast.
 
-The same numbers as `magstyle.models.transformer`, from the same parameters, for LiteRT's delegates: XNNPACK on CPUs
-takes the whole graph, GPU and NNAPI could. Every tensor has four dimensions. What differs, and why:
+The same numbers as `magstyle.models.transformer`, from its table of convolutions and the same parameters, for LiteRT's
+delegates: XNNPACK on CPUs takes the whole graph, GPU and NNAPI could. Every tensor has four dimensions. What differs
+from the Keras model, and why:
 
 - Reflection padding is made of slices and concatenations: LiteRT's MIRROR_PAD is no operation of XNNPACK's, and takes
   longer than the convolution after it.
@@ -16,10 +17,12 @@ takes the whole graph, GPU and NNAPI could. Every tensor has four dimensions. Wh
   relu(x scale - shift), and takes two passes over the image instead of three.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
+
+from magstyle.models.transformer import Convolution
 
 EPSILON = 1e-5
 # Output channels that XNNPACK computes at once, with AVX2.
@@ -27,6 +30,7 @@ _LANES = 16
 
 
 def stylize(
+    convolutions: Sequence[Convolution],
     parameters: dict[str, dict[str, np.ndarray]],
     image: tf.Tensor,
     style_weights: tf.Tensor,
@@ -36,11 +40,13 @@ def stylize(
     """Paints an image.
 
     Args:
-        parameters: of every scope, in the order of `StyleTransformer.scopes`, as its `parameters` returns them; and
-            `epsilon`, if it is another than 1e-5, a number or [C_out].
+        convolutions: of the network, `StyleTransformer.convolutions`.
+        parameters: of every scope, as `StyleTransformer.parameters` returns them; and `epsilon`, if it is another than
+            1e-5, a number or [C_out].
         image: [1, H, W, 3], RGB in [0, 1]; H and W multiples of 4, from 8.
         style_weights: [num_styles].
-        watch: called with every scope, and the input and the result of its convolution.
+        watch: called with every scope, and the input and the result of its convolution, as they are here: the input
+            with its border, both but for a number per channel that the normalisations do not take away.
         shifts: subtracts the shift of every normalisation: the picture is the same, but numbers on the way have smaller
             ranges, which those of eight bits need.
 
@@ -48,20 +54,6 @@ def stylize(
         [1, H, W, 3], in [0, 1].
     """
     style_weights = tf.reshape(style_weights, [1, 1, 1, -1])
-
-    def convolution(scope, x, convolve, kernel, *args):
-        with tf.name_scope(scope):
-            y = convolve(x, kernel, *args)
-        watch(scope, x, y)
-        return y
-
-    def contract(scope, x, stride=1):
-        kernel = parameters[scope]["kernel"]
-        x = _reflect(x, kernel.shape[0] // 2)
-        return convolution(scope, x, *((_convolve, kernel, stride) if stride > 1 else (_convolve_in_pairs, kernel)))
-
-    def expand(scope, x):
-        return convolution(scope, x, _expand, parameters[scope]["kernel"])
 
     def scale_and_shift(scope, mean, variance, pixels=1):
         """Of an instance normalisation x scale - shift, each [1, 1, 1, pixels C]."""
@@ -71,44 +63,63 @@ def stylize(
         scale = gamma * tf.math.rsqrt(variance + parameters[scope].get("epsilon", EPSILON))
         return scale, mean * scale - beta
 
-    def normalize(scope, x, inner=None):
+    def normalize(scope, x, inner):
         """The product and the shift of instance normalisation, by the moments of `inner`, which the rest repeats."""
-        inner = x if inner is None else inner
         mean = _mean(inner)
         scale, shift = scale_and_shift(scope, mean, _mean(tf.math.squared_difference(inner, mean)))
         return x * scale, shift
 
-    def rectify(scope, x, inner=None, subtract_shift=shifts):
-        x, shift = normalize(scope, x, inner)
-        x = tf.maximum(x, shift)
-        return x - shift if subtract_shift else x
+    def normalize_in_lanes(scope, x):
+        """The same, of an image of few channels: where its size is known, 16 pixels at a time as channels of one."""
+        channels, pixels = x.shape[3], 1
+        if None not in x.shape:
+            pixels = _LANES
+            x = tf.reshape(x, [1, 1, -1, channels * pixels])
+        average = np.tile(np.eye(channels, dtype=np.float32) / pixels, (pixels, pixels))[None, None]
+        mean = _convolve(_mean(x), average)
+        variance = _convolve(_mean(tf.math.squared_difference(x, mean)), average)
+        scale, shift = scale_and_shift(scope, mean, variance, pixels)
+        return x * scale, shift
 
-    x = rectify("contract/conv1", contract("contract/conv1", image))
-    x = rectify("contract/conv2", contract("contract/conv2", x, stride=2))
-    # From here to the last block the shifts are subtracted from what is added up: it would lose digits otherwise.
-    x = rectify("contract/conv3", contract("contract/conv3", x, stride=2), subtract_shift=True)
-    residuals = [scope for scope in parameters if scope.startswith("residual/")]
-    for first, second in zip(residuals[::2], residuals[1::2], strict=True):
-        residual = rectify(first, contract(first, x))
-        residual, shift = normalize(second, contract(second, residual))
-        x = x + (residual - shift)
-    x = expand("expand/conv1/conv", _repeat_border(x))
-    x = rectify("expand/conv1/conv", x, inner=_crop(x))
-    x = _crop(expand("expand/conv2/conv", x))
-    x = rectify("expand/conv2/conv", x)
-    columns, sum_of_columns = _by_columns(parameters["expand/conv3/conv"]["kernel"])
-    x = convolution("expand/conv3/conv", _reflect(x, 4), _convolve, columns)
-    x = _convolve_in_pairs(x, sum_of_columns)
-    shape, pixels = x.shape, 1
-    if None not in shape:
-        pixels = _LANES
-        x = tf.reshape(x, [1, 1, -1, 3 * pixels])
-    average = np.tile(np.eye(3, dtype=np.float32) / pixels, (pixels, pixels))[None, None]
-    mean = _convolve(_mean(x), average)
-    variance = _convolve(_mean(tf.math.squared_difference(x, mean)), average)
-    scale, shift = scale_and_shift("expand/conv3/conv", mean, variance, pixels)
-    x = tf.nn.sigmoid(x * scale - shift)
-    return tf.reshape(x, shape) if pixels > 1 else x
+    shortcuts = {row.shortcut for row in convolutions}
+    x, inputs, bordered = image, {}, False
+    for row, following in zip(convolutions, [*convolutions[1:], None], strict=True):
+        inputs[row.scope] = x
+        if row.upsampling == 1:
+            x = _reflect(x, row.kernel_size // 2)
+        elif not bordered:
+            x = _repeat_border(x)
+        y = _convolution(row, x, parameters[row.scope]["kernel"], few_channels=following is None)
+        watch(row.scope, x, y)
+        # The next up-sampling wants the border repeated, and is given it.
+        bordered = row.upsampling > 1 and following.upsampling > 1
+        inner = y if row.upsampling == 1 else _crop(y)
+        if following is None:
+            x, shift = normalize_in_lanes(row.scope, y)
+        else:
+            x, shift = normalize(row.scope, y if bordered else inner, inner)
+        if row.activation == "relu":
+            x = tf.maximum(x, shift)
+        # Where results are added up, the shifts are subtracted first: it would lose digits otherwise.
+        if row.activation != "relu" or shifts or following.scope in shortcuts:
+            x = x - shift
+        if row.activation == "sigmoid":
+            x = tf.nn.sigmoid(x)
+        if row.shortcut:
+            x = inputs[row.shortcut] + x
+    return x if None in image.shape else tf.reshape(x, image.shape)
+
+
+def _convolution(row: Convolution, x: tf.Tensor, kernel: np.ndarray, few_channels: bool) -> tf.Tensor:
+    with tf.name_scope(row.scope):
+        if row.upsampling > 1:
+            return _expand(x, kernel)
+        if row.strides > 1:
+            return _convolve(x, kernel, row.strides)
+        if few_channels:
+            columns, sum_of_columns = _by_columns(kernel)
+            return _convolve_in_pairs(_convolve(x, columns), sum_of_columns)
+        return _convolve_in_pairs(x, kernel)
 
 
 def _mean(x: tf.Tensor) -> tf.Tensor:

@@ -4,11 +4,70 @@ Reference:
     Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. ICLR 2017, arXiv 1610.07629.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import keras
 
 from magstyle.models.layers import ConditionalInstanceNormalization, ReflectionPadding2D, SubpixelConv2D
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """A row of the network's table: a convolution, and the conditional instance normalisation after it.
+
+    The convolution is reflection-padded and has no bias.
+
+    Attributes:
+        scope: its name, as in Magenta's checkpoints.
+        filters: output channels.
+        kernel_size: odd side of the kernel.
+        strides: of the convolution.
+        upsampling: the input is first enlarged so many times, to the nearest neighbours.
+        activation: of the normalised result: "relu", "sigmoid" or None.
+        shortcut: the scope of an earlier convolution, whose input is added to the result at the end; None for nothing.
+    """
+
+    scope: str
+    filters: int
+    kernel_size: int = 3
+    strides: int = 1
+    upsampling: int = 1
+    activation: str | None = "relu"
+    shortcut: str | None = None
+
+
+def convolutions(
+    filters: Sequence[int], expand_filters: Sequence[int], residual_blocks: int
+) -> tuple[Convolution, ...]:
+    """The whole network, from input to output; every form of it is built from this table.
+
+    Args:
+        filters, expand_filters, residual_blocks: as StyleTransformer's, but after alpha.
+    """
+    residuals = []
+    for i in range(1, residual_blocks + 1):
+        first, second = residual_scopes(i)
+        residuals += [Convolution(first, filters[2]), Convolution(second, filters[2], activation=None, shortcut=first)]
+    return (
+        Convolution("contract/conv1", filters[0], kernel_size=9),
+        Convolution("contract/conv2", filters[1], strides=2),
+        Convolution("contract/conv3", filters[2], strides=2),
+        *residuals,
+        Convolution("expand/conv1/conv", expand_filters[0], upsampling=2),
+        Convolution("expand/conv2/conv", expand_filters[1], upsampling=2),
+        Convolution("expand/conv3/conv", 3, kernel_size=9, activation="sigmoid"),
+    )
+
+
+def residual_scopes(block: int) -> tuple[str, str]:
+    """The scopes of the two convolutions of a residual block, of which the first is number 1."""
+    return f"residual/residual{block}/conv1", f"residual/residual{block}/conv2"
+
+
+def scaled(filters: Sequence[int], alpha: float) -> tuple[int, ...]:
+    """Numbers of filters times the width multiplier alpha, truncated."""
+    return tuple(int(alpha * n) for n in filters)
 
 
 @keras.saving.register_keras_serializable(package="magstyle")
@@ -59,8 +118,7 @@ class StyleTransformer(keras.Model):
         style_names: Sequence[str] | None = None,
         **kwargs,
     ):
-        contract = [int(alpha * n) for n in filters]
-        expand = [int(alpha * n) for n in expand_filters]
+        contract, expand = scaled(filters, alpha), scaled(expand_filters, alpha)
         if (len(contract), len(expand)) != (3, 2) or min(contract + expand) < 1:
             raise ValueError(
                 f"The network needs three filters and two expand_filters of at least 1, not {filters} and "
@@ -72,38 +130,23 @@ class StyleTransformer(keras.Model):
         if len(style_names) != num_styles or len(set(style_names)) != num_styles:
             raise ValueError(f"{num_styles} styles need as many different names, not {style_names}.")
         initializer = keras.initializers.RandomNormal(stddev=0.01)
+        table = convolutions(contract, expand, residual_blocks)
 
         # === Functional Model ===
         image = keras.Input((None, None, 3), name="input_image")
         style_weights = keras.Input((num_styles,), name="style_weights")
-
-        def normalize(scope, x):
-            return ConditionalInstanceNormalization(num_styles, name=_norm_name(scope))(x, style_weights)
-
-        def convolve(scope, x, filters, kernel_size=3, strides=1):
-            name = _layer_name(scope)
-            x = ReflectionPadding2D(kernel_size // 2, name=f"{name}_padding")(x)
-            layer = keras.layers.Conv2D(
-                filters, kernel_size, strides, use_bias=False, kernel_initializer=initializer.clone(), name=name
-            )
-            return normalize(scope, layer(x))
-
-        def expand_by(upsampling, scope, x, filters, kernel_size, block_size):
-            layer = SubpixelConv2D(
-                filters, kernel_size, block_size, upsampling, initializer.clone(), name=_layer_name(scope)
-            )
-            return normalize(scope, layer(x))
-
-        x = keras.ops.relu(convolve("contract/conv1", image, contract[0], kernel_size=9))
-        x = keras.ops.relu(convolve("contract/conv2", x, contract[1], strides=2))
-        x = keras.ops.relu(convolve("contract/conv3", x, contract[2], strides=2))
-        for i in range(1, residual_blocks + 1):
-            residual = keras.ops.relu(convolve(f"residual/residual{i}/conv1", x, contract[2]))
-            x = x + convolve(f"residual/residual{i}/conv2", residual, contract[2])
-        x = keras.ops.relu(expand_by(2, "expand/conv1/conv", x, expand[0], kernel_size=3, block_size=2))
-        x = keras.ops.relu(expand_by(2, "expand/conv2/conv", x, expand[1], kernel_size=3, block_size=2))
-        x = expand_by(1, "expand/conv3/conv", x, 3, kernel_size=9, block_size=2)
-        stylized_image = keras.layers.Activation("sigmoid", name="stylized_image")(x)
+        x, inputs = image, {}
+        for row in table:
+            inputs[row.scope] = x
+            # Where SubpixelConv2D is the faster one: the last convolution has 3 filters.
+            subpixel = row.upsampling > 1 or row is table[-1]
+            x = (_subpixel_convolution if subpixel else _convolution)(row, x, initializer.clone())
+            x = ConditionalInstanceNormalization(num_styles, name=_norm_name(row.scope))(x, style_weights)
+            if row.activation == "relu":
+                x = keras.ops.relu(x)
+            if row.shortcut:
+                x = inputs[row.shortcut] + x
+        stylized_image = keras.layers.Activation(table[-1].activation, name="stylized_image")(x)
 
         super().__init__([image, style_weights], stylized_image, **kwargs)
 
@@ -114,6 +157,7 @@ class StyleTransformer(keras.Model):
         self.expand_filters = tuple(expand_filters)
         self.residual_blocks = residual_blocks
         self.style_names = tuple(style_names)
+        self.convolutions = table
 
     def get_config(self):
         return {
@@ -133,18 +177,33 @@ class StyleTransformer(keras.Model):
 
     @property
     def scopes(self) -> list[str]:
-        """The names of all convolutions, as in the table above, from input to output."""
-        return [
-            *(f"contract/conv{i}" for i in (1, 2, 3)),
-            *(f"residual/residual{i}/conv{j}" for i in range(1, self.residual_blocks + 1) for j in (1, 2)),
-            *(f"expand/conv{i}/conv" for i in (1, 2, 3)),
-        ]
+        """The names of all convolutions, from input to output."""
+        return [row.scope for row in self.convolutions]
 
     def parameters(self, scope: str) -> dict[str, keras.Variable]:
         """The `kernel` [k, k, C_in, C_out] of the convolution of a scope, and the `gamma`, `beta` [num_styles, C_out]
         of the instance normalisation after it."""
         norm = self.get_layer(_norm_name(scope))
         return {"kernel": self.get_layer(_layer_name(scope)).kernel, "gamma": norm.gamma, "beta": norm.beta}
+
+
+def _convolution(row: Convolution, x, initializer):
+    name = _layer_name(row.scope)
+    x = ReflectionPadding2D(row.kernel_size // 2, name=f"{name}_padding")(x)
+    return keras.layers.Conv2D(
+        row.filters, row.kernel_size, row.strides, use_bias=False, kernel_initializer=initializer, name=name
+    )(x)
+
+
+def _subpixel_convolution(row: Convolution, x, initializer):
+    return SubpixelConv2D(
+        row.filters,
+        row.kernel_size,
+        block_size=2,
+        upsampling=row.upsampling,
+        kernel_initializer=initializer,
+        name=_layer_name(row.scope),
+    )(x)
 
 
 def _layer_name(scope: str) -> str:

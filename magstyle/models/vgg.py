@@ -5,13 +5,63 @@ Reference:
     average instead of maximum pooling as in Gatys et al., arXiv 1508.06576.
 """
 
+import hashlib
+import os
+import zipfile
 from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 
+from magstyle.errors import InputError
+from magstyle.models import random_seed
+
 CONVOLUTIONS_PER_BLOCK = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 RGB_MEAN = (123.68, 116.779, 103.939)
+
+
+def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None, pooling: str = "avg") -> keras.Model:
+    """Opens a VGG loss network; see `build` for what it returns.
+
+    Args:
+        source: one of
+            - `imagenet`: Keras's VGG-16, downloaded on first use;
+            - a Keras `.h5` file of VGG-16 or VGG-19, with or without the fully connected layers;
+            - a slim checkpoint (`vgg_16.ckpt`), or a Magenta training checkpoint, which holds one;
+            - a `.npz` file of arrays under slim's variable names, of any width;
+            - `random:SEED`: VGG-16 with random weights.
+        end_points: the names wanted, such as `vgg_16/conv3`; all by default.
+        pooling: "avg" or "max".
+
+    Raises:
+        InputError: for a source that is not there, damaged or no VGG, or an end point that it does not have.
+    """
+    source = os.path.expanduser(os.fspath(source))
+    if source == "imagenet":
+        try:
+            weights = keras_weights(keras.applications.VGG16(include_top=False, weights="imagenet"))
+        except Exception as error:  # Keras reports a failed download as a bare Exception.
+            raise InputError(f"cannot download Keras's VGG-16 ({error}); a file or random:0 works offline") from error
+    elif source.startswith("random:"):
+        weights = random_weights(random_seed(source))
+    elif not (os.path.exists(source) or os.path.exists(f"{source}.index")):
+        raise InputError(f"there are no VGG weights at {source}")
+    elif source.endswith((".h5", ".hdf5")):
+        weights = _read_keras_vgg(source)
+    elif source.endswith(".npz"):
+        try:
+            with np.load(source) as arrays:
+                weights = dict(arrays)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"cannot read {source}: it is no .npz file, or a damaged one") from error
+    else:
+        from magstyle import magenta  # Needs TensorFlow.
+
+        weights = magenta.read_checkpoint(source.removesuffix(".index"), prefix="vgg_")
+    try:
+        return build(weights, end_points, pooling)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 def build(
@@ -122,3 +172,25 @@ def keras_weights(model: keras.Model) -> dict[str, np.ndarray]:
         weights[f"{name}/weights"] = kernel[:, :, ::-1] if layer is convolutions[0] else kernel
         weights[f"{name}/biases"] = bias
     return weights
+
+
+def fingerprint(vgg: keras.Model) -> str:
+    """A name for a VGG: hashes of its convolutions and its kinds of pools, in order; that of a part is a prefix."""
+
+    def mark(layer):
+        if isinstance(layer, keras.layers.Conv2D):
+            return hashlib.sha256(b"".join(weights.tobytes() for weights in layer.get_weights())).hexdigest()[:8]
+        return {keras.layers.AveragePooling2D: "avg", keras.layers.MaxPooling2D: "max"}.get(type(layer), "")
+
+    return "".join(map(mark, vgg.layers))
+
+
+def _read_keras_vgg(path: str) -> dict[str, np.ndarray]:
+    # With the fully connected layers last: they take half a gigabyte, and files without them are the usual ones.
+    for include_top in (False, True):
+        for build in (keras.applications.VGG16, keras.applications.VGG19):
+            try:
+                return keras_weights(build(include_top=include_top, weights=path))
+            except Exception:  # The errors of HDF5 and Keras differ by format; the next builder may fit.
+                continue
+    raise InputError(f"cannot read {path}: it holds no weights of Keras's VGG-16 or VGG-19, or is damaged")

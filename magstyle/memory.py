@@ -1,0 +1,115 @@
+"""Whether a photo fits into memory: what stylising it takes, and what is free, in a container too."""
+
+import pathlib
+from collections.abc import Iterator
+
+import keras
+import psutil
+
+from magstyle import sizes
+from magstyle.errors import InputError
+from magstyle.models.transformer import StyleTransformer
+
+_FLOAT = 4
+
+
+def check(model: StyleTransformer, height: int, width: int, keeps: int = 0) -> None:
+    """Raises an InputError if a photo of this size does not fit; it names the size that does.
+
+    Args:
+        model: what stylises it.
+        height, width: of the photo, in pixels.
+        keeps: bytes that the caller is going to hold beside it.
+    """
+    free = max(available() - keeps, 0)
+    takes = f"a photo of {width} x {height} pixels takes about {_gib(needed(model, height, width))}"
+    excess = needed(model, height, width) / max(free, 1)
+    has = f"{_gib(free)} free"
+    if _tensorflow_convolves_on_a_cpu():
+        # Linux grants no block larger than all of the memory, and a process that asks for one is aborted.
+        largest = psutil.virtual_memory().total + psutil.swap_memory().total
+        block = largest_block(height, width)
+        takes += f", in blocks of up to {_gib(block)}"
+        has += f" of {_gib(largest)}"
+        excess = max(excess, block / largest)
+    if excess > 1:
+        side = int(min(height, width) / excess**0.5) // sizes.MULTIPLE * sizes.MULTIPLE
+        fits = f"image_size={side} fits" if side >= sizes.SMALLEST_SIDE else "no image_size fits"
+        raise InputError(f"{takes}; with {has}, {fits}", "image_size")
+
+
+def needed(model: StyleTransformer, height: int, width: int) -> int:
+    """How many bytes of this machine's memory stylising a photo of this size takes."""
+    # As measured, two float32 copies of the widest tensor are alive at a time. The photo itself and its result come on
+    # top. Where a GPU computes, the former lie in its own memory.
+    floats = 16 if _on_a_gpu() else 16 + 2 * _widest(model)
+    return int(sizes.padded(height) * sizes.padded(width) * floats * _FLOAT)
+
+
+def largest_block(height: int, width: int) -> int:
+    """The bytes of the largest block that TensorFlow reserves on a CPU, of which it touches little.
+
+    It is contract/conv1's input with the 9 x 9 x 3 values under the kernel laid out for every pixel.
+    """
+    return sizes.padded(height) * sizes.padded(width) * 9 * 9 * 3 * _FLOAT
+
+
+def available(process: str = "/proc/self/cgroup", cgroups: str = "/sys/fs/cgroup") -> int:
+    """How many bytes this process can still take: what the machine has free, or its container if that is less.
+
+    Args:
+        process: the file that says which cgroups the process is in.
+        cgroups: where they are mounted.
+    """
+    free = psutil.virtual_memory().available
+    return max(0, min([free, *_free_in_cgroups(pathlib.Path(process), pathlib.Path(cgroups))]))
+
+
+def _widest(model: StyleTransformer) -> float:
+    """The numbers per pixel of the image in the widest tensor of the network."""
+    widest, area = 0.0, 1.0
+    for row in model.convolutions:
+        area *= (row.upsampling / row.strides) ** 2
+        widest = max(widest, row.filters * area)
+    return widest
+
+
+def _on_a_gpu() -> bool:
+    return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
+
+
+def _tensorflow_convolves_on_a_cpu() -> bool:
+    return keras.backend.backend() == "tensorflow" and not _on_a_gpu()
+
+
+def _free_in_cgroups(process: pathlib.Path, cgroups: pathlib.Path) -> Iterator[int]:
+    """The limit less the use of every cgroup of memory that the process is in, its own and those around it."""
+    try:
+        lines = process.read_text().splitlines()
+    except OSError:  # No Linux.
+        return
+    for line in lines:
+        # Such as `0::/system.slice/a.service` (version 2) or `4:cpu,memory:/docker/0123` (version 1).
+        _, controllers, own = line.split(":", 2)
+        if not controllers:
+            mount, limit, usage, cache = cgroups, "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            mount, cache = cgroups / "memory", "total_inactive_file"
+            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        # In a container, the names of the cgroups around it may not be there, but its own is the root of the mount.
+        own = pathlib.PurePosixPath(own).relative_to("/")
+        for folder in (mount / own, *(mount / parent for parent in own.parents)):
+            try:
+                # "max" is no number, and version 1's greatest number is as good as none.
+                free = int((folder / limit).read_text()) - int((folder / usage).read_text())
+                # Of files that were read, which give way when memory is short.
+                statistics = dict(entry.split() for entry in (folder / "memory.stat").read_text().splitlines())
+                yield free + int(statistics.get(cache, 0))
+            except (OSError, ValueError):
+                continue
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"
