@@ -47,7 +47,51 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
 
-    app.run(guarded, flags_parser=_parse_flags)
+    def parse_or_exit(argv: list[str]) -> list[str]:
+        try:
+            return parse(argv)
+        except (flags.Error, InputError) as error:
+            _exit(str(error))
+
+    app.run(guarded, flags_parser=parse_or_exit)
+
+
+def parse(argv: Sequence[str]) -> list[str]:
+    """Parses flags, and gives what is none: the program's name, then the arguments.
+
+    Raises:
+        flags.Error, InputError: for flags that are refused.
+    """
+    return FLAGS(with_flagfiles(list(argv)))
+
+
+def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = ()) -> list[str]:
+    """The arguments, each --flagfile=NAME replaced by the flags in that file.
+
+    As absl does it, but a file that another one names is looked for beside that one before it is in the current folder.
+    """
+    found, rest = [], iter(argv)
+    for argument in rest:
+        if argument == "--":
+            return [*found, argument, *rest]
+        match = re.fullmatch(r"--?flagfile(?:=(.*))?", argument)
+        if not match:
+            found.append(argument)
+            continue
+        name = os.path.expanduser(next(rest, "") if match[1] is None else match[1])
+        beside = os.path.join(folder, name)
+        path = os.path.realpath(beside if os.path.exists(beside) else name)
+        if path in within:
+            raise InputError(f"the flag file {path} names itself")
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = [line.strip() for line in file]
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise InputError(f"cannot read the flag file {name}: {reason}") from error
+        given = [line for line in lines if line and not line.startswith(("#", "//"))]
+        found += with_flagfiles(given, os.path.dirname(path), (*within, path))
+    return found
 
 
 def import_tensorflow() -> None:
@@ -119,44 +163,6 @@ def values_for(function: Callable, **known) -> dict[str, object]:
 
 def _stop(number: int, _) -> None:
     sys.exit(128 + number)
-
-
-def _parse_flags(argv: Sequence[str]) -> list[str]:
-    try:
-        return FLAGS(_with_flagfiles(list(argv)))
-    except flags.Error as error:
-        _exit(str(error))
-    except InputError as error:
-        _exit(str(error))
-
-
-def _with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = ()) -> list[str]:
-    """The arguments, each --flagfile=NAME replaced by the flags in that file.
-
-    As absl does it, but a file that another one names is looked for beside that one before it is in the current folder.
-    """
-    found, rest = [], iter(argv)
-    for argument in rest:
-        if argument == "--":
-            return [*found, argument, *rest]
-        match = re.fullmatch(r"--?flagfile(?:=(.*))?", argument)
-        if not match:
-            found.append(argument)
-            continue
-        name = os.path.expanduser(next(rest, "") if match[1] is None else match[1])
-        beside = os.path.join(folder, name)
-        path = os.path.realpath(beside if os.path.exists(beside) else name)
-        if path in within:
-            raise InputError(f"the flag file {path} names itself")
-        try:
-            with open(path, encoding="utf-8") as file:
-                lines = [line.strip() for line in file]
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
-            raise InputError(f"cannot read the flag file {name}: {reason}") from error
-        given = [line for line in lines if line and not line.startswith(("#", "//"))]
-        found += _with_flagfiles(given, os.path.dirname(path), (*within, path))
-    return found
 
 
 def _in_flags(error: InputError) -> str:

@@ -38,6 +38,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
+    given = training_flags.data(arguments)
     command_line.import_tensorflow()
     import tensorflow as tf
 
@@ -45,8 +46,8 @@ def main(arguments: list[str]) -> None:
     from magstyle.evaluation import Evaluation
     from magstyle.objective import Objective
 
-    data = command_line.values_for(Objective, **training_flags.data(arguments))
-    evaluation = Evaluation(FLAGS.style_dataset_file, Objective(**data))
+    objective = Objective(**command_line.values_for(Objective, **given))
+    evaluation = Evaluation(FLAGS.style_dataset_file, objective)
     eval_dir = files.make_folder(command_line.path_of("eval_dir"))
     writer = tf.summary.create_file_writer(str(eval_dir))
     for path in checkpoints.follow(FLAGS.train_dir, FLAGS.eval_interval_secs):

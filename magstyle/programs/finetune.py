@@ -15,10 +15,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    command_line.import_tensorflow()
-    from magstyle import trainer
-
-    training_flags.train(trainer.finetune, arguments)
+    training_flags.train("finetune", arguments)
 
 
 def run() -> None:

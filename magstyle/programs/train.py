@@ -23,10 +23,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    command_line.import_tensorflow()
-    from magstyle import trainer
-
-    training_flags.train(trainer.train, arguments)
+    training_flags.train("train", arguments)
 
 
 def run() -> None:

@@ -1,7 +1,6 @@
 """Flags of the programs that train, and of the one that evaluates with the same losses."""
 
 import sys
-from collections.abc import Callable
 
 from absl import flags
 
@@ -92,15 +91,18 @@ def define_training() -> None:
     flags.mark_flag_as_required("train_dir")
 
 
-def train(function: Callable, arguments: list[str]) -> None:
+def train(function: str, arguments: list[str]) -> None:
     """Trains by a function of `magstyle.trainer` as the flags say, and prints the path of the model.
 
-    If the worker of another machine is lost, waits for its return and goes on with it.
+    If another machine of several is lost, waits for its return and goes on with it.
     """
+    given = data(arguments)
+    command_line.import_tensorflow()
     from magstyle import trainer
 
+    function = getattr(trainer, function)
     try:
-        path = function(**command_line.values_for(function, **data(arguments)))
+        path = function(**command_line.values_for(function, **given))
     except trainer.WorkerLostError:
         print("A worker was lost. Waiting for its return, to go on from the last checkpoint.", file=sys.stderr)
         command_line.start_again()

@@ -1,0 +1,115 @@
+"""What all programs have in common: help, refusals, flag files, and errors in the words of flags."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from magstyle.errors import InputError
+from magstyle.programs import command_line
+from tests.places import ENV, ROOT
+
+PROGRAMS = sorted(path.stem for path in (ROOT / "bin").glob("*.py"))
+# What is refused before anything heavy is imported, by what it says.
+REFUSED = [
+    (["stylize", "--format=gif", "--input_image=a.jpg", "--output_dir=out"], "value should be one of"),
+    (["stylize", "--input_image=examples"], "--output_dir"),
+    (["stylize", "--input_image=nowhere.jpg", "--output_dir=out"], "no image at nowhere.jpg"),
+    (["train", "--nonsense"], "Unknown command line flag 'nonsense'"),
+    (["train", "--style_dataset_file=a", "--train_dir=b", "--image_size=33"], "must be a multiple of 4"),
+    (["train", "--style_dataset_file=a", "--train_dir=b"], "give the photos by one of --content_files, "),
+    (
+        ["finetune", "--style_dataset_file=a", "--train_dir=b", "--flagfile=nowhere"],
+        "cannot read the flag file nowhere",
+    ),
+    (["convert_checkpoint", "--output=README.md"], "README.md exists already; remove it first"),
+    (["convert_checkpoint", "--output=a.keras", "more"], "unexpected argument more"),
+    (["convert_tflite", "--output_model=a", "--precision=int8"], "needs --representative_images"),
+    (["stylize_dataset", "--output_dir=a", "--tfds_name=a", "--num_shards=2"], "--num_shards is for TFRecord shards"),
+    (["evaluate", "--style_dataset_file=a", "--eval_dir=b", "--tfds_name=a", "more"], "unexpected argument more"),
+]
+
+
+def seconds_of(*command: str) -> tuple[float, subprocess.CompletedProcess]:
+    """The processor time of a program, which other work on this machine does not lengthen as much as the clock's."""
+    program, *arguments = command
+    before = os.times()
+    result = subprocess.run(
+        [sys.executable, f"bin/{program}.py", *arguments], capture_output=True, text=True, env=ENV, cwd=ROOT
+    )
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system, result
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_comes_at_once_and_shows_what_the_program_is_for_and_its_flags(program):
+    took, result = seconds_of(program, "--help")
+    assert took < 0.7
+    shown = re.sub(r"\s+", " ", result.stdout)
+    assert f"bin/{program}.py --" in shown
+    module = __import__(f"magstyle.programs.{program}", fromlist=["__doc__"])
+    assert module.__doc__.splitlines()[0] in shown
+    assert "--checkpoint: " in shown or program in ("create_style_dataset", "train", "evaluate")
+
+
+@pytest.mark.parametrize(("command", "sentence"), REFUSED)
+def test_what_is_refused_is_refused_at_once(command, sentence):
+    took, result = seconds_of(*command)
+    assert took < 0.7
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.startswith(f"{command[0]}.py: ") and sentence in result.stderr
+
+
+def test_launchers_are_three_lines_and_executable():
+    for program in PROGRAMS:
+        path = ROOT / "bin" / f"{program}.py"
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+        assert lines == ["#!/usr/bin/env python3", f"from magstyle.programs import {program}", f"{program}.run()"]
+        assert os.access(path, os.X_OK)
+
+
+def test_importing_every_program_does_nothing():
+    code = (
+        "import signal, sys\n"
+        "from absl import flags\n"
+        "before = set(flags.FLAGS), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)\n"
+        f"for name in {PROGRAMS}:\n"
+        "    __import__(f'magstyle.programs.{name}')\n"
+        "assert (set(flags.FLAGS), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=ENV, cwd=ROOT)
+
+
+def test_flag_files_name_files_beside_them(tmp_path, monkeypatch):
+    (tmp_path / "configs" / "more").mkdir(parents=True)
+    (tmp_path / "configs" / "a.cfg").write_text("# A comment.\n--one=1\n\n--flagfile=more/b.cfg\n--four\n")
+    (tmp_path / "configs" / "more" / "b.cfg").write_text("// Another.\n--flagfile c.cfg\n--three=3\n")
+    (tmp_path / "configs" / "more" / "c.cfg").write_text("--two=a b\n")
+    monkeypatch.chdir(tmp_path)
+    expected = ["program", "--one=1", "--two=a b", "--three=3", "--four", "--five"]
+    assert command_line.with_flagfiles(["program", "--flagfile=configs/a.cfg", "--five"]) == expected
+    assert command_line.with_flagfiles(["program", "-flagfile", "configs/a.cfg", "--five"]) == expected
+    assert command_line.with_flagfiles(["program", "--", "--flagfile=x"]) == ["program", "--", "--flagfile=x"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"--flagfile=a.cfg\n", "names itself"), (b"\xff\xfe", "it is no text"), (None, "No such file or directory")],
+)
+def test_flag_files_that_cannot_be_used_are_refused(tmp_path, monkeypatch, content, sentence):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / "a.cfg").write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        command_line.with_flagfiles(["program", "--flagfile=a.cfg"])
+
+
+def test_texts_become_literals_and_others_stay_as_they_are():
+    for text, value in [("[0, 'a']", [0, "a"]), ("{'a': 1}", {"a": 1}), ("wave", "wave"), ("7", 7), (None, None)]:
+        assert command_line.literal(text) == value
+    assert command_line.style("1984", ["1984"]) == "1984"
+    assert command_line.style("19", ["1984"]) == 19
+    assert command_line.literal("[" * 10000) == "[" * 10000

@@ -1,0 +1,105 @@
+"""What `import magstyle` offers, and what it costs."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+import magstyle
+from magstyle.programs import command_line, training_flags
+from tests.places import ENV, ROOT
+
+# The function that each program calls, and the flags that it has beside the function's arguments.
+PROGRAMS = {
+    "stylize": (magstyle.stylize_photos, {"num_styles", "alpha"}),
+    "create_style_dataset": (magstyle.create_style_dataset, set()),
+    "train": (magstyle.train, set()),
+    "finetune": (magstyle.finetune, set()),
+    "stylize_dataset": (magstyle.stylize_dataset, set()),
+    "convert_tflite": (magstyle.convert_tflite, {"num_styles", "alpha", "quantize"}),
+    "export_saved_model": (magstyle.export_saved_model, set()),
+    "build_page": (magstyle.build_page, set()),
+    "evaluate": (
+        magstyle.evaluate,
+        # Of what it writes, beside the losses.
+        {"alpha", "eval_dir", "eval_interval_secs", "learning_curves", "optimize_pairs"}
+        | {"style_grid", "style_crossover", "train_dir"},
+    ),
+}
+# Flags that have no default where the function has one, to tell what was typed, or the other way round.
+SAME_BY_OTHER_WORDS = {("stylize", "which_styles"), ("convert_tflite", "precision"), ("evaluate", "checkpoint")}
+
+
+def python(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, env=ENV, cwd=ROOT, check=True).stdout
+
+
+def test_importing_it_imports_neither_tensorflow_nor_keras_and_takes_no_time():
+    code = (
+        "import sys, time; start = time.perf_counter(); import magstyle; took = time.perf_counter() - start; "
+        "assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules); print(took)"
+    )
+    assert min(float(python(code)) for _ in range(3)) < 0.1
+
+
+def test_photos_are_found_read_and_written_without_tensorflow(tmp_path):
+    code = (
+        "import sys, magstyle; from magstyle.data import photos; [photo] = photos.find('examples/*.jpg'); "
+        f"magstyle.write_image({str(tmp_path / 'small.png')!r}, magstyle.read_image(photo, 32)); "
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    python(code)
+    assert (tmp_path / "small.png").exists()
+
+
+def test_all_public_names_are_there_and_documented():
+    assert set(magstyle.__all__) <= set(dir(magstyle))
+    for name in magstyle.__all__:
+        assert getattr(magstyle, name).__doc__, name
+    with pytest.raises(AttributeError, match="has no attribute 'paint'"):
+        magstyle.paint  # noqa: B018
+
+
+@pytest.fixture
+def flags_of():
+    """Defines the flags of a program, and gives them by name: flags_of("train")."""
+    before = set(flags.FLAGS)
+
+    def define(program):
+        importlib.import_module(f"magstyle.programs.{program}").define_flags()
+        return {name: flags.FLAGS[name] for name in set(flags.FLAGS) - before}
+
+    yield define
+    flags.FLAGS.remove_flag_values({name: flags.FLAGS[name] for name in set(flags.FLAGS) - before})
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_programs_and_functions_have_the_same_arguments_and_defaults(program, flags_of):
+    function, more = PROGRAMS[program]
+    arguments = inspect.signature(function).parameters
+    found = flags_of(program)
+    assert set(found) - more == set(arguments)
+    for name, argument in arguments.items():
+        if argument.default is not argument.empty and (program, name) not in SAME_BY_OTHER_WORDS:
+            default = found[name].default
+            assert (tuple(default) if isinstance(default, list) else default) == argument.default, name
+
+
+def test_every_file_in_configs_is_a_flagfile_from_any_folder(flags_of, tmp_path, monkeypatch):
+    flags_of("train")
+    monkeypatch.chdir(tmp_path)
+    configs = sorted((ROOT / "configs").glob("*.cfg"))
+    assert configs
+    for config in configs:
+        required = ["--style_dataset_file=styles.tfrecord", "--train_dir=train", "--content_files=photos"]
+        flags.FLAGS.unparse_flags()
+        assert command_line.parse(["train", f"--flagfile={config}", *required]) == ["train"]
+        weights = training_flags.data([])
+        assert weights["style_weights"] is None or set(map(type, weights["style_weights"].values())) <= {int, float}
+        flags.FLAGS.unparse_flags()
+        flags.FLAGS["flagfile"].unparse()
+    flags.FLAGS.unparse_flags()
