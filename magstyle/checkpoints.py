@@ -1,13 +1,10 @@
 """Opens a style transformer from wherever it lives, and saves it."""
 
 import glob
-import io
 import os
 import pathlib
 import re
-import zipfile
 
-import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -51,7 +48,7 @@ def load_model(
     if num_styles is not None and num_styles != model.num_styles:
         raise InputError(f"{checkpoint} has {model.num_styles} styles, not num_styles={num_styles}", "num_styles")
     if alpha is not None and not _has_alpha(model, alpha):
-        raise InputError(f"{checkpoint} has alpha={model.alpha}, not alpha={alpha}", "alpha")
+        raise InputError(f"the width of {checkpoint} is {model.alpha}, not alpha={alpha}", "alpha")
     return model
 
 
@@ -71,37 +68,25 @@ def save_model(model: StyleTransformer, path: str | os.PathLike, float16: bool =
     path = os.fspath(path)
     if path.endswith(".keras"):
         with files.replacing(path) as temporary:
-            model.save(temporary)
-            if float16:
-                _halve(temporary)
+            # The file says nothing of types: the weights are float32 again when it is opened.
+            (_in_float16(model) if float16 else model).save(temporary)
     elif float16:
-        raise InputError(f"cannot write {path} with 16 bits: that is for .keras files")
+        raise InputError(f"cannot write {path} in float16: that is for .keras files", "float16")
     elif re.search(r"\.ckpt(-\d+)?$", path):
         magenta.save_checkpoint(model, path)
     else:
         raise InputError(f"cannot write {path}: its name must end in .keras, or in .ckpt for a Magenta checkpoint")
 
 
-def _halve(path: str | os.PathLike) -> None:
-    """Rewrites the arrays of a `.keras` file, a zip of JSON and one HDF5 file, with 16 bits."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    weights = io.BytesIO()
-    with h5py.File(io.BytesIO(members["model.weights.h5"])) as old, h5py.File(weights, "w") as new:
-
-        def copy(name, item):
-            if isinstance(item, h5py.Dataset):
-                new[name] = item[()].astype(np.float16)
-            else:
-                new.require_group(name)
-            new[name].attrs.update(item.attrs)
-
-        old.visititems(copy)
-        new.attrs.update(old.attrs)
-    members["model.weights.h5"] = weights.getvalue()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
+def _in_float16(model: StyleTransformer) -> StyleTransformer:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float16")
+    try:
+        half = StyleTransformer.from_config(model.get_config())
+    finally:
+        keras.config.set_dtype_policy(policy)
+    half.set_weights(model.get_weights())
+    return half
 
 
 def _open(path: str) -> StyleTransformer:

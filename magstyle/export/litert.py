@@ -1,20 +1,105 @@
 """LiteRT files (TensorFlow Lite of old), for phones, browsers and everything small."""
 
+import io
 import logging
-from collections.abc import Sequence
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from magstyle import sizes
+from magstyle import checkpoints, files, sizes
+from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.export import litert_graph, litert_metadata
+from magstyle.export import PRECISIONS, example_photo, litert_graph, litert_metadata
 from magstyle.export.litert_precision import Editor
 from magstyle.models.transformer import StyleTransformer
+from magstyle.stylizer import Stylizer
 
-PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
+# The photos that a file is compared with its model on, and the side that they have where the file takes any.
+_MOST_PHOTOS, _COMPARED_SIDE = 8, 256
+# Of the pictures of a file and of its model, in decibels; below, they are other pictures.
+_LEAST_PSNR = 20
+
+
+class LiteRTFile(NamedTuple):
+    """A file that `convert_tflite` wrote, and how far its pictures are from those of the model.
+
+    Attributes:
+        path: of the file.
+        image_size: side of its images in pixels, a multiple of 4; 0 for any.
+        num_photos: on how many photos it was compared with the model.
+        largest_difference: of all numbers of all pictures, which are in [0, 1].
+        psnr: peak signal-to-noise ratio, in decibels.
+    """
+
+    path: pathlib.Path
+    image_size: int
+    num_photos: int
+    largest_difference: float
+    psnr: float
+
+
+def convert_tflite(
+    checkpoint: StyleTransformer | str | os.PathLike,
+    output_model: str | os.PathLike,
+    *,
+    image_size: int = 384,
+    precision: str = "float32",
+    style: int | str | Mapping[int | str, float] | Sequence[float] | None = None,
+    representative_images: str | os.PathLike | Sequence[str | os.PathLike | np.ndarray] | None = None,
+) -> LiteRTFile:
+    """Writes a model as a LiteRT file; `convert` says what is in it.
+
+    Before the file appears, it paints photos, and its pictures are compared with those of the model.
+
+    Args:
+        checkpoint: a StyleTransformer, or anything that `load_model` opens.
+        output_model: the file to write, such as model.tflite; it must not exist.
+        image_size: side of the images in pixels, rounded up to a multiple of 4 from 8; 0 for any, chosen by the app.
+        precision: one of `magstyle.export.PRECISIONS`.
+        style: what the file paints, if it is to paint nothing else: a number, name or mixture as
+            `Stylizer.style_weights` takes them, or weights [num_styles].
+        representative_images: photos to find the ranges of int8 with, and to compare on: names, globs and folders of
+            files, or arrays [H, W, 3], RGB in [0, 1]. The middle squares of the first eight are used; the photo of
+            `magstyle.export.example_photo` by default, but int8 needs some such as it will paint.
+
+    Raises:
+        InputError: where load_model does; for a file that exists or cannot be written, an unknown precision or style,
+            photos that cannot be read, or a file that paints other pictures than the model.
+    """
+    output = pathlib.Path(output_model).expanduser()
+    if output.exists():
+        raise InputError(f"{output} exists already; remove it first, or choose another output_model", "output_model")
+    if image_size < 0:
+        raise InputError(f"image_size={image_size} must be a side in pixels, or 0 for any", "image_size")
+    if precision == "int8" and representative_images is None:
+        raise InputError(
+            "precision=int8 needs representative_images, some photos such as it will paint",
+            *("precision", "representative_images"),
+        )
+    model = checkpoints.load_model(checkpoint)
+    if style is not None:
+        style = _style_weights(style, model)
+    image_size = image_size and sizes.padded(image_size)
+    photos = _read_photos(
+        example_photo() if representative_images is None else representative_images, image_size or _COMPARED_SIDE
+    )
+    with files.replacing(output) as temporary:
+        content = convert(model, image_size, precision, style, photos)
+        difference, psnr = compare(content, model, photos, style)
+        if not psnr >= _LEAST_PSNR:
+            raise InputError(
+                f"the LiteRT file paints other pictures than the model (largest difference {difference:.1e}, PSNR "
+                f"{psnr:.1f} dB); try another precision",
+                "precision",
+            )
+        temporary.write_bytes(content)
+    return LiteRTFile(output, image_size, len(photos), difference, psnr)
 
 
 def convert(
@@ -31,8 +116,8 @@ def convert(
 
     Args:
         model: the model.
-        image_size: side of the images, or (height, width), rounded as `rounded` does; 0 for a height and width that
-            the program chooses, by resizing the input to multiples of 4 from 8.
+        image_size: side of the images, or (height, width), multiples of 4 from 8; 0 for a height and width that the
+            program chooses, by resizing the input to such numbers.
         precision: float32; float16 stores the weights with 16 bits; dynamic_int8 stores the kernels between the first
             three convolutions and the last, which are nearly all of the weights, with 8 bits and computes with 8; int8
             does so with ranges found beforehand, except in the first residual block, where that would cost most.
@@ -43,9 +128,9 @@ def convert(
         InputError: for an unknown precision, or int8 without images.
     """
     if precision not in PRECISIONS:
-        raise InputError(f"there is no precision {precision}; it is one of {', '.join(PRECISIONS)}")
+        raise InputError(f"precision={precision} must be one of {', '.join(PRECISIONS)}", "precision")
     if precision == "int8" and not len(images):
-        raise InputError("int8 needs representative images, to find the ranges of its numbers with")
+        raise InputError("precision=int8 needs images, to find the ranges of its numbers with", "precision")
     parameters = {
         scope: {name: np.asarray(value) for name, value in model.parameters(scope).items()} for scope in model.scopes
     }
@@ -92,9 +177,38 @@ def compare(
     return largest, float(-10 * np.log10(max(np.mean(squares), 1e-20)))
 
 
-def rounded(image_size: int) -> int:
-    """The nearest greater side of an image that the network takes: a multiple of 4, at least 8; 0 for 0."""
-    return image_size and sizes.padded(image_size)
+def _style_weights(style, model: StyleTransformer) -> np.ndarray:
+    if np.ndim(style) == 0:  # Mixtures too.
+        return Stylizer(model).style_weights(style)
+    weights = np.asarray(style, np.float32)
+    if weights.shape != (model.num_styles,):
+        raise InputError(f"style must have {model.num_styles} weights, not the shape {list(weights.shape)}", "style")
+    return weights
+
+
+def _read_photos(photos, side: int) -> list[np.ndarray]:
+    """Squares [side, side, 3] from the middle of photos."""
+    if isinstance(photos, str | os.PathLike):
+        photos = [photos]
+    if all(isinstance(photo, str | os.PathLike) for photo in photos):
+        photos = images.find([os.fspath(photo) for photo in photos])
+    if not len(photos):
+        raise InputError("representative_images must be one photo or more", "representative_images")
+    return [_middle(photo, side) for photo in photos[:_MOST_PHOTOS]]
+
+
+def _middle(photo, side: int) -> np.ndarray:
+    if not isinstance(photo, str | os.PathLike):
+        if np.ndim(photo) != 3 or np.shape(photo)[2] != 3:
+            raise InputError(
+                f"representative_images must be files or arrays [H, W, 3], not {list(np.shape(photo))}",
+                "representative_images",
+            )
+        # Scaled as those of files are.
+        photo = io.BytesIO(images.encode(np.asarray(photo), ".png"))
+    square = images.read_image(photo, side)
+    top, left = ((length - side) // 2 for length in square.shape[:2])
+    return square[top : top + side, left : left + side]
 
 
 def _convert(model, parameters, image_size, style, shifts) -> schema.ModelT:

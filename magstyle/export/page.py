@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from PIL import Image
 
-from magstyle import files
+from magstyle import checkpoints, files, sizes
 from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.export import litert
+from magstyle.export import example_photo, litert
 from magstyle.models.transformer import StyleTransformer
 from magstyle.stylizer import Stylizer
 
@@ -39,13 +39,14 @@ _SITE_START = "self.SITE = "
 _THUMBNAIL_SIDE = 160
 
 
-def build(
-    model: StyleTransformer,
-    folder: str | os.PathLike,
-    photo: str | os.PathLike,
+def build_page(
+    checkpoint: StyleTransformer | str | os.PathLike,
+    output_dir: str | os.PathLike,
+    *,
     image_size: int = 768,
     preview_size: int = 384,
-) -> None:
+    photo: str | os.PathLike | None = None,
+) -> pathlib.Path:
     """Writes the page.
 
     The network goes along twice, at `preview_size` for what moves and at `image_size` for what is saved. Both are
@@ -54,20 +55,26 @@ def build(
     leaves the convolutions of a float16 file to slower kernels.
 
     Args:
-        model: the model.
-        folder: for the page; it must be missing, empty, or hold an earlier page, of which the files are replaced and
-            others left as they are.
-        photo: the one in the thumbnails, and the example to try the page with.
-        image_size: longest side of what is saved, in pixels, a multiple of 4 from 8.
-        preview_size: longest side of what is shown while something moves, such a number too.
+        checkpoint: a StyleTransformer, or anything that `load_model` opens.
+        output_dir: the folder for the page; it must be missing, empty, or hold an earlier page, of which the files are
+            replaced and others left as they are.
+        image_size: longest side of what is saved, in pixels, rounded up to a multiple of 4 from 8.
+        preview_size: longest side of what is shown while something moves, rounded too.
+        photo: the one in the thumbnails, and the example to try the page with; that of
+            `magstyle.export.example_photo` by default.
+
+    Returns:
+        The path of its index.html.
 
     Raises:
-        InputError: for a folder of something else or that cannot be written, a photo that cannot be read, or LiteRT.js
-            missing from Keras's cache without a connection to registry.npmjs.org.
+        InputError: where load_model does; for a folder of something else or that cannot be written, a photo that cannot
+            be read, or LiteRT.js missing from Keras's cache without a connection to registry.npmjs.org.
     """
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(output_dir).expanduser()
+    image_size, preview_size = sizes.padded(image_size), sizes.padded(preview_size)
+    model = checkpoints.load_model(checkpoint)
     _check_replaceable(folder)
-    example = images.read_image(photo)
+    example = images.read_image(example_photo() if photo is None else pathlib.Path(photo).expanduser())
     packages = {name: _download(name) for name in _SHA256}
     files.make_folder(folder.parent)
     try:
@@ -87,12 +94,16 @@ def build(
             _install(unfinished, folder)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
+    return folder / "index.html"
 
 
 def _check_replaceable(folder: pathlib.Path) -> None:
     if folder.is_dir():
         if any(folder.iterdir()) and _read_site(folder) is None:
-            raise InputError(f"{folder} holds something else than a page of this program; name a new or empty folder")
+            raise InputError(
+                f"{folder} holds something else than a page of magstyle; output_dir must be a new or empty folder",
+                "output_dir",
+            )
         files.make_folder(folder)
     elif folder.exists():
         raise InputError(f"cannot make the folder {folder}: there is a file of that name")

@@ -2,12 +2,11 @@
 
 import os
 import pathlib
-import tempfile
-from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 
-from magstyle import files
+from magstyle import checkpoints, files, sizes
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 
@@ -22,6 +21,27 @@ trained it, and of the painters of its styles where their copyright has not ende
 """
 
 
+def export_saved_model(checkpoint: StyleTransformer | str | os.PathLike, output_dir: str | os.PathLike) -> pathlib.Path:
+    """Writes the next version of a model into a folder, in the layout of TensorFlow Serving.
+
+    Args:
+        checkpoint: a StyleTransformer, or anything that `load_model` opens.
+        output_dir: the folder of the versions 1, 2, ...; made if it is missing.
+
+    Returns:
+        The folder of the new version; `save` says what is in it.
+
+    Raises:
+        InputError: where load_model does, or if it cannot be written.
+    """
+    model = checkpoints.load_model(checkpoint)
+    versions = files.make_folder(pathlib.Path(output_dir).expanduser())
+    taken = [int(name) for name in os.listdir(versions) if name.isdecimal()]
+    folder = versions / str(max(taken, default=0) + 1)
+    save(model, folder)
+    return folder
+
+
 def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     """Writes a SavedModel of two signatures, which TensorFlow alone loads and serves.
 
@@ -33,7 +53,7 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     is an InvalidArgumentError that names those that it has. (TensorFlow ignores EXIF orientation. A name that ends in
     `_bytes` is what makes TensorFlow Serving send it as base64.)
 
-    The names of the styles are the lines of the asset `style_names.txt`; `LICENSE.txt` is beside it.
+    The names of the styles are the lines of `assets/style_names.txt`; `LICENSE.txt` is beside it.
 
     Args:
         model: the model.
@@ -42,64 +62,53 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     Raises:
         InputError: if it cannot be written.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        names, licence = pathlib.Path(temporary) / STYLE_NAMES, pathlib.Path(temporary) / LICENCE
-        names.write_text("".join(f"{name}\n" for name in model.style_names), encoding="utf-8")
-        licence.write_text(LICENCE_TEXT, encoding="utf-8")
-        module = _Servable(model, [names, licence])
-        signatures = {"serving_default": module.stylize, "stylize_encoded": module.stylize_encoded}
-        try:
-            with files.replacing(folder) as unfinished:
-                tf.saved_model.save(module, str(unfinished), signatures)
-        except tf.errors.OpError as error:  # What TensorFlow makes of a full disk.
-            raise InputError(f"cannot write {folder}: {error.message}") from error
 
-
-class _Servable(tf.Module):
-    def __init__(self, model: StyleTransformer, assets: Sequence[pathlib.Path]):
-        super().__init__()
-        self._model = model
-        self._names = tf.constant(model.style_names)
-        self.assets = [tf.saved_model.Asset(str(path)) for path in assets]
-        # The functions may use what the module holds alone.
-        self.weights = [variable.value for variable in model.variables]
-        num_styles = model.num_styles
-        self.stylize = tf.function(
-            self._stylize,
-            input_signature=[
-                tf.TensorSpec([None, None, None, 3], tf.float32, "input_image"),
-                tf.TensorSpec([None, num_styles], tf.float32, "style_weights"),
-            ],
-        )
-        self.stylize_encoded = tf.function(
-            self._stylize_encoded,
-            input_signature=[
-                tf.TensorSpec([], tf.string, "image_bytes"),
-                tf.TensorSpec([None], tf.string, "style_names"),
-                tf.TensorSpec([None], tf.float32, "weights"),
-            ],
-        )
-
-    def _stylize(self, input_image, style_weights):
+    def stylize(input_image, style_weights):
         # As Stylizer does: reflected to multiples of 4, and cropped.
         height, width = tf.shape(input_image)[1], tf.shape(input_image)[2]
-        padded = tf.pad(input_image, [[0, 0], [0, -height % 4], [0, -width % 4], [0, 0]], "REFLECT")
-        stylized = self._model([padded, style_weights], training=False)
+        padding = [[0, 0], [0, -height % sizes.MULTIPLE], [0, -width % sizes.MULTIPLE], [0, 0]]
+        stylized = model([tf.pad(input_image, padding, "REFLECT"), style_weights], training=False)
         return {"stylized_image": stylized[:, :height, :width]}
 
-    def _stylize_encoded(self, image_bytes, style_names, weights):
-        matches = tf.equal(style_names[:, None], self._names)
-        with tf.control_dependencies(
-            [
-                tf.debugging.Assert(
-                    tf.reduce_all(tf.reduce_any(matches, axis=1)),
-                    ["unknown style in", style_names, "; the styles are", self._names],
-                    summarize=1000,
-                )
-            ]
-        ):
+    def stylize_encoded(image_bytes, style_names, weights):
+        names = tf.constant(model.style_names)
+        matches = tf.equal(style_names[:, None], names)
+        known = tf.debugging.Assert(
+            tf.reduce_all(tf.reduce_any(matches, axis=1)),
+            ["unknown style in", style_names, "; the styles are", names],
+            summarize=1000,
+        )
+        with tf.control_dependencies([known]):
             style_weights = tf.linalg.matvec(tf.cast(matches, tf.float32), weights, transpose_a=True)
         photo = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
         photo = tf.image.convert_image_dtype(tf.ensure_shape(photo, [None, None, 3]), tf.float32)
-        stylized = self._stylize(photo[None], style_weights[None])["stylized_image"][0]
+        stylized = stylize(photo[None], style_weights[None])["stylized_image"][0]
         return {"stylized_image_bytes": tf.io.encode_png(tf.cast(tf.round(stylized * 255), tf.uint8))}
+
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint(
+        "serving_default",
+        stylize,
+        [
+            tf.TensorSpec([None, None, None, 3], tf.float32, "input_image"),
+            tf.TensorSpec([None, model.num_styles], tf.float32, "style_weights"),
+        ],
+    )
+    archive.add_endpoint(
+        "stylize_encoded",
+        stylize_encoded,
+        [
+            tf.TensorSpec([], tf.string, "image_bytes"),
+            tf.TensorSpec([None], tf.string, "style_names"),
+            tf.TensorSpec([None], tf.float32, "weights"),
+        ],
+    )
+    try:
+        with files.replacing(folder) as unfinished:
+            archive.write_out(str(unfinished), verbose=False)
+            # ExportArchive takes no assets but the vocabularies of tables.
+            assets = files.make_folder(unfinished / "assets")
+            (assets / STYLE_NAMES).write_text("".join(f"{name}\n" for name in model.style_names), encoding="utf-8")
+            (assets / LICENCE).write_text(LICENCE_TEXT, encoding="utf-8")
+    except tf.errors.OpError as error:  # What TensorFlow makes of a full disk.
+        raise InputError(f"cannot write {folder}: {error.message}") from error
