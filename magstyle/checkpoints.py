@@ -4,6 +4,8 @@ import glob
 import os
 import pathlib
 import re
+import time
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -137,6 +139,32 @@ def latest(path: str) -> str:
         if not (found and os.path.isfile(found[0])):
             raise InputError(f"there is no checkpoint in {path}")
     return max(found, key=age)
+
+
+def follow(path: str | os.PathLike, interval_secs: float) -> Iterator[str]:
+    """The newest checkpoint of a training that runs, and then every newer one, without end.
+
+    Args:
+        path: its folder, which may have none yet; or any other checkpoint.
+        interval_secs: seconds between two looks; 0 for a single one.
+
+    Raises:
+        InputError: for a single look at a folder without any.
+    """
+    path, seen = os.path.expanduser(os.fspath(path)), None
+    while True:
+        try:
+            newest = latest(path)
+        except InputError:
+            if not interval_secs:
+                raise
+            newest = None
+        if newest not in (None, seen):
+            yield newest
+            seen = newest
+        if not interval_secs:
+            return
+        time.sleep(interval_secs)
 
 
 def step(path: str) -> int:

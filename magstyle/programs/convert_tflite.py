@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
         representative_images=FLAGS.representative_images,
     )
     print(
-        f"{made.path.stat().st_size / 1e6:.2f} MB; compared with the model on {made.photos} photo(s): "
+        f"{made.path.stat().st_size / 1e6:.2f} MB; compared with the model on {made.num_photos} photo(s): "
         f"largest difference {made.largest_difference:.1e}, PSNR {made.psnr:.1f} dB",
         file=sys.stderr,
     )
