@@ -1,4 +1,4 @@
-"""What the tests share: reference arrays, the files of ../shared, a small network, and the programs of bin/."""
+"""What the tests share: reference arrays, files of ../shared, small networks, photos and paintings, and programs."""
 
 import os
 import re
@@ -10,9 +10,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
+from magstyle.gram_matrices import create_style_dataset
 from magstyle.models.transformer import StyleTransformer
+from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
 from tests import processes
 from tests.places import ENV, ROOT, SHARED
+from tests.samples import STYLES, narrow_vgg, picture
 
 PROGRESS = r"(picture/s|s/picture)[],]"
 
@@ -87,3 +90,29 @@ def refused(run):
         return lines[0]
 
     return call
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of eight photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    for k in range(8):
+        picture(k, (60 + 4 * k, 52)).save(folder / f"{k}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory):
+    """A VGG-16 of four blocks, 4 to 8 channels wide."""
+    path = tmp_path_factory.mktemp("vgg") / "vgg.npz"
+    np.savez(path, **narrow_vgg(16, CONVOLUTIONS_PER_BLOCK[16][:4]))
+    return path
+
+
+@pytest.fixture(scope="session")
+def style_dataset(tmp_path_factory, vgg_file):
+    """A dataset of two paintings."""
+    folder = tmp_path_factory.mktemp("styles")
+    for k, name in enumerate(STYLES):
+        picture(100 + k, (70, 64)).save(folder / f"{name}.png")
+    return create_style_dataset(folder, folder / "styles.tfrecord", vgg_checkpoint=vgg_file)

@@ -28,3 +28,11 @@ def narrow_vgg(depth: int, convolutions_per_block: Sequence[int]) -> dict[str, n
             weights[f"{name}/biases"] = np.zeros(filters, np.float32)
             channels = filters
     return weights
+
+
+def golden_painting():
+    """The painting that was given to Magenta's program; it computed the Gram matrices of these very pixels."""
+    rng = np.random.default_rng(41)
+    colours = (rng.random((14, 17, 3)) * 255).astype(np.uint8)
+    smooth = np.asarray(Image.fromarray(colours).resize((120, 96), Image.Resampling.BICUBIC))
+    return np.clip(smooth + 12.75 * rng.standard_normal(smooth.shape), 0, 255).astype(np.uint8)

@@ -113,3 +113,11 @@ def test_texts_become_literals_and_others_stay_as_they_are():
     assert command_line.style("1984", ["1984"]) == "1984"
     assert command_line.style("19", ["1984"]) == 19
     assert command_line.literal("[" * 10000) == "[" * 10000
+
+
+def test_an_error_names_flags_where_the_library_names_arguments(refused, small_checkpoint, tmp_path):
+    photos = [f"--input_image={ROOT / 'examples'}", f"--output_dir={tmp_path / 'out'}"]
+    sentence = refused("stylize", f"--checkpoint={small_checkpoint}", *photos, "--which_styles={}")
+    assert sentence.startswith("stylize.py: --which_styles={} must be a style, all, ")
+    sentence = refused("stylize", f"--checkpoint={small_checkpoint}", *photos, "--num_styles=2")
+    assert sentence == f"stylize.py: {small_checkpoint} has 3 styles, not --num_styles=2"

@@ -1,0 +1,43 @@
+"""Evaluation from Python; its numbers are tested with the program, in tests/programs/test_evaluate.py."""
+
+import numpy as np
+import pytest
+
+import magstyle
+from magstyle.training.transfer import with_styles
+from tests.samples import STYLES
+
+
+@pytest.fixture
+def small(photos, vgg_file, style_dataset):
+    return {
+        "style_dataset_file": style_dataset,
+        "content_files": photos,
+        "vgg_checkpoint": vgg_file,
+        "batch_size": 2,
+        "image_size": 32,
+        "num_evals": 2,
+    }
+
+
+def test_a_model_is_measured_in_every_style(small_model, small):
+    found = magstyle.evaluate(with_styles(small_model, STYLES, match_names=True), **small)
+    assert {"total_loss", "style_loss/vgg_16/conv4", "relative_style_loss", "relative_content_loss"} <= set(found)
+    for name, values in found.items():
+        assert values.shape == (2,) and np.all(values > 0), name
+    assert found["total_loss"][0] != found["total_loss"][1]
+
+
+def test_a_model_that_keeps_the_photo_is_near_to_it_and_far_from_the_painting(small_model, small, monkeypatch):
+    model = with_styles(small_model, STYLES)
+    painted = magstyle.evaluate(model, **small)
+    monkeypatch.setattr(type(model), "call", lambda self, inputs, training=None: inputs[0])
+    kept = magstyle.evaluate(with_styles(small_model, STYLES), **small)
+    np.testing.assert_allclose(kept["relative_style_loss"], 1, rtol=1e-4)
+    np.testing.assert_allclose(kept["relative_content_loss"], 0, atol=1e-6)
+    assert np.all(painted["relative_content_loss"] > 0.1)
+
+
+def test_a_model_of_other_styles_is_refused(small_model, small):
+    with pytest.raises(magstyle.InputError, match="has 3 styles, not num_styles=2"):
+        magstyle.evaluate(small_model, **small)

@@ -1,0 +1,85 @@
+"""Photos in files from Python; the program is tested in tests/programs/test_stylize.py."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+import magstyle
+from magstyle.data import images
+from tests.samples import picture
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Photos of the same names in two folders, and one above them."""
+    for k, place in enumerate(["sea/1.jpg", "town/1.jpg", "2.jpg"]):
+        path = tmp_path / "photos" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(k, (24, 20)).save(path)
+    return tmp_path / "photos"
+
+
+def below(paths, folder):
+    return [str(path.relative_to(folder)) for path in paths]
+
+
+def test_photos_below_a_folder_keep_their_places(folder, small_model, tmp_path):
+    paths = magstyle.stylize_photos(folder, tmp_path / "out", checkpoint=small_model, which_styles="wave")
+    assert below(paths, tmp_path / "out") == ["2_wave.png", "sea/1_wave.png", "town/1_wave.png"]
+    stylizer = magstyle.Stylizer(small_model)
+    for path, photo in zip(paths, ["2.jpg", "sea/1.jpg", "town/1.jpg"], strict=True):
+        expected = stylizer.stylize(images.read_image(folder / photo), stylizer.style_weights("wave"))
+        np.testing.assert_allclose(images.read_image(path), expected, atol=1.01 / 255)
+
+
+def test_pictures_are_no_photos_when_the_same_call_is_made_again(folder, small_model):
+    arguments = {"checkpoint": small_model, "which_styles": 0}
+    first = magstyle.stylize_photos(folder, folder / "out", **arguments)
+    assert magstyle.stylize_photos(folder, folder / "out", **arguments) == first
+    assert len(first) == 3
+
+
+@pytest.mark.parametrize(
+    ("which_styles", "names"),
+    [
+        ("all", ["scream", "wave", "starry_night"]),
+        ([2, "wave"], ["2", "wave"]),
+        ({"wave": 0.5, 0: 0.25}, ["0_250_wave_500"]),
+        (1, ["1"]),
+    ],
+)
+def test_styles_are_a_name_a_number_several_a_mixture_or_all(folder, small_model, tmp_path, which_styles, names):
+    paths = magstyle.stylize_photos(
+        folder / "2.jpg", tmp_path / "out", checkpoint=small_model, which_styles=which_styles, format="jpg", sheet=True
+    )
+    assert below(paths, tmp_path / "out") == [*(f"2_{name}.jpg" for name in names), "2_sheet.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "named"),
+    [
+        ({"which_styles": "rain"}, "which_styles=rain must be a style, all, a list", ("which_styles",)),
+        ({"which_styles": []}, r"which_styles=\[\] must be a style", ("which_styles",)),
+        ({"which_styles": [7]}, "the model has no style 7", ()),
+        ({"output_basename": "a"}, "output_basename names the pictures of one photo, not of 3", ("output_basename",)),
+        ({"input_image": "nowhere"}, "no image at nowhere", ()),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence_and_leaves_nothing(
+    folder, small_model, tmp_path, arguments, sentence, named
+):
+    arguments = {"input_image": folder, "output_dir": tmp_path / "out", "checkpoint": small_model, **arguments}
+    with pytest.raises(magstyle.InputError, match=sentence) as caught:
+        magstyle.stylize_photos(**arguments)
+    assert caught.value.arguments == named
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_is_never_overwritten(small_model, tmp_path):
+    picture(0, (24, 20)).save(tmp_path / "a.png")
+    picture(1, (24, 20)).save(tmp_path / "a_wave.png")
+    before = pathlib.Path(tmp_path / "a_wave.png").read_bytes()
+    with pytest.raises(magstyle.InputError, match=r"a_wave\.png would overwrite a photo of that name"):
+        magstyle.stylize_photos(tmp_path, tmp_path, checkpoint=small_model, which_styles="wave")
+    assert (tmp_path / "a_wave.png").read_bytes() == before

@@ -1,0 +1,117 @@
+"""Training from Python, without a program."""
+
+import numpy as np
+import pytest
+
+import magstyle
+from magstyle import trainer
+from magstyle.data import pipeline
+from tests.samples import STYLES
+
+
+@pytest.fixture
+def small(photos, vgg_file):
+    """Arguments of a training that takes seconds."""
+    return {
+        "content_files": photos,
+        "vgg_checkpoint": vgg_file,
+        "batch_size": 2,
+        "image_size": 32,
+        "train_steps": 1,
+        "save_summaries_secs": 1e6,
+    }
+
+
+def test_a_model_is_trained_from_an_initial_checkpoint_with_all_its_weights(
+    small_model, style_dataset, small, tmp_path
+):
+    path = magstyle.train(style_dataset, tmp_path / "train", initial_checkpoint=small_model, learning_rate=0.0, **small)
+    assert path == tmp_path / "train" / "model-000001.keras"
+    start = magstyle.load_model(path)
+    assert list(start.style_names) == STYLES  # Which small_model has, and another one.
+    for scope in small_model.scopes:
+        old, new = small_model.parameters(scope), start.parameters(scope)
+        np.testing.assert_array_equal(new["kernel"], old["kernel"])
+        for name in ("gamma", "beta"):
+            np.testing.assert_allclose(new[name], old[name].numpy()[:2], rtol=1e-6)
+
+    path = magstyle.train(style_dataset, tmp_path / "moved", initial_checkpoint=small_model, **small)
+    moved = magstyle.load_model(path)
+    for scope in small_model.scopes:
+        assert np.any(moved.parameters(scope)["kernel"].numpy() != small_model.parameters(scope)["kernel"].numpy())
+
+
+def test_styles_that_an_initial_checkpoint_does_not_have_start_from_the_mean_of_its_own(
+    small_model, style_dataset, small, tmp_path
+):
+    other = magstyle.StyleTransformer.from_config({**small_model.get_config(), "style_names": ("rain", "wave", "snow")})
+    other.set_weights(small_model.get_weights())
+    path = magstyle.train(style_dataset, tmp_path, initial_checkpoint=other, learning_rate=0.0, **small)
+    start = magstyle.load_model(path)
+    for scope in other.scopes:
+        for name in ("gamma", "beta"):
+            old = other.parameters(scope)[name].numpy()
+            np.testing.assert_allclose(start.parameters(scope)[name], [old.mean(axis=0), old[1]], rtol=1e-5, atol=1e-7)
+
+
+def test_another_width_than_that_of_the_initial_checkpoint_is_refused(small_model, style_dataset, small, tmp_path):
+    with pytest.raises(magstyle.InputError, match=r"not alpha=0\.5"):
+        magstyle.train(style_dataset, tmp_path / "train", initial_checkpoint=small_model, alpha=0.5, **small)
+    assert not (tmp_path / "train").exists()
+
+
+def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_call_goes_on(style_dataset, small, tmp_path, monkeypatch):
+    small = {**small, "train_steps": 4}
+
+    def interrupted(*args, **kwargs):
+        for k, batch in enumerate(batches(*args, **kwargs)):
+            if k == 2:
+                raise KeyboardInterrupt
+            yield {name: value.numpy() for name, value in batch.items()}
+
+    batches = pipeline.batches
+    with monkeypatch.context() as context:
+        context.setattr(trainer, "_batches", lambda strategy, *rest: interrupted(*rest[:1], 32, 2, 2, position=rest[2]))
+        with pytest.raises(KeyboardInterrupt):
+            magstyle.train(style_dataset, tmp_path, alpha=0.1, **small)
+    [left] = tmp_path.glob("model-*.keras")
+    assert left.name in ("model-000001.keras", "model-000002.keras")
+    assert magstyle.train(style_dataset, tmp_path, alpha=0.1, **small).name == "model-000004.keras"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "named"),
+    [
+        ({"image_size": 33}, "image_size=33 must be a multiple of 4", ("image_size",)),
+        ({"num_styles": 3}, r"has 2 styles, not num_styles=3", ("num_styles",)),
+        ({"style_weights": {"vgg_16/conv1": -1}}, "must be weights by end point", ("style_weights",)),
+        ({"style_coefficients": {"rain": 1}}, "the styles are scream, wave", ("style_coefficients",)),
+        ({"distribution": "everywhere"}, "must be none, mirrored or multi_worker", ("distribution",)),
+        ({"content_files": None}, "give the photos by one of content_files, imagenet_data_dir and tfds_name", None),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence_that_names_the_argument(
+    style_dataset, small, tmp_path, arguments, sentence, named
+):
+    with pytest.raises(magstyle.InputError, match=sentence) as caught:
+        magstyle.train(style_dataset, tmp_path / "train", alpha=0.1, **{**small, **arguments})
+    assert named is None or caught.value.arguments == named
+    assert not (tmp_path / "train").exists()
+
+
+def test_an_argument_that_does_not_exist_is_a_type_error(style_dataset, small, tmp_path):
+    with pytest.raises(TypeError, match="steps"):
+        magstyle.finetune(style_dataset, tmp_path, steps=3, **small)
+
+
+def test_fine_tuning_leaves_the_convolutions_of_any_model_as_they_are(small_checkpoint, style_dataset, small, tmp_path):
+    tuned = magstyle.load_model(magstyle.finetune(style_dataset, tmp_path, checkpoint=small_checkpoint, **small))
+    old = magstyle.load_model(small_checkpoint)
+    assert list(tuned.style_names) == STYLES
+    for scope in old.scopes:
+        np.testing.assert_array_equal(old.parameters(scope)["kernel"], tuned.parameters(scope)["kernel"])
+
+
+def test_mixed_precision_is_of_one_training_alone(style_dataset, small, tmp_path):
+    magstyle.train(style_dataset, tmp_path, alpha=0.1, mixed_precision=True, **small)
+    assert magstyle.StyleTransformer(2, alpha=0.1).compute_dtype == "float32"
