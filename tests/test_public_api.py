@@ -101,5 +101,4 @@ def test_every_file_in_configs_is_a_flagfile_from_any_folder(flags_of, tmp_path,
         weights = training_flags.data([])
         assert weights["style_weights"] is None or set(map(type, weights["style_weights"].values())) <= {int, float}
         flags.FLAGS.unparse_flags()
-        flags.FLAGS["flagfile"].unparse()
     flags.FLAGS.unparse_flags()

@@ -73,7 +73,7 @@ def test_launchers_are_three_lines_and_executable():
 def test_importing_every_program_does_nothing():
     code = (
         "import signal, sys\n"
-        "from absl import flags\n"
+        "from absl import app, flags\n"  # Both define flags of their own.
         "before = set(flags.FLAGS), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)\n"
         f"for name in {PROGRAMS}:\n"
         "    __import__(f'magstyle.programs.{name}')\n"
@@ -86,7 +86,7 @@ def test_importing_every_program_does_nothing():
 def test_flag_files_name_files_beside_them(tmp_path, monkeypatch):
     (tmp_path / "configs" / "more").mkdir(parents=True)
     (tmp_path / "configs" / "a.cfg").write_text("# A comment.\n--one=1\n\n--flagfile=more/b.cfg\n--four\n")
-    (tmp_path / "configs" / "more" / "b.cfg").write_text("// Another.\n--flagfile c.cfg\n--three=3\n")
+    (tmp_path / "configs" / "more" / "b.cfg").write_text("// Another.\n--flagfile=c.cfg\n--three=3\n")
     (tmp_path / "configs" / "more" / "c.cfg").write_text("--two=a b\n")
     monkeypatch.chdir(tmp_path)
     expected = ["program", "--one=1", "--two=a b", "--three=3", "--four", "--five"]
