@@ -1,0 +1,392 @@
+"""Photos, wherever they are: which files a folder stands for, and every source that photos are taken from.
+
+`find` needs no TensorFlow for local files. `open_source` opens image files, TFRecords or a dataset of TensorFlow
+Datasets as a `Source`, which training takes in a shuffled order and `magstyle.dataset_stylizer` shard by shard.
+"""
+
+import contextlib
+import dataclasses
+import glob
+import logging
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from magstyle.data import images
+from magstyle.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from magstyle.data.shards import Shard
+
+# A name, a glob (`**` for any depth) or a folder, or several of them.
+Patterns = str | os.PathLike | Sequence[str | os.PathLike]
+
+# About as many as ImageNet's shards have.
+_PHOTOS_PER_SHARD = 1000
+# Photos in shards are shuffled within a window of this many, files as a whole.
+_SHUFFLE_WINDOW = 1024
+_SHARDS_AT_A_TIME = 4
+
+
+def find(patterns: Patterns, outside: str | os.PathLike | None = None) -> list[str]:
+    """The image files that names, globs and folders stand for, local or in a bucket.
+
+    A folder stands for all images below it, by extension, at any depth; hidden files and folders are left out. A glob
+    stands for its matches, and folders among them for what is below. A name stands for its file, whatever it is.
+
+    Args:
+        patterns: the names, globs and folders.
+        outside: a folder where output goes, so that what was made of photos is not taken for photos: what is in it is
+            left out where a folder around it is searched.
+
+    Returns:
+        The paths, in the order of the patterns and sorted for each of them, each path once.
+
+    Raises:
+        InputError: for a pattern without any image.
+    """
+    return list(places(patterns, outside))
+
+
+def places(patterns: Patterns, outside: str | os.PathLike | None = None) -> dict[str, str]:
+    """What `find` finds, and the place of each below the folder that was searched.
+
+    `photos` and `photos/*/*.jpg` both give {"photos/sea/1.jpg": "sea/1.jpg"}, and `photos/sea/1.jpg` gives "1.jpg".
+    """
+    found = {}
+    for pattern in _as_list(patterns):
+        at_pattern = _found(pattern, _images_below, outside)
+        if not at_pattern:
+            raise InputError(f"no image at {pattern}")
+        for path, place in at_pattern.items():
+            found.setdefault(path, place)
+    return found
+
+
+@dataclasses.dataclass
+class Source:
+    """A collection of encoded photos.
+
+    Attributes:
+        name: what to call it in a message.
+        shards: all the photos, in pieces of work.
+        root: the folder below which photos and shards are named; "" where they are in no folder of their own.
+        unit: of the sizes of shards and photos, for a progress bar.
+        files: the photos, where each is a file of its own; else empty.
+        skipped: the photos that training could not use so far, with the reason, by name.
+    """
+
+    name: str
+    shards: Sequence["Shard"]
+    root: str = ""
+    unit: str = "picture"
+    files: Sequence[str] = ()
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """The sum of the shards' sizes, in `unit`."""
+        return sum(shard.size for shard in self.shards)
+
+    def deal(self, num_shards: int) -> "Source":
+        """The same files in another number of shards; every n-th goes to the same, so each has some of all folders.
+
+        Raises:
+            InputError: for more shards than files.
+        """
+        from magstyle.data import shards
+
+        files = sorted(set(map(_absolute, self.files)))
+        if num_shards > len(files):
+            raise InputError(
+                f"{len(files)} photos cannot fill {num_shards} shards; choose a smaller num_shards", "num_shards"
+            )
+        dealt = [
+            shards.Files(shards.shard_name("train", i, num_shards), self.root, tuple(files[i::num_shards]))
+            for i in range(num_shards)
+        ]
+        return dataclasses.replace(self, shards=dealt)
+
+    def examples(self, seed: "tf.Tensor") -> "tf.data.Dataset":
+        """One pass over the photos, in an order of its own for every seed.
+
+        Photos that cannot be read are left out, and noted in `skipped`; a damaged shard gives those before the damage.
+
+        Args:
+            seed: int32 [2].
+
+        Returns:
+            Pairs of strings: the name of a photo, and its encoded bytes; these are empty for `files`, which are left to
+            be read in parallel.
+        """
+        import tensorflow as tf
+
+        if self.files:
+            # File names need not be text.
+            return _in_order_of(seed, [os.fsencode(file) for file in self.files]).map(lambda name: (name, ""))
+
+        pair = (tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.string))
+        dataset = _in_order_of(seed, [*range(len(self.shards))]).interleave(
+            lambda index: tf.data.Dataset.from_generator(self._read, args=(index,), output_signature=pair),
+            cycle_length=_SHARDS_AT_A_TIME,
+        )
+        return _shuffled(dataset, seed)
+
+    def _read(self, index: int) -> Iterator[tuple[bytes, bytes]]:
+        for photo in self.shards[index].photos():
+            try:
+                yield os.fsencode(photo.origin), photo.read()
+            except InputError as error:
+                self.skipped[photo.origin] = str(error)
+
+
+def open_source(
+    *,
+    tfds_data_dir: str | os.PathLike | None = None,
+    outside: str | os.PathLike | None = None,
+    **sources: Patterns | None,
+) -> Source:
+    """The photos of the one source that was given.
+
+    Args:
+        tfds_data_dir: the folder of the datasets of TensorFlow Datasets; their default one if None.
+        outside: a folder whose files are no photos, as for `find`.
+        **sources: those of `content_files`, `tfrecord_files`, `imagenet_data_dir` and `tfds_name` that the caller
+            takes from its user, with None for what was not given. The error names these and no others.
+
+    Raises:
+        InputError: unless exactly one was given, and where `from_files`, `from_tfrecords`, `from_imagenet` or
+            `from_tfds` does.
+    """
+    openers = {
+        "content_files": lambda patterns: from_files(patterns, outside),
+        "tfrecord_files": lambda patterns: from_tfrecords(patterns, outside),
+        "imagenet_data_dir": from_imagenet,
+        "tfds_name": lambda name: from_tfds(name, tfds_data_dir),
+    }
+    given = [argument for argument, value in sources.items() if value]
+    if len(given) != 1:
+        *others, last = sources
+        raise InputError(f"give the photos by one of {', '.join(others)} and {last}", *sources)
+    return openers[given[0]](sources[given[0]])
+
+
+def from_files(patterns: Patterns, outside: str | os.PathLike | None = None) -> Source:
+    """Image files, as `find` finds them.
+
+    Raises:
+        InputError: for a pattern that no image file matches.
+    """
+    patterns = _as_list(patterns)
+    # In whatever order the patterns are given, the same seed gives the same training.
+    files = sorted(find(patterns, outside))
+    source = Source(", ".join(patterns), [], _common_root(patterns), files=files)
+    return source.deal(-(-len(files) // _PHOTOS_PER_SHARD))
+
+
+def from_tfrecords(patterns: Patterns, outside: str | os.PathLike | None = None) -> Source:
+    """TFRecord files of Examples with the feature `image/encoded`, by names and globs; each is a shard.
+
+    Raises:
+        InputError: for a pattern without files, or a file that is no such TFRecord file.
+    """
+    import tensorflow as tf
+
+    patterns = _as_list(patterns)
+    paths = set()
+    for pattern in patterns:
+        found = _found(pattern, lambda match: [] if _is_folder(match) else [match], outside)
+        if not found:
+            raise InputError(f"no TFRecord file at {pattern}")
+        paths.update(map(_absolute, found))
+    source = _of_records(", ".join(patterns), paths, _common_root(patterns))
+    for shard in source.shards:
+        first = next(shard.photos(), None)
+        if first is not None:
+            first.read()
+        elif tf.io.gfile.stat(shard.file).length:  # TensorFlow takes a few bytes of anything for the end of a file.
+            raise InputError(f"cannot read {shard.file}: it is no TFRecord file")
+    return source
+
+
+def from_imagenet(data_dir: str | os.PathLike) -> Source:
+    """The training shards `train-00000-of-01024`, ... of ImageNet, of Examples with the feature `image/encoded`.
+
+    Raises:
+        InputError: for a folder without such shards.
+    """
+    import tensorflow as tf
+
+    folder = _absolute(os.fspath(data_dir))
+    names = tf.io.gfile.listdir(folder) if _is_folder(folder) else []
+    paths = [os.path.join(folder, name) for name in names if re.fullmatch(r"train-\d+-of-\d+", name)]
+    if not paths:
+        raise InputError(f"there are no shards train-00000-of-01024, ... in {data_dir}")
+    return _of_records(os.fspath(data_dir), paths, folder)
+
+
+def from_tfds(name: str, data_dir: str | os.PathLike | None = None) -> Source:
+    """A dataset of TensorFlow Datasets with a feature `image`: its split `train`, or else its first, in its own shards.
+
+    It is prepared if that has not been done yet; `imagenet2012` needs its tar files in `data_dir`/downloads/manual.
+
+    Raises:
+        InputError: for a dataset that is unknown, has no images or cannot be prepared.
+    """
+    import tensorflow_datasets as tfds  # Here, as importing it takes seconds.
+
+    from magstyle.data import shards
+
+    data_dir = data_dir and _absolute(os.fspath(data_dir))
+    logging.getLogger("absl").setLevel(logging.WARNING)  # It tells of every file that it opens.
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        with contextlib.redirect_stdout(sys.stderr):
+            builder.download_and_prepare()
+    except (Exception, SystemExit) as error:  # Builders, downloads and file systems raise what they like.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"cannot open the dataset {name} of TFDS: {reason}") from error
+    features = builder.info.features or {}
+    if not ("image" in features and isinstance(features["image"], tfds.features.Image)):
+        raise InputError(f"the dataset {name} of TFDS has no feature `image` of images; its features are {features}")
+    splits = list(builder.info.splits)
+    split = "train" if "train" in splits else splits[0]
+    lengths = builder.info.splits[split].shard_lengths
+    return Source(
+        name,
+        [
+            shards.Tfds(shards.shard_name(split, i, len(lengths)), length, name, data_dir, f"{split}[{i}shard]")
+            for i, length in enumerate(lengths)
+        ],
+    )
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a file, local or in a bucket; raises an InputError if it cannot be read."""
+    if not _is_in_bucket(path):
+        try:
+            return pathlib.Path(path).read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except tf.errors.OpError as error:
+        raise InputError(f"cannot read {path}: {error.message}") from error
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is that of a folder or of something in it, both as they are written."""
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _of_records(name: str, paths: Sequence[str], root: str) -> Source:
+    from magstyle.data import shards
+
+    return Source(name, [shards.Records(_below(path, root), path) for path in sorted(paths)], root, "B")
+
+
+def _in_order_of(seed: "tf.Tensor", values: Sequence) -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    values = tf.constant(values)
+    count = tf.size(values, tf.int64)
+    return tf.data.Dataset.range(count).map(lambda i: values[tf.random.experimental.index_shuffle(i, seed, count - 1)])
+
+
+def _shuffled(dataset: "tf.data.Dataset", seed: "tf.Tensor") -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    # Dataset.shuffle takes no tensor for a seed where a global seed is set.
+    def shuffle(*columns):
+        order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(columns[0])), seed)
+        return tuple(tf.gather(column, order) for column in columns)
+
+    return dataset.batch(_SHUFFLE_WINDOW).prefetch(1).map(shuffle).unbatch()
+
+
+def _as_list(patterns: Patterns) -> list[str]:
+    patterns = [patterns] if isinstance(patterns, str | os.PathLike) else patterns
+    return [os.path.expanduser(os.fspath(pattern)) for pattern in patterns]
+
+
+def _found(pattern: str, files_at: Callable[[str], Iterable[str]], outside: str | os.PathLike | None) -> dict[str, str]:
+    """The files at the matches of a pattern, sorted, and the place of each below the folder that is searched."""
+    root = _root(pattern)
+    made = "" if outside is None or _is_file(pattern) else _place_of_output(outside, root)
+    found = {path: _below(path, root) for match in _matches(pattern) for path in files_at(match)}
+    return {path: found[path] for path in sorted(found) if not (made and is_below(found[path], made))}
+
+
+def _matches(pattern: str) -> list[str]:
+    """The files and folders that a name or a glob stands for."""
+    if _exists(pattern):
+        return [pattern]
+    # TensorFlow's knows no `**`.
+    return _gfile().glob(pattern) if _is_in_bucket(pattern) else glob.glob(pattern, recursive=True)
+
+
+def _images_below(path: str) -> Iterator[str]:
+    if not _is_folder(path):
+        yield path
+        return
+    for folder, subfolders, names in (_gfile().walk if _is_in_bucket(path) else os.walk)(path):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        yield from (os.path.join(folder, name) for name in names if images.is_image(name))
+
+
+def _root(pattern: str) -> str:
+    """The folder that is searched for a pattern."""
+    if _is_folder(pattern):
+        return pattern.rstrip("/")
+    return os.path.dirname(pattern if _exists(pattern) else re.split(r"[*?\[]", pattern)[0])
+
+
+def _common_root(patterns: Sequence[str]) -> str:
+    """The deepest folder that all matches of the patterns are in."""
+    parts = [_absolute(_root(pattern)).split("/") for pattern in patterns]
+    return "/".join(os.path.commonprefix(parts))  # noqa: RUF071  Of the parts; commonpath knows no buckets.
+
+
+def _place_of_output(outside: str | os.PathLike, root: str) -> str:
+    """The place of a folder below a root, or "" if it is not in it."""
+    outside, root = os.path.realpath(os.path.expanduser(outside)), os.path.realpath(root)
+    return _below(outside, root) if is_below(outside, root) and not _is_in_bucket(root) else ""
+
+
+def _below(path: str, root: str) -> str:
+    return path[len(root) :].lstrip("/")
+
+
+def _absolute(path: str) -> str:
+    # Workers may run in another folder.
+    return path if _is_in_bucket(path) else os.path.abspath(os.path.expanduser(path))
+
+
+def _exists(path: str) -> bool:
+    return (_gfile() if _is_in_bucket(path) else os.path).exists(path)
+
+
+def _is_folder(path: str) -> bool:
+    return (_gfile() if _is_in_bucket(path) else os.path).isdir(path)
+
+
+def _is_file(path: str) -> bool:
+    return _exists(path) and not _is_folder(path)
+
+
+def _is_in_bucket(path: str) -> bool:
+    return "://" in path
+
+
+def _gfile():
+    import tensorflow as tf  # Here, as local files can do without.
+
+    return tf.io.gfile
