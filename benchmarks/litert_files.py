@@ -1,7 +1,7 @@
 """How fast are LiteRT files on this CPU, with two threads?
 
-All of a size paint the same photo, in turns, in one process. `plain` is what TensorFlow's converter makes of the network of plain layers. The convolutions of a file alone are the
-least time that a better graph of the same convolutions could take.
+All of a size paint the same photo, in turns, in one process. `plain` is what TensorFlow's converter makes of the same
+network of plain layers. The convolutions of a file alone take the least time that a better graph of them could.
 """
 
 # (This file is not called litert.py: TensorFlow looks for a package of that name before its own.)

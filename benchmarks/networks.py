@@ -53,7 +53,7 @@ class NearestUpSampling2D(keras.layers.UpSampling2D):
 def style_training(
     alpha: float, vgg_checkpoint: str, frozen: bool = False, jit_compile: bool = False
 ) -> training.StyleTraining:
-    """A compiled training of four styles, with Magenta's losses; of the styles alone, as in fine-tuning, if `frozen`."""
+    """A compiled training of four styles with Magenta's losses; of the styles alone, as fine-tuning, if `frozen`."""
     transformer = style_transformer(alpha)
     if frozen:
         training.freeze_convolutions(transformer)

