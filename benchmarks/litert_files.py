@@ -1,0 +1,108 @@
+"""How fast are LiteRT files on this CPU, with two threads?
+
+All of a size paint the same photo, in turns, in one process. `plain` is what TensorFlow's converter makes of the same
+network of plain layers. The convolutions of a file alone take the least time that a better graph of them could.
+"""
+
+# (This file is not called litert.py: TensorFlow looks for a package of that name before its own.)
+
+from collections.abc import Callable, Iterator, Sequence
+
+import keras
+import measuring
+import networks
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from magstyle.export import litert, litert_metadata
+
+COLUMNS = [
+    *("alpha", "pixels", "file", "seconds", "plain / it", "plain / its convolutions", "float32 / it"),
+    "largest difference",
+]
+THREADS = 2
+
+
+def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> Iterator[list[str]]:
+    for alpha in alphas:
+        model = networks.style_transformer(alpha)
+        weights = np.eye(4, dtype=np.float32)[0]
+        for side in sides:
+            photo = np.random.default_rng(0).random((side, side, 3), np.float32)
+            files = {"plain": convert_plain(model, side)}
+            for precision in litert.PRECISIONS:
+                files[precision] = litert.convert(model, side, precision, images=[photo[:128, :128]])
+            whole = {name: runner(content, [photo[None], weights]) for name, content in files.items()}
+            alone = {f"{name} alone": runner(convolutions_alone(content)) for name, content in files.items()}
+            times = measuring.in_turns({**whole, **alone}, repetitions)
+            expected = model.predict_on_batch([photo[None], weights[None]])
+            for name, paint in whole.items():
+                yield [
+                    f"{alpha:g}",
+                    f"{side} x {side}",
+                    name,
+                    f"{np.median(times[name]):.3f}",
+                    f"{np.median(times['plain'] / times[name]):.2f}",
+                    f"{np.median(times['plain'] / times[f'{name} alone']):.2f}",
+                    f"{np.median(times['float32'] / times[name]):.2f}",
+                    f"{np.abs(paint() - expected).max():.1e}",
+                ]
+
+
+def convert_plain(model: keras.Model, side: int) -> bytes:
+    """What TensorFlow's converter makes of the network of plain layers, for one photo [1, side, side, 3]."""
+    plain = networks.of_keras_layers(model)
+    specs = [tf.TensorSpec([1, side, side, 3], tf.float32), tf.TensorSpec([model.num_styles], tf.float32)]
+    module = tf.Module()
+    module.stylize = tf.function(lambda image, weights: plain([image, weights[None]], training=False), specs)
+    # The converter makes constants of the variables that it finds here.
+    module.weights = [variable.value for variable in plain.variables]
+    function = module.stylize.get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], module).convert()
+
+
+def convolutions_alone(content: bytes) -> bytes:
+    """A file without all that is no convolution."""
+    model = schema.ModelT.InitFromPackedBuf(content)
+    (graph,) = model.subgraphs
+
+    def is_constant(index: int) -> bool:
+        return model.buffers[graph.tensors[index].buffer].data is not None
+
+    def computes(operator: schema.OperatorT, code: int) -> bool:
+        return model.operatorCodes[operator.opcodeIndex].builtinCode == code
+
+    convolutions = [entry for entry in graph.operators if computes(entry, schema.BuiltinOperator.CONV_2D)]
+    kernels = [
+        entry
+        for entry in graph.operators
+        if computes(entry, schema.BuiltinOperator.DEQUANTIZE) and is_constant(entry.inputs[0])
+    ]
+    graph.operators = kernels + convolutions
+    graph.inputs = list(dict.fromkeys(entry.inputs[0] for entry in convolutions))
+    graph.outputs = [entry.outputs[0] for entry in convolutions]
+    model.signatureDefs = []
+    return litert_metadata.serialize(model)
+
+
+def runner(content: bytes, inputs: Sequence[np.ndarray] = ()) -> Callable[[], np.ndarray]:
+    """What runs a file and returns its first output; on zeros if no inputs are given."""
+    interpreter = Interpreter(model_content=content, num_threads=THREADS)
+    interpreter.allocate_tensors()
+    by_rank = {values.ndim: values for values in inputs}
+    for entry in interpreter.get_input_details():
+        values = by_rank[len(entry["shape"])] if inputs else np.zeros(entry["shape"], entry["dtype"])
+        interpreter.set_tensor(entry["index"], values)
+
+    def run() -> np.ndarray:
+        interpreter.invoke()
+        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    return run
+
+
+if __name__ == "__main__":
+    flags = measuring.parser(__doc__, alphas=[1.0, 0.25], sides=[384, 1024], repetitions=7).parse_args()
+    measuring.print_table(COLUMNS, measure(flags.alphas, flags.sides, flags.repetitions))

@@ -1,0 +1,110 @@
+"""What the benchmarks share: calls timed in turns, and tables in Markdown under a line that names the machine."""
+
+import argparse
+import importlib.metadata
+import os
+import pathlib
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import psutil
+import tensorflow as tf
+
+# The instruction sets that decide how fast convolutions are, as Linux calls them: on x86, then on ARM.
+_INSTRUCTION_SETS = {
+    **{"avx2": "AVX2", "avx_vnni": "AVX-VNNI", "avx512f": "AVX-512", "avx512_vnni": "AVX-512 VNNI", "amx_int8": "AMX"},
+    **{"asimd": "NEON", "asimddp": "NEON dot products", "i8mm": "I8MM", "sve": "SVE"},
+}
+_PACKAGES = {"keras": "Keras", "tensorflow": "TensorFlow", "ai-edge-litert": "LiteRT"}
+
+
+def parser(description: str, **defaults: Sequence[float] | int) -> argparse.ArgumentParser:
+    """Of the flags `alphas`, `sides` and `repetitions`, those for which there is a default."""
+    flags = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    for name, kind, text in (
+        ("alphas", float, "of the networks"),
+        ("sides", int, "of the photos, in pixels: multiples of 4, at least 8"),
+        ("repetitions", int, "how often everything is timed"),
+    ):
+        if name in defaults:
+            nargs = "+" if name != "repetitions" else None
+            flags.add_argument(f"--{name}", type=kind, nargs=nargs, default=defaults[name], help=text)
+    return flags
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def in_turns(calls: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, np.ndarray]:
+    """How long calls take, one after the other, again and again, so that whatever else the machine does falls on all.
+
+    Compare two of them by the median of their ratios, `np.median(times["this"] / times["that"])`.
+
+    Args:
+        calls: by name. Each is called once more beforehand, unmeasured.
+        repetitions: how often each is measured.
+
+    Returns:
+        The seconds, [repetitions], by name.
+    """
+    for call in calls.values():
+        call()
+    rounds = [{name: seconds(call) for name, call in calls.items()} for _ in range(repetitions)]
+    return {name: np.array([times[name] for times in rounds]) for name in calls}
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints the machine, then a table in Markdown, row by row as they are measured."""
+
+    widths = [max(len(column), len("dynamic_int8")) for column in columns]
+
+    def line(cells):
+        return f"| {' | '.join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))} |"
+
+    print(machine(), line(columns), sep="\n\n")
+    print("".join(f"|{'-' * width}-:" for width in widths) + "|", flush=True)
+    for row in rows:
+        print(line(row), flush=True)
+
+
+def machine() -> str:
+    """One line: processor, cores, instruction sets, memory, GPUs, and the versions of what computes."""
+    processor, features = _processor()
+    sets = [name for feature, name in _INSTRUCTION_SETS.items() if feature in features]
+    # What this process may use, where the system tells.
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = psutil.cpu_count(logical=False) or threads
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    hardware = [
+        processor,
+        f"{cores} cores" if cores == threads else f"{threads} threads on {cores} cores",
+        *sets,
+        f"{psutil.virtual_memory().total / 2**30:.0f} GiB of memory",
+        *(gpus or ["no GPU"]),
+    ]
+    versions = [f"{name} {importlib.metadata.version(package)}" for package, name in _PACKAGES.items()]
+    return f"{', '.join(hardware)}; {', '.join([f'Python {platform.python_version()}', *versions])}"
+
+
+def _processor() -> tuple[str, list[str]]:
+    """The name of the processor, and its features in the words of Linux; elsewhere none are known."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        fields = dict(re.findall(r"^(.*?)\s*: (.*)$", cpuinfo.read_text(encoding="utf-8"), re.MULTILINE))
+        features = fields.get("flags") or fields.get("Features") or ""
+        return fields.get("model name") or platform.machine(), features.split()
+    if platform.system() == "Darwin":
+        name = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=True)
+        return name.stdout.strip(), []
+    return platform.processor() or platform.machine(), []

@@ -1,0 +1,60 @@
+"""How much memory and time does a photo take, and does `Stylizer` foresee it?
+
+The peak is that of the process, which stylises all photos, from small to large.
+"""
+
+import resource
+import sys
+from collections.abc import Iterator, Sequence
+
+import measuring
+import networks
+import numpy as np
+
+from magstyle.stylizer import Stylizer
+
+COLUMNS = ["alpha", "photo", "peak, GiB", "foreseen, GiB", "seconds"]
+
+
+def measure(alphas: Sequence[float], photos: Sequence[tuple[int, int]]) -> Iterator[list[str]]:
+    stylizers = {alpha: Stylizer(networks.style_transformer(alpha)) for alpha in alphas}
+    for stylizer in stylizers.values():
+        stylizer.stylize(np.zeros((64, 64, 3)), stylizer.style_weights(0))
+    before = peak_memory()
+    # The peak of a process never falls, so from small to large.
+    cases = sorted(
+        (stylizer.memory_needed(height, width), alpha, width, height)
+        for alpha, stylizer in stylizers.items()
+        for width, height in photos
+    )
+    for needed, alpha, width, height in cases:
+        stylizer = stylizers[alpha]
+        photo = np.random.default_rng(0).random((height, width, 3), np.float32)
+        took = measuring.seconds(lambda photo=photo, s=stylizer: s.stylize(photo, s.style_weights(0)))
+        yield [
+            f"{alpha:g}",
+            f"{width} x {height}",
+            f"{peak_memory() / 2**30:.2f}",
+            f"{(before + needed) / 2**30:.2f}",
+            f"{took:.1f}",
+        ]
+
+
+def peak_memory() -> int:
+    """The most bytes of memory that this process has held so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def size(text: str) -> tuple[int, int]:
+    """Width and height of `WIDTHxHEIGHT`."""
+    width, height = map(int, text.split("x"))
+    return width, height
+
+
+if __name__ == "__main__":
+    parser = measuring.parser(__doc__, alphas=[1.0, 0.25])
+    megapixels = [(3000, 2000), (4000, 3000), (6000, 4000)]
+    parser.add_argument("--photos", type=size, nargs="+", default=megapixels, help="WIDTHxHEIGHT, in pixels")
+    flags = parser.parse_args()
+    measuring.print_table(COLUMNS, measure(flags.alphas, flags.photos))

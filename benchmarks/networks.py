@@ -1,0 +1,66 @@
+"""The networks that are measured: ours with random weights, the same of plain layers, and a training of ours."""
+
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from magstyle import checkpoints, training
+from magstyle.models.layers import ReflectionPadding2D, SubpixelConv2D
+from magstyle.models.transformer import StyleTransformer
+
+
+def style_transformer(alpha: float) -> StyleTransformer:
+    """Of four styles, each with scales and offsets of its own: equal ones would be folded into one by converters."""
+    model = StyleTransformer(num_styles=4, alpha=alpha)
+    rng = np.random.default_rng(0)
+    for scope in model.scopes:
+        parameters = model.parameters(scope)
+        for name, mean, deviation in (("kernel", 0, 0.01), ("gamma", 1, 0.5), ("beta", 0, 0.5)):
+            parameters[name].assign(rng.normal(mean, deviation, parameters[name].shape))
+    return model
+
+
+def of_keras_layers(model: StyleTransformer) -> keras.Model:
+    """The same network as Magenta wrote it down: up-sampling, padding and convolution are a layer each."""
+
+    def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if not isinstance(layer, SubpixelConv2D):
+            return layer.__class__.from_config(layer.get_config())
+        layers = [
+            ReflectionPadding2D(layer.kernel_size // 2),
+            keras.layers.Conv2D(layer.filters, layer.kernel_size, use_bias=False),
+        ]
+        if layer.upsampling > 1:
+            layers.insert(0, NearestUpSampling2D(layer.upsampling))
+        return keras.Sequential(layers, name=layer.name)
+
+    copy = keras.models.clone_model(model, clone_function=plain)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+class NearestUpSampling2D(keras.layers.UpSampling2D):
+    """Up-samples in one operation, as Magenta's graphs do; Keras repeats rows and columns, which is no faster."""
+
+    def call(self, inputs):
+        # Static where it can be: converters want it.
+        sides = [static or dynamic for static, dynamic in zip(inputs.shape, tf.unstack(tf.shape(inputs)), strict=True)]
+        return tf.image.resize(inputs, [self.size[0] * sides[1], self.size[1] * sides[2]], "nearest")
+
+
+def style_training(
+    alpha: float, vgg_checkpoint: str, frozen: bool = False, jit_compile: bool = False
+) -> training.StyleTraining:
+    """A compiled training of four styles with Magenta's losses; of the styles alone, as fine-tuning, if `frozen`."""
+    transformer = style_transformer(alpha)
+    if frozen:
+        training.freeze_convolutions(transformer)
+    vgg = checkpoints.load_vgg(vgg_checkpoint)
+    blocks = [name for name in vgg.output if re.fullmatch(r"vgg_\d+/conv[1-4]", name)]
+    vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in blocks})
+    grams = {name: np.zeros((4, output.shape[-1], output.shape[-1])) for name, output in vgg.output.items()}
+    model = training.StyleTraining(transformer, vgg, grams, {blocks[2]: 1.0}, dict.fromkeys(blocks, 1e-4))
+    model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), jit_compile=jit_compile)
+    return model

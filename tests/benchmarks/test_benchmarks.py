@@ -1,0 +1,77 @@
+"""Runs every benchmark with settings that take seconds; what they measure then means nothing."""
+
+import re
+
+import numpy as np
+import pytest
+
+from magstyle.models import vgg
+from tests import programs
+from tests.conftest import ENV, ROOT
+
+TINY = ["--alphas=0.1", "--repetitions=1"]
+# The columns that say what was measured.
+LABELS = {"pixels", "photo", "photos, pixels", "VGG", "file"}
+
+
+@pytest.fixture(scope="module")
+def vgg_file(tmp_path_factory):
+    """A VGG-16 four channels wide."""
+    path = tmp_path_factory.mktemp("vgg") / "vgg.npz"
+    weights = {
+        name: value[..., :4] if value.ndim == 1 else value[:, :, :4, :4]
+        for name, value in vgg.random_weights(0).items()
+    }
+    np.savez(path, **weights)
+    return path
+
+
+def measure(name, *flags):
+    """The rows that a benchmark prints, by column; the numbers among their cells as floats."""
+    result = programs.run([str(ROOT / "benchmarks" / f"{name}.py"), *map(str, flags)], ENV)
+    assert result.returncode == 0, result.stderr
+    machine, empty, header, separator, *rows = result.stdout.splitlines()
+    assert re.fullmatch(r".+, \d+ (cores|threads on .+), .*\d+ GiB of memory, .+; Python 3.*, Keras \d.*", machine)
+    assert empty == "" and re.fullmatch(r"(\|-+:)+\|", separator)
+    columns, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in (header, *rows))
+    assert separator.count("|") == len(columns) + 1
+    table = [dict(zip(columns, row, strict=True)) for row in rows]
+    for row in table:
+        row.update({column: float(cell) for column, cell in row.items() if column not in LABELS})
+        assert all(np.isfinite(cell) if isinstance(cell, float) else cell for cell in row.values()), row
+    return table
+
+
+def test_the_plain_network_paints_the_same():
+    small, large = measure("stylising", "--sides", 16, 32, *TINY)
+    assert (small["pixels"], large["pixels"]) == ("16 x 16", "32 x 32")
+    assert max(small["largest difference"], large["largest difference"]) < 1e-4
+
+
+def test_memory_is_measured_from_small_photos_to_large():
+    rows = measure("memory", "--alphas=0.1", "--photos", "800x600", "32x24")
+    assert [row["photo"] for row in rows] == ["32 x 24", "800 x 600"]
+    assert 0 < rows[0]["peak, GiB"] <= rows[1]["peak, GiB"]
+    assert 0 < rows[0]["foreseen, GiB"] < rows[1]["foreseen, GiB"]
+
+
+def test_photos_are_counted_per_second(vgg_file):
+    (row,) = measure("photos", f"--vgg_checkpoint={vgg_file}", "--image_size=32", "--num_photos=8", "--repetitions=1")
+    assert row.pop("photos, pixels") == "600 x 400"
+    assert all(rate > 0 for rate in row.values())
+
+
+def test_steps_are_compared_with_those_of_training(vgg_file):
+    # XLA would compile longer than all of this file takes.
+    variants = ("fine-tuning", "mixed_precision")
+    (row,) = measure("training", f"--vgg_checkpoint={vgg_file}", "--image_size=32", *TINY, "--variants", *variants)
+    assert list(row) == ["VGG", "alpha", "training, s per step", *variants]
+    assert row.pop("VGG") == "vgg" and row["alpha"] == 0.1
+    assert all(number > 0 for number in row.values())
+
+
+def test_litert_files_paint_the_same_and_are_compared_with_the_plain_one():
+    rows = {row["file"]: row for row in measure("litert_files", "--sides=16", *TINY)}
+    assert list(rows) == ["plain", "float32", "float16", "dynamic_int8", "int8"]
+    assert rows["plain"]["plain / it"] == rows["float32"]["float32 / it"] == 1
+    assert max(rows[name]["largest difference"] for name in ("plain", "float32")) < 1e-4
