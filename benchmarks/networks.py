@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magstyle import checkpoints, training
 from magstyle.models.layers import ReflectionPadding2D, SubpixelConv2D
 from magstyle.models.transformer import StyleTransformer
+from magstyle.models.vgg import load_vgg
+from magstyle.training.model import StyleTraining
+from magstyle.training.transfer import freeze_convolutions
 
 
 def style_transformer(alpha: float) -> StyleTransformer:
@@ -50,17 +52,15 @@ class NearestUpSampling2D(keras.layers.UpSampling2D):
         return tf.image.resize(inputs, [self.size[0] * sides[1], self.size[1] * sides[2]], "nearest")
 
 
-def style_training(
-    alpha: float, vgg_checkpoint: str, frozen: bool = False, jit_compile: bool = False
-) -> training.StyleTraining:
+def style_training(alpha: float, vgg_checkpoint: str, frozen: bool = False, jit_compile: bool = False) -> StyleTraining:
     """A compiled training of four styles with Magenta's losses; of the styles alone, as fine-tuning, if `frozen`."""
     transformer = style_transformer(alpha)
     if frozen:
-        training.freeze_convolutions(transformer)
-    vgg = checkpoints.load_vgg(vgg_checkpoint)
+        freeze_convolutions(transformer)
+    vgg = load_vgg(vgg_checkpoint)
     blocks = [name for name in vgg.output if re.fullmatch(r"vgg_\d+/conv[1-4]", name)]
     vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in blocks})
     grams = {name: np.zeros((4, output.shape[-1], output.shape[-1])) for name, output in vgg.output.items()}
-    model = training.StyleTraining(transformer, vgg, grams, {blocks[2]: 1.0}, dict.fromkeys(blocks, 1e-4))
+    model = StyleTraining(transformer, vgg, grams, {blocks[2]: 1.0}, dict.fromkeys(blocks, 1e-4))
     model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), jit_compile=jit_compile)
     return model

@@ -10,7 +10,8 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from magstyle.data import content
+from magstyle.data import pipeline
+from magstyle.data.photos import find, from_files
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
 COLUMNS = ["photos, pixels", "decoded alone, per s", "prepared, per s", "augmented, per s", "trained on, per s"]
@@ -24,11 +25,11 @@ def measure(
     num_photos: int,
     repetitions: int,
 ) -> Iterator[list[str]]:
-    names = content.find_images(content_files)
+    names = find(content_files)
     files = tf.data.Dataset.from_tensor_slices(names).repeat().take(num_photos)
-    source = content.from_files(content_files)
+    source = from_files(content_files)
     prepared, augmented = (
-        content.batches(source, image_size, batch_size, num_styles=4, augment=augment).take(num_photos // batch_size)
+        pipeline.batches(source, image_size, batch_size, num_styles=4, augment=augment).take(num_photos // batch_size)
         for augment in (False, True)
     )
     model = networks.style_training(1.0, vgg_checkpoint)

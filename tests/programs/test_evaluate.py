@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 
 from magstyle import checkpoints, losses
-from magstyle.data import content, images, styles
-from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
+from magstyle.data import images, pipeline, styles
+from magstyle.data import photos as photo_sources
+from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK, load_vgg
+from magstyle.training.transfer import with_styles
 from tests.events import curves, images_in
 from tests.processes import start, wait_for
 from tests.samples import STYLES, narrow_vgg
@@ -17,11 +19,9 @@ from tests.samples import STYLES, narrow_vgg
 @pytest.fixture
 def model(tmp_path, small_model):
     """A model of two styles, in a training folder."""
-    from magstyle.training import with_new_styles
-
     folder = tmp_path / "train"
     folder.mkdir()
-    checkpoints.save_model(with_new_styles(small_model, STYLES), folder / "model-000007.keras")
+    checkpoints.save_model(with_styles(small_model, STYLES), folder / "model-000007.keras")
     return folder
 
 
@@ -38,11 +38,11 @@ def test_the_table_shows_the_losses_of_every_style(run, flags, model, tmp_path, 
     table = {row[0]: dict(zip(header[1:], map(float, row[1:]), strict=True)) for row in rows}
     assert list(table) == [*STYLES, "mean"]
 
-    network = checkpoints.load_vgg(str(vgg_file))
+    network = load_vgg(str(vgg_file))
     transformer, paintings = checkpoints.load_model(model), styles.read(style_dataset)
     for k, name in enumerate(STYLES):
         found = {"content_loss/vgg_16/conv3": [], "style_loss/vgg_16/conv2": []}
-        for batch in content.batches(content.from_files([str(photos)]), 32, 2, 2).take(2):
+        for batch in pipeline.batches(photo_sources.from_files([str(photos)]), 32, 2, 2).take(2):
             painted = network(transformer([batch["image"], tf.one_hot([k, k], 2)]))
             target = network(batch["image"])
             gram = {"vgg_16/conv2": paintings[k].gram_matrices["vgg_16/conv2"][None]}
@@ -70,9 +70,9 @@ def test_losses_are_relative_to_the_photo_and_to_another_photo(run, flags, model
     header, *rows = [line.split() for line in result.stdout.splitlines()]
     found = {row[0]: dict(zip(header[1:], map(float, row[1:]), strict=True)) for row in rows}
 
-    network = checkpoints.load_vgg(str(vgg_file))
+    network = load_vgg(str(vgg_file))
     transformer, paintings = checkpoints.load_model(model), styles.read(style_dataset)
-    batches = content.batches(content.from_files([str(photos)]), 32, 4, 1).take(1)
+    batches = pipeline.batches(photo_sources.from_files([str(photos)]), 32, 4, 1).take(1)
     [crops] = [batch["image"].numpy() for batch in batches]
     plain = network(crops)
     conv3 = plain["vgg_16/conv3"].numpy()
