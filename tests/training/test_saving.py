@@ -1,0 +1,97 @@
+import keras
+import numpy as np
+import pytest
+
+from magstyle.errors import InputError
+from magstyle.training.optimizer import DecayAtEnd, StyleAdam
+from magstyle.training.saving import STATE, SaveAndResume
+from tests.training import small
+
+
+def test_a_training_goes_on_as_if_it_had_not_stopped(batch, tmp_path):
+    straight, stopped = small.training(), small.training()
+    for _ in range(4):
+        straight.train_on_batch(batch)
+    saving = SaveAndResume(tmp_path, stopped)
+    for _ in range(2):
+        stopped.train_on_batch(batch)
+    saving.save()
+    resumed = small.training()
+    assert SaveAndResume(tmp_path, resumed).step == 2
+    np.testing.assert_array_equal(resumed.position.numpy(), [3, 7])
+    for _ in range(2):
+        resumed.train_on_batch(batch)
+    for expected, value in zip(small.weights_of(straight), small.weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, StyleAdam])
+def test_the_state_has_the_names_that_trainings_begun_long_ago_have(batch, tmp_path, optimizer):
+    """With other names, no training in anyone's folder would go on."""
+    model = small.training(optimizer=optimizer(1e-3))
+    model.train_on_batch(batch)
+    SaveAndResume(tmp_path, model).save()
+    convolutions = [
+        *("contract_conv1", "contract_conv2", "contract_conv3"),
+        *("residual_residual1_conv1", "residual_residual1_conv2"),
+        *("expand_conv1_conv", "expand_conv2_conv", "expand_conv3_conv"),
+    ]
+    weights = {f"{name}/kernel" for name in convolutions}
+    weights |= {f"{name}_instance_norm/{table}" for name in convolutions for table in ("gamma", "beta")}
+    moments = {
+        f"optimizer/{name.replace('/', '_')}_{moment}" for name in weights for moment in ("momentum", "velocity")
+    }
+    with np.load(tmp_path / STATE) as state:
+        assert set(state) == {"style_names", "position", "optimizer/iteration", *weights, *moments}
+
+
+def test_a_training_goes_on_with_another_learning_rate(batch, tmp_path):
+    model = small.training()
+    model.train_on_batch(batch)
+    SaveAndResume(tmp_path, model).save()
+    schedule = DecayAtEnd(1e-2, train_steps=10, decay_steps=4)
+    for optimizer in (keras.optimizers.Adam(1e-2), StyleAdam(schedule)):
+        resumed = small.training(optimizer=optimizer)
+        assert SaveAndResume(tmp_path, resumed).step == 1
+        assert float(resumed.optimizer.learning_rate) == pytest.approx(1e-2)
+
+
+def test_the_latest_five_networks_stay(batch, tmp_path):
+    model = small.training()
+    saving = SaveAndResume(tmp_path, model)
+    for _ in range(7):
+        model.train_on_batch(batch)
+        saving.save()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(f"model-00000{step}.keras" for step in (3, 4, 5, 6, 7)),
+        "training_state.npz",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ({"names": ("wave", "sunflowers")}, "holds a training of the styles wave, scream; choose another folder"),
+        ({"filters": (4, 6, 12)}, "holds a training of a network of another size; choose another folder"),
+    ],
+)
+def test_a_folder_of_another_training_is_refused(saved, other, sentence):
+    with pytest.raises(InputError, match=sentence):
+        SaveAndResume(saved, small.training(small.transformer(**other)))
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"no zip"])
+def test_a_damaged_state_is_refused(saved, damage):
+    state = saved / STATE
+    state.write_bytes(damage(state.read_bytes()))
+    with pytest.raises(InputError, match=r"training_state\.npz: it is damaged; remove it to start from the beginning"):
+        SaveAndResume(saved, small.training())
+
+
+@pytest.fixture
+def saved(batch, tmp_path):
+    """The folder of a training of one step."""
+    model = small.training()
+    model.train_on_batch(batch)
+    SaveAndResume(tmp_path, model).save()
+    return tmp_path
