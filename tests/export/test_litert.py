@@ -1,14 +1,18 @@
 import io
+import subprocess
+import sys
 import zipfile
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from magstyle import checkpoints
+from magstyle import checkpoints, export
 from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.export import litert, litert_metadata
+from magstyle.export import PRECISIONS, example_photo, litert, litert_graph, litert_metadata
 from magstyle.models.transformer import StyleTransformer
 
 # What XNNPACK takes, LiteRT's GPU delegates too.
@@ -30,7 +34,7 @@ def contents(small_model):
     """A file of every precision, for 32 x 40 pixels."""
     return {
         precision: litert.convert(small_model, (32, 40), precision, images=[photo(32, 40, k) for k in range(3)])
-        for precision in litert.PRECISIONS
+        for precision in PRECISIONS
     }
 
 
@@ -71,7 +75,7 @@ def test_comparing_tells_the_largest_difference_of_all_images_and_styles(content
     assert ratio == pytest.approx(psnr(np.array(differences), 0))
 
 
-@pytest.mark.parametrize("precision", litert.PRECISIONS)
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_inputs_and_output_have_the_names_and_shapes_of_magenta(contents, precision):
     interpreter = Interpreter(model_content=contents[precision])
     assert interpreter.get_signature_list() == {
@@ -84,7 +88,7 @@ def test_inputs_and_output_have_the_names_and_shapes_of_magenta(contents, precis
     assert {entry["dtype"] for entry in details.values()} == {np.float32}
 
 
-@pytest.mark.parametrize("precision", litert.PRECISIONS)
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_xnnpack_takes_the_whole_graph_and_gpus_could(contents, precision):
     interpreter = Interpreter(model_content=contents[precision], num_threads=2)
     operations = {operation["op_name"] for operation in interpreter._get_ops_details()}
@@ -129,10 +133,50 @@ def test_the_same_model_gives_the_same_file(contents, small_model):
     assert litert.convert(small_model, (32, 40), "float16") == contents["float16"]
 
 
-def test_sizes_are_rounded_to_multiples_of_4(small_model):
-    assert [litert.rounded(side) for side in (0, 1, 8, 9, 384, 385)] == [0, 8, 8, 12, 384, 388]
-    details = Interpreter(model_content=litert.convert(small_model, 15)).get_input_details()
-    assert {entry["name"]: entry["shape"].tolist() for entry in details}["input_image"] == [1, 16, 16, 3]
+ARCHITECTURES = {
+    "published": {"alpha": 1.0},
+    "quarter": {"alpha": 0.25},
+    "android": {"filters": (32, 32, 32), "expand_filters": (8, 4), "residual_blocks": 6},
+}
+
+
+@pytest.mark.parametrize("shifts", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_convolution_gives_the_numbers_of_keras(architecture, shifts):
+    model = StyleTransformer(2, **ARCHITECTURES[architecture])
+    rng = np.random.default_rng(0)
+    for scope in model.scopes:
+        for variable, mean, deviation in zip(
+            model.parameters(scope).values(), (0, 1, 0), (0.05, 0.5, 0.5), strict=True
+        ):
+            variable.assign(rng.normal(mean, deviation, variable.shape))
+    parameters = {
+        scope: {name: np.asarray(value) for name, value in model.parameters(scope).items()} for scope in model.scopes
+    }
+    results = {}
+    image, weights = photo(24, 40), np.array([0.75, 0.5], np.float32)
+    picture = litert_graph.stylize(
+        model.convolutions,
+        parameters,
+        tf.constant(image[None]),
+        tf.constant(weights),
+        lambda scope, x, y: results.setdefault(scope, y.numpy()),
+        shifts,
+    )
+    layers = [model.get_layer(scope.replace("/", "_")).output for scope in model.scopes]
+    *expected, stylized_image = keras.Model(model.inputs, [*layers, model.output]).predict_on_batch(
+        [image[None], weights[None]]
+    )
+    assert list(results) == model.scopes
+    for scope, features in zip(model.scopes, expected, strict=True):
+        found = results[scope]
+        if found.shape != features.shape:  # Up-sampled, with a border of one pixel.
+            found = found[:, 1:-1, 1:-1]
+        if not shifts:
+            # Both but for a number per channel, which the normalisation after it takes away.
+            found, features = (x - x.mean(axis=(1, 2), keepdims=True) for x in (found, features))
+        np.testing.assert_allclose(found, features, rtol=0, atol=1e-4 * np.abs(features).max(), err_msg=scope)
+    np.testing.assert_allclose(picture, stylized_image, atol=1e-4)
 
 
 def test_the_published_network_of_32_styles_is_small():
@@ -154,8 +198,102 @@ def test_the_android_network_paints_photos_the_same(shared):
     assert ratio >= 30
 
 
-def test_bad_arguments_are_one_sentence(small_model):
-    with pytest.raises(InputError, match=r"no precision int4; it is one of float32, float16, dynamic_int8, int8"):
-        litert.convert(small_model, precision="int4")
-    with pytest.raises(InputError, match="int8 needs representative images"):
-        litert.convert(small_model, precision="int8")
+def test_a_network_without_residual_blocks_paints_the_same():
+    model = StyleTransformer(1, alpha=0.1, residual_blocks=0)
+    content = litert.convert(model, 16)
+    np.testing.assert_allclose(
+        run(content, photo(16, 16), style_weights=np.ones(1, np.float32)),
+        expected(model, photo(16, 16), np.ones(1, np.float32)),
+        atol=1e-4,
+    )
+
+
+# convert_tflite
+
+
+def test_a_file_appears_that_was_compared_with_its_model(small_model, tmp_path):
+    output = tmp_path / "new" / "model.tflite"
+    written = litert.convert_tflite(small_model, output, image_size=62)
+    assert (written.path, written.image_size, written.num_photos) == (output, 64, 1)
+    # The middle square of the example.
+    square = images.read_image(example_photo(), 64)
+    left = (square.shape[1] - 64) // 2
+    square = square[:, left : left + 64]
+    assert output.read_bytes() == litert.convert(small_model, 64)
+    assert written[3:] == litert.compare(output.read_bytes(), small_model, [square])
+    assert [path.name for path in output.parent.iterdir()] == ["model.tflite"]
+
+
+@pytest.mark.parametrize("style", ["wave", 1, {"wave": 1.0}, [0, 1, 0], np.array([0, 1, 0])])
+def test_a_style_is_a_number_a_name_a_mixture_or_weights(small_model, tmp_path, style):
+    litert.convert_tflite(small_model, tmp_path / "model.tflite", image_size=16, style=style)
+    assert (tmp_path / "model.tflite").read_bytes() == litert.convert(small_model, 16, style=np.array([0, 1, 0]))
+
+
+def test_representative_images_are_patterns_or_arrays(small_model, tmp_path):
+    for k in range(3):
+        images.write_image(tmp_path / "photos" / f"{k}.png", photo(16, 24, seed=k))
+    arrays = [images.read_image(tmp_path / "photos" / f"{k}.png") for k in range(3)]
+    given = [str(tmp_path / "photos"), [tmp_path / "photos" / "*.png"], arrays, np.array(arrays)]
+    for k, photos in enumerate(given):
+        written = litert.convert_tflite(
+            small_model, tmp_path / str(k), image_size=16, precision="int8", representative_images=photos
+        )
+        assert written.num_photos == 3
+    squares = [array[:, 4:20] for array in arrays]
+    expected = litert.convert(small_model, 16, "int8", images=squares)
+    assert all((tmp_path / str(k)).read_bytes() == expected for k in range(len(given)))
+
+
+def test_a_file_for_any_size_is_compared_too(small_model, tmp_path):
+    written = litert.convert_tflite(small_model, tmp_path / "model.tflite", image_size=0)
+    assert (written.image_size, written.largest_difference) == (0, pytest.approx(0, abs=2e-3))
+
+
+def test_a_file_that_paints_other_pictures_does_not_appear(small_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(litert, "compare", lambda *_: (1.0, 19.9))
+    with pytest.raises(InputError, match=r"other pictures than the model .*19.9 dB.*; try another precision") as error:
+        litert.convert_tflite(small_model, tmp_path / "model.tflite", image_size=16)
+    assert error.value.arguments == ("precision",)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "names"),
+    [
+        ({"precision": "int4"}, "precision=int4 must be one of float32, float16, dynamic_int8, int8", ["precision"]),
+        ({"precision": "int8"}, "needs representative_images", ["precision", "representative_images"]),
+        ({"image_size": -4}, "image_size=-4 must be", ["image_size"]),
+        ({"style": "wavy"}, "no style 'wavy'; its styles are 0 to 2, or scream, wave, starry_night", []),
+        ({"style": [1, 0]}, r"style must have 3 weights, not the shape \[2\]", ["style"]),
+        ({"representative_images": "/nowhere"}, "no image at /nowhere", []),
+        ({"representative_images": []}, "representative_images must be one photo or more", ["representative_images"]),
+        ({"representative_images": [np.zeros((8, 8))]}, r"not \[8, 8\]", ["representative_images"]),
+    ],
+)
+def test_bad_arguments_are_one_sentence_and_leave_nothing(small_model, tmp_path, arguments, sentence, names):
+    with pytest.raises(InputError, match=sentence) as error:
+        litert.convert_tflite(small_model, tmp_path / "model.tflite", **{"image_size": 16, **arguments})
+    assert list(error.value.arguments) == names
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_never_overwritten(small_model, tmp_path):
+    (tmp_path / "model.tflite").write_text("precious")
+    with pytest.raises(InputError, match=r"model.tflite exists already; .* another output_model"):
+        litert.convert_tflite(small_model, tmp_path / "model.tflite")
+    assert (tmp_path / "model.tflite").read_text() == "precious"
+
+
+def test_precisions_and_the_example_are_known_without_tensorflow():
+    script = "import sys, magstyle.export as export; export.example_photo(); assert 'tensorflow' not in sys.modules"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_example_photo_is_found_in_a_checkout_and_in_an_installed_package(tmp_path, monkeypatch):
+    for examples in ("examples", "magstyle/examples"):
+        (tmp_path / examples).mkdir(parents=True)
+        (tmp_path / examples / "coffee.jpg").touch()
+        monkeypatch.setattr(export, "__file__", str(tmp_path / "magstyle" / "export" / "__init__.py"))
+        assert example_photo() == tmp_path / examples / "coffee.jpg"

@@ -1,0 +1,139 @@
+import types
+
+import psutil
+import pytest
+
+from magstyle import memory
+from magstyle.errors import InputError
+from magstyle.models.transformer import StyleTransformer
+from magstyle.stylizer import Stylizer
+
+FREE = 10**6  # On the machine.
+UNLIMITED = 9223372036854771712  # In version 1.
+
+
+@pytest.fixture(scope="module")
+def model():
+    return StyleTransformer(1, residual_blocks=1)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine whose memory can be set, with nothing around the process."""
+    machine = types.SimpleNamespace(available=2**40, total=2**40)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: machine)
+    monkeypatch.setattr(psutil, "swap_memory", lambda: types.SimpleNamespace(total=0))
+    monkeypatch.setattr(memory, "available", lambda: machine.available)
+    return machine
+
+
+def test_a_photo_that_does_not_fit_is_refused_with_the_size_that_does(model, machine):
+    machine.available = memory.needed(model, 1000, 2000)
+    memory.check(model, 1000, 2000)
+    memory.check(model, 2000, 1000)
+    with pytest.raises(InputError, match=r"2400 x 1200 pixels takes about .* GiB.*; .*image_size=1000 fits") as error:
+        memory.check(model, 1200, 2400)
+    assert error.value.arguments == ("image_size",)
+
+
+def test_a_photo_that_takes_larger_blocks_than_tensorflow_gets_is_refused(model, machine):
+    machine.total = memory.largest_block(500, 1000)
+    memory.check(model, 500, 1000)
+    with pytest.raises(InputError, match=r"in blocks of up to .*image_size=500 fits"):
+        memory.check(model, 1000, 2000)
+
+
+def test_other_backends_and_gpus_take_no_such_blocks(model, machine, monkeypatch):
+    machine.total = memory.largest_block(500, 1000)
+    monkeypatch.setattr(memory.keras.backend, "backend", lambda: "jax")
+    memory.check(model, 1000, 2000)
+    machine.available = 2**20
+    with pytest.raises(InputError) as error:
+        memory.check(model, 1000, 2000)
+    assert "blocks" not in str(error.value)
+
+
+def test_a_gpu_holds_what_the_network_computes(model, monkeypatch):
+    on_a_cpu = memory.needed(model, 1000, 2000)
+    monkeypatch.setattr(memory.keras.distribution, "list_devices", lambda: ["gpu:0"])
+    assert memory.needed(model, 1000, 2000) == on_a_cpu - 1000 * 2000 * 4 * 2 * 32
+
+
+def test_what_the_caller_keeps_is_not_free(model, machine):
+    machine.available = memory.needed(model, 1000, 2000) + 10**9
+    memory.check(model, 1000, 2000, keeps=10**9)
+    with pytest.raises(InputError, match="image_size=996 fits"):
+        memory.check(model, 1000, 2000, keeps=10**9 + 10**6)
+    with pytest.raises(InputError, match="no image_size fits"):
+        memory.check(model, 1000, 2000, keeps=10**12)
+    with pytest.raises(InputError, match="no image_size fits"):
+        Stylizer(model).check_size(1000, 2000, keeps=10**12)
+
+
+def test_24_megapixels_fit_into_12_gib():
+    assert memory.needed(StyleTransformer(32), 4000, 6000) < 11 * 2**30
+
+
+def test_the_widest_tensor_of_a_narrow_start_is_a_later_one():
+    wide, narrow = (
+        StyleTransformer(1, filters=(n, 64, 128), expand_filters=(64, 2), residual_blocks=0) for n in (32, 2)
+    )
+    # 64 channels of an image that is half as high and half as wide.
+    assert memory.needed(wide, 8, 8) - memory.needed(narrow, 8, 8) == 8 * 8 * 4 * 2 * (32 - 64 / 4)
+
+
+@pytest.fixture
+def cgroups(tmp_path, monkeypatch):
+    """Writes files of cgroups, `cgroups("0::/a", {"a": {...}})`, and returns what is available to a process in them."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=FREE))
+
+    def write(process, folders):
+        (tmp_path / "cgroup").write_text(process)
+        for folder, contents in folders.items():
+            (tmp_path / "fs" / folder).mkdir(parents=True, exist_ok=True)
+            for name, content in contents.items():
+                (tmp_path / "fs" / folder / name).write_text(f"{content}\n")
+        return memory.available(tmp_path / "cgroup", tmp_path / "fs")
+
+    return write
+
+
+def version_1(limit, usage, cache=0):
+    statistics = f"cache 999\ntotal_inactive_file {cache}"
+    return {"memory.limit_in_bytes": limit, "memory.usage_in_bytes": usage, "memory.stat": statistics}
+
+
+def version_2(limit, usage, cache=0):
+    return {"memory.max": limit, "memory.current": usage, "memory.stat": f"anon 999\ninactive_file {cache}"}
+
+
+def test_the_limit_of_a_container_leaves_less_than_the_machine_has(cgroups):
+    assert cgroups("0::/a/b.scope\n", {"a/b.scope": version_2(1000, 300)}) == 700
+    assert cgroups("3:cpuset:/x\n4:cpu,memory:/a\n0::/\n", {"memory/a": version_1(1000, 400)}) == 600
+
+
+def test_the_cache_of_files_gives_way(cgroups):
+    assert cgroups("0::/a", {"a": version_2(1000, 900, cache=500)}) == 600
+    assert cgroups("4:memory:/a", {"memory/a": version_1(1000, 900, cache=450)}) == 550
+
+
+def test_the_narrowest_of_nested_cgroups_counts(cgroups):
+    folders = {"a": version_2(2000, 1900), "a/b": version_2(1000, 300), "a/b/c": version_2("max", 200)}
+    assert cgroups("0::/a/b/c", folders) == 100
+
+
+def test_a_container_finds_its_own_limit_at_the_root_of_what_it_sees(cgroups):
+    assert cgroups("0::/", {".": version_2(1000, 300)}) == 700
+    # The name of its cgroup on the machine, of which no folder is visible inside.
+    assert cgroups("4:memory:/docker/0123", {"memory": version_1(1000, 250)}) == 750
+
+
+def test_without_a_limit_the_machine_counts(cgroups):
+    assert cgroups("0::/a", {"a": version_2("max", 300)}) == FREE
+    assert cgroups("4:memory:/a", {"memory/a": version_1(UNLIMITED, 300)}) == FREE
+    assert cgroups("0::/nowhere\n4:memory:/nowhere\n2:cpu:/", {}) == FREE
+    assert memory.available("/nowhere/cgroup") == FREE
+
+
+def test_more_used_than_allowed_is_nothing_free(cgroups):
+    assert cgroups("0::/a", {"a": version_2(1000, 1001)}) == 0
