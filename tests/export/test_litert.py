@@ -6,7 +6,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from magstyle import checkpoints
-from magstyle.data import images
+from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.export import litert, litert_metadata
 from magstyle.models.transformer import StyleTransformer
@@ -146,7 +146,7 @@ def test_the_published_network_of_32_styles_is_small():
 def test_the_android_network_paints_photos_the_same(shared):
     model = checkpoints.load_model(shared("models/stylize_quantized.pb"))
     photos = [
-        images.read_image(path, 128)[:128, :128] for path in images.find([str(shared("photos")), "examples/coffee.jpg"])
+        images.read_image(path, 128)[:128, :128] for path in photos.find([shared("photos"), "examples/coffee.jpg"])
     ]
     difference, _ = litert.compare(litert.convert(model, 128), model, photos)
     assert difference <= 2e-3
