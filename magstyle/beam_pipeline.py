@@ -142,13 +142,14 @@ def run(
         InputError: for a folder that cannot be written to, or where a runner of many machines fails.
     """
     stylize = (_ToRecords if output_format == "tfrecord" else _ToPictures)(painter, folder, output_format)
-    made = (
+    (
         pipeline
         | "Shards" >> beam.Create(source.shards)
         | beam.Reshuffle()
-        | "Stylize" >> beam.ParDo(stylize).with_outputs("failures", main="paths")
+        | "Stylize" >> beam.ParDo(stylize)
+        | "All failures" >> beam.combiners.ToList()
+        | "Write failures" >> beam.ParDo(_WriteFailures(folder))
     )
-    made.failures | "All" >> beam.combiners.ToList() | "Write failures" >> beam.ParDo(_WriteFailures(folder))
     with _silent_beam(), _progress_bar(source, pipeline.options), _one_sentence(pipeline.options):
         result = pipeline.run()
         result.wait_until_finish()
@@ -158,7 +159,7 @@ def run(
 
 
 class _Stylize(beam.DoFn):
-    """From a shard to the paths made of it; (name, reason) of its failures go to the output `failures`."""
+    """From a shard to its failures, each as a line of `failures.txt`."""
 
     def __init__(self, painter: Painter, folder: pathlib.Path, output_format: str):
         self.painter = painter
@@ -171,13 +172,14 @@ class _Stylize(beam.DoFn):
     # Without annotations, as Beam would hold them against its own types.
     def process(self, shard):
         failures = []
-        yield from self.make(shard, failures)
+        self.make(shard, failures)
         for name, reason in failures:
             _count("failed")
-            yield beam.pvalue.TaggedOutput("failures", (name, reason))
+            # A file name need not be text, as Beam's strings must be.
+            yield os.fsencode(f"{name}\t{reason}\n")
 
-    def make(self, shard: shards.Shard, failures: list[tuple[str, str]]) -> Iterator[str]:
-        """Makes what is missing, notes failures, and gives the paths."""
+    def make(self, shard: shards.Shard, failures: list[tuple[str, str]]) -> None:
+        """Makes what is missing of a shard, and notes name and reason of every failure."""
         raise NotImplementedError
 
     def paint(self, photo: shards.Photo, failures: list[tuple[str, str]]) -> np.ndarray | None:
@@ -194,7 +196,7 @@ class _Stylize(beam.DoFn):
 class _ToRecords(_Stylize):
     """A shard becomes a TFRecord file of that name."""
 
-    def make(self, shard: shards.Shard, failures: list[tuple[str, str]]) -> Iterator[str]:
+    def make(self, shard: shards.Shard, failures: list[tuple[str, str]]) -> None:
         path = self.folder / shard.name
         # Written before the shard is there, and read when it is skipped: failures outlive the run that met them.
         noted = path.with_name(f".{path.name}.failures")
@@ -210,7 +212,6 @@ class _ToRecords(_Stylize):
                     note.write_text(json.dumps(failures))
             else:
                 noted.unlink(missing_ok=True)
-        yield str(path)
 
     def _write(self, shard: shards.Shard, temporary: pathlib.Path, failures: list[tuple[str, str]]) -> None:
         try:
@@ -229,7 +230,7 @@ class _ToRecords(_Stylize):
 class _ToPictures(_Stylize):
     """Every photo becomes a file."""
 
-    def make(self, shard: shards.Shard, failures: list[tuple[str, str]]) -> Iterator[str]:
+    def make(self, shard: shards.Shard, failures: list[tuple[str, str]]) -> None:
         for photo in shard.photos():
             path = self.folder / f"{photo.stem}{self.suffix}"
             if path.exists():
@@ -239,7 +240,6 @@ class _ToPictures(_Stylize):
                 if picture is not None:
                     images.write_image(path, picture)
                     _count("written")
-                    yield str(path)
             _done(photo.size)
 
 
@@ -254,8 +254,7 @@ class _WriteFailures(beam.DoFn):
             self.path.unlink(missing_ok=True)
             return
         with files.replacing(self.path) as temporary:
-            lines = "".join(f"{name}\t{reason}\n" for name, reason in sorted(failures))
-            temporary.write_bytes(os.fsencode(lines))
+            temporary.write_bytes(b"".join(sorted(failures)))
 
 
 def _warmed(stylizer: Stylizer) -> Stylizer:

@@ -4,12 +4,11 @@ Images are float32 RGB [H, W, 3] in [0, 1].
 """
 
 import contextlib
-import glob
 import io
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -27,28 +26,6 @@ _WRITABLE = {
     ".webp": ({"format": "WEBP", "quality": 95}, 16383),
 }
 _ORIENTATION = 0x0112  # The EXIF tag: 1 is upright, and 5 to 8 are turned by 90 degrees.
-
-
-def find(patterns: Sequence[str]) -> list[str]:
-    """The image files that names, globs and folders stand for, in order, each once.
-
-    A folder stands for the images directly in it (by extension), sorted by name; so do the matches of a glob.
-
-    Raises:
-        InputError: for a name, glob or folder without any image.
-    """
-    found = []
-    for pattern in map(os.path.expanduser, patterns):
-        if os.path.isdir(pattern):
-            matches = sorted(os.path.join(pattern, name) for name in os.listdir(pattern) if is_image(name))
-        elif os.path.exists(pattern):
-            matches = [pattern]
-        else:
-            matches = sorted(glob.glob(pattern, recursive=True))
-        if not matches:
-            raise InputError(f"no image at {pattern}")
-        found += matches
-    return list(dict.fromkeys(found))
 
 
 def is_image(name: str) -> bool:

@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from magstyle import checkpoints, files, sizes
-from magstyle.data import images
+from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.export import PRECISIONS, example_photo, litert_graph, litert_metadata
 from magstyle.export.litert_precision import Editor
@@ -86,12 +86,12 @@ def convert_tflite(
     if style is not None:
         style = _style_weights(style, model)
     image_size = image_size and sizes.padded(image_size)
-    photos = _read_photos(
+    samples = _read_photos(
         example_photo() if representative_images is None else representative_images, image_size or _COMPARED_SIDE
     )
     with files.replacing(output) as temporary:
-        content = convert(model, image_size, precision, style, photos)
-        difference, psnr = compare(content, model, photos, style)
+        content = convert(model, image_size, precision, style, samples)
+        difference, psnr = compare(content, model, samples, style)
         if not psnr >= _LEAST_PSNR:
             raise InputError(
                 f"the LiteRT file paints other pictures than the model (largest difference {difference:.1e}, PSNR "
@@ -99,7 +99,7 @@ def convert_tflite(
                 "precision",
             )
         temporary.write_bytes(content)
-    return LiteRTFile(output, image_size, len(photos), difference, psnr)
+    return LiteRTFile(output, image_size, len(samples), difference, psnr)
 
 
 def convert(
@@ -186,15 +186,15 @@ def _style_weights(style, model: StyleTransformer) -> np.ndarray:
     return weights
 
 
-def _read_photos(photos, side: int) -> list[np.ndarray]:
+def _read_photos(given, side: int) -> list[np.ndarray]:
     """Squares [side, side, 3] from the middle of photos."""
-    if isinstance(photos, str | os.PathLike):
-        photos = [photos]
-    if all(isinstance(photo, str | os.PathLike) for photo in photos):
-        photos = images.find([os.fspath(photo) for photo in photos])
-    if not len(photos):
+    if isinstance(given, str | os.PathLike):
+        given = [given]
+    if all(isinstance(photo, str | os.PathLike) for photo in given):
+        given = photos.find(given)
+    if not len(given):
         raise InputError("representative_images must be one photo or more", "representative_images")
-    return [_middle(photo, side) for photo in photos[:_MOST_PHOTOS]]
+    return [_middle(photo, side) for photo in given[:_MOST_PHOTOS]]
 
 
 def _middle(photo, side: int) -> np.ndarray:

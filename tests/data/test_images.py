@@ -160,21 +160,6 @@ def test_shrinking_does_not_alias(tmp_path):
     np.testing.assert_allclose(images.read_image(tmp_path / "a.png", 16), 0.5, atol=0.02)
 
 
-def test_find_takes_names_globs_and_folders(tmp_path):
-    for name in ("b.png", "a.jpg", "c[1].png", "notes.txt", ".hidden.png"):
-        (tmp_path / name).write_bytes(b"")
-
-    def names(*patterns):
-        return [path.removeprefix(f"{tmp_path}/") for path in images.find([str(tmp_path / p) for p in patterns])]
-
-    assert names("") == ["a.jpg", "b.png", "c[1].png"]
-    assert names("b.png", "*.jpg", "b.png") == ["b.png", "a.jpg"]
-    assert names("c[1].png") == ["c[1].png"]
-    for missing in ("*.gif", "d.png"):
-        with pytest.raises(InputError, match="no image at"):
-            names(missing)
-
-
 @pytest.mark.parametrize("content", [b"", b"Dear diary,\n" * 20, b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a"])
 def test_what_is_no_image_is_one_sentence(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from magstyle import checkpoints, export
-from magstyle.data import images
+from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.export import PRECISIONS, example_photo, litert, litert_graph, litert_metadata
 from magstyle.models.transformer import StyleTransformer
@@ -189,12 +189,12 @@ def test_the_published_network_of_32_styles_is_small():
 
 def test_the_android_network_paints_photos_the_same(shared):
     model = checkpoints.load_model(shared("models/stylize_quantized.pb"))
-    photos = [
-        images.read_image(path, 128)[:128, :128] for path in images.find([str(shared("photos")), "examples/coffee.jpg"])
+    some_images = [
+        images.read_image(path, 128)[:128, :128] for path in photos.find([shared("photos"), "examples/coffee.jpg"])
     ]
-    difference, _ = litert.compare(litert.convert(model, 128), model, photos)
+    difference, _ = litert.compare(litert.convert(model, 128), model, some_images)
     assert difference <= 2e-3
-    _, ratio = litert.compare(litert.convert(model, 128, "int8", images=photos), model, photos)
+    _, ratio = litert.compare(litert.convert(model, 128, "int8", images=some_images), model, some_images)
     assert ratio >= 30
 
 
