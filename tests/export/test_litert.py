@@ -235,9 +235,9 @@ def test_representative_images_are_patterns_or_arrays(small_model, tmp_path):
         images.write_image(tmp_path / "photos" / f"{k}.png", photo(16, 24, seed=k))
     arrays = [images.read_image(tmp_path / "photos" / f"{k}.png") for k in range(3)]
     given = [str(tmp_path / "photos"), [tmp_path / "photos" / "*.png"], arrays, np.array(arrays)]
-    for k, photos in enumerate(given):
+    for k, representative in enumerate(given):
         written = litert.convert_tflite(
-            small_model, tmp_path / str(k), image_size=16, precision="int8", representative_images=photos
+            small_model, tmp_path / str(k), image_size=16, precision="int8", representative_images=representative
         )
         assert written.num_photos == 3
     squares = [array[:, 4:20] for array in arrays]
