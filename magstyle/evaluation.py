@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from magstyle import checkpoints, grids, losses
 from magstyle.data import pipeline
+from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 from magstyle.objective import Objective, shows
 from magstyle.optimization import pixels
@@ -68,13 +69,20 @@ class Evaluation:
 
     def __init__(self, style_dataset_file: str | os.PathLike, objective: Objective):
         self.objective = objective
+        self._style_dataset_file = style_dataset_file
         self.paintings = objective.read_paintings(style_dataset_file)
         self._photos = objective.open_photos()
         self._training = None
 
     def open(self, checkpoint: StyleTransformer | str | os.PathLike, alpha: float | None = None) -> StyleTransformer:
-        """A model with as many styles as there are paintings; see `magstyle.load_model`."""
-        return checkpoints.load_model(checkpoint, len(self.paintings), alpha)
+        """A model of as many styles as there are paintings; see `magstyle.load_model`."""
+        model = checkpoints.load_model(checkpoint, alpha=alpha)
+        if model.num_styles != len(self.paintings):
+            raise InputError(
+                f"{checkpoint} has {model.num_styles} styles, and {self._style_dataset_file} has {len(self.paintings)} "
+                "paintings; they must be of the same styles"
+            )
+        return model
 
     def measure(self, transformer: StyleTransformer, num_evals: int = 32) -> dict[str, np.ndarray]:
         """The losses [num_styles] by name, as `evaluate` returns them: means over the same photos in every style."""

@@ -58,9 +58,11 @@ def create_style_dataset(
             wanted = [name for name in vgg.output if name.count("/") == 1]
             style.gram_matrices = of_image(image, vgg, wanted)
             style.vgg = vgg_network.fingerprint(vgg)
+        progress.update()
         return style
 
-    return styles.write(map(read, tqdm(paintings, unit="painting")), output_file)
+    with tqdm(total=len(paintings), unit="painting") as progress:
+        return styles.write(map(read, paintings), output_file)
 
 
 def of_image(image: np.ndarray, vgg: keras.Model, end_points: Sequence[str]) -> dict[str, np.ndarray]:
