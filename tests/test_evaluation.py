@@ -39,5 +39,5 @@ def test_a_model_that_keeps_the_photo_is_near_to_it_and_far_from_the_painting(sm
 
 
 def test_a_model_of_other_styles_is_refused(small_model, small):
-    with pytest.raises(magstyle.InputError, match="has 3 styles, and .* has 2 paintings"):
+    with pytest.raises(magstyle.InputError, match=r"has 3 styles, and .* has 2 paintings"):
         magstyle.evaluate(small_model, **small)

@@ -150,9 +150,19 @@ def literal(text: str | None):
         return text
 
 
-def style(text: str, style_names: Sequence[str]) -> int | str | dict:
-    """The style or mixture that a flag names: `7`, `munch-the-scream` or `{'munch-the-scream': 0.6, 7: 0.4}`."""
+def styles(text: str | None, style_names: Sequence[str]):
+    """What a text says of styles: one, by number or name, or what `literal` makes of it."""
     return text if text in style_names else literal(text)
+
+
+def style(flag: str, style_names: Sequence[str]) -> int | str | dict | None:
+    """The value of a flag as `7`, `munch-the-scream` or `{'munch-the-scream': 0.6, 7: 0.4}`; None where it has none."""
+    found = styles(FLAGS[flag].value, style_names)
+    if found == {} or not isinstance(found, int | str | dict | None):
+        raise InputError(
+            f"--{flag}={FLAGS[flag].value} must be a style or a mixture such as \"{{0: 0.6, 'scream': 0.4}}\""
+        )
+    return found
 
 
 def values_for(function: Callable, **known) -> dict[str, object]:

@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
         output_model,
         image_size=image_size,
         precision=precision,
-        style=command_line.style(FLAGS.style, model.style_names),
+        style=command_line.style("style", model.style_names),
         representative_images=FLAGS.representative_images,
     )
     print(

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
             stylize_photos,
             input_image=input_image,
             checkpoint=model,
-            which_styles=command_line.style(FLAGS.which_styles, model.style_names),
+            which_styles=command_line.styles(FLAGS.which_styles, model.style_names),
         )
     )
     for path in paths:

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
             **source,
             output_dir=command_line.path_of("output_dir"),
             checkpoint=model,
-            style=command_line.style(FLAGS.style, model.style_names),
+            style=command_line.style("style", model.style_names),
         )
     )
     skipped = "shards" if FLAGS.output_format == "tfrecord" else "pictures"

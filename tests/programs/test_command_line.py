@@ -110,8 +110,8 @@ def test_flag_files_that_cannot_be_used_are_refused(tmp_path, monkeypatch, conte
 def test_texts_become_literals_and_others_stay_as_they_are():
     for text, value in [("[0, 'a']", [0, "a"]), ("{'a': 1}", {"a": 1}), ("wave", "wave"), ("7", 7), (None, None)]:
         assert command_line.literal(text) == value
-    assert command_line.style("1984", ["1984"]) == "1984"
-    assert command_line.style("19", ["1984"]) == 19
+    assert command_line.styles("1984", ["1984"]) == "1984"
+    assert command_line.styles("19", ["1984"]) == 19
     assert command_line.literal("[" * 10000) == "[" * 10000
 
 
