@@ -1,6 +1,7 @@
 """Whether a photo fits into memory: what stylising it takes, and what is free, in a container too."""
 
 import pathlib
+import re
 from collections.abc import Iterator
 
 import keras
@@ -28,7 +29,7 @@ def check(model: StyleTransformer, height: int, width: int, keeps: int = 0) -> N
     if _tensorflow_convolves_on_a_cpu():
         # Linux grants no block larger than all of the memory, and a process that asks for one is aborted.
         largest = psutil.virtual_memory().total + psutil.swap_memory().total
-        block = largest_block(height, width)
+        block = largest_block(model, height, width)
         takes += f", in blocks of up to {_gib(block)}"
         has += f" of {_gib(largest)}"
         excess = max(excess, block / largest)
@@ -40,18 +41,24 @@ def check(model: StyleTransformer, height: int, width: int, keeps: int = 0) -> N
 
 def needed(model: StyleTransformer, height: int, width: int) -> int:
     """How many bytes of this machine's memory stylising a photo of this size takes."""
-    # As measured, two float32 copies of the widest tensor are alive at a time. The photo itself and its result come on
-    # top. Where a GPU computes, the former lie in its own memory.
-    floats = 16 if _on_a_gpu() else 16 + 2 * _widest(model)
-    return int(sizes.padded(height) * sizes.padded(width) * floats * _FLOAT)
+    # As measured, so many float32 copies of the widest tensor are alive at a time: XLA reuses less of its memory than
+    # TensorFlow. The photo itself and its result come on top. A GPU computes in memory of its own.
+    if _on_a_gpu():
+        copies = 0
+    elif keras.backend.backend() == "tensorflow":
+        copies = 2
+    else:
+        copies = 9
+    return int(sizes.padded(height) * sizes.padded(width) * (16 + copies * _widest(model)) * _FLOAT)
 
 
-def largest_block(height: int, width: int) -> int:
+def largest_block(model: StyleTransformer, height: int, width: int) -> int:
     """The bytes of the largest block that TensorFlow reserves on a CPU, of which it touches little.
 
-    It is contract/conv1's input with the 9 x 9 x 3 values under the kernel laid out for every pixel.
+    It is the input of the first convolution, with the 9 x 9 x 3 values under the kernel laid out for every pixel.
     """
-    return sizes.padded(height) * sizes.padded(width) * 9 * 9 * 3 * _FLOAT
+    values = model.convolutions[0].kernel_size ** 2 * 3
+    return sizes.padded(height) * sizes.padded(width) * values * _FLOAT
 
 
 def available(process: str = "/proc/self/cgroup", cgroups: str = "/sys/fs/cgroup") -> int:
@@ -84,11 +91,7 @@ def _tensorflow_convolves_on_a_cpu() -> bool:
 
 def _free_in_cgroups(process: pathlib.Path, cgroups: pathlib.Path) -> Iterator[int]:
     """The limit less the use of every cgroup of memory that the process is in, its own and those around it."""
-    try:
-        lines = process.read_text().splitlines()
-    except OSError:  # No Linux.
-        return
-    for line in lines:
+    for line in _read(process).splitlines():  # None, where there is no Linux.
         # Such as `0::/system.slice/a.service` (version 2) or `4:cpu,memory:/docker/0123` (version 1).
         _, controllers, own = line.split(":", 2)
         if not controllers:
@@ -101,14 +104,19 @@ def _free_in_cgroups(process: pathlib.Path, cgroups: pathlib.Path) -> Iterator[i
         # In a container, the names of the cgroups around it may not be there, but its own is the root of the mount.
         own = pathlib.PurePosixPath(own).relative_to("/")
         for folder in (mount / own, *(mount / parent for parent in own.parents)):
-            try:
-                # "max" is no number, and version 1's greatest number is as good as none.
-                free = int((folder / limit).read_text()) - int((folder / usage).read_text())
-                # Of files that were read, which give way when memory is short.
-                statistics = dict(entry.split() for entry in (folder / "memory.stat").read_text().splitlines())
-                yield free + int(statistics.get(cache, 0))
-            except (OSError, ValueError):
-                continue
+            most, used = _read(folder / limit), _read(folder / usage)
+            # "max" is no number, and version 1's greatest number is as good as none.
+            if most.isdecimal() and used.isdecimal():
+                # The cache of files gives way when memory is short.
+                reclaimable = re.search(rf"^{cache} (\d+)$", _read(folder / "memory.stat"), re.MULTILINE)
+                yield int(most) - int(used) + (int(reclaimable[1]) if reclaimable else 0)
+
+
+def _read(path: pathlib.Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _gib(size: float) -> str:

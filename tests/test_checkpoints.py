@@ -116,18 +116,19 @@ def test_a_keras_file_keeps_everything_exactly(small_model, tmp_path):
     np.testing.assert_array_equal(stylize(model), stylize(small_model))
 
 
-def test_a_keras_file_with_16_bits_is_half_as_large_and_as_good(small_model, tmp_path):
+def test_a_keras_file_with_16_bits_is_half_as_large_and_as_good(tmp_path):
+    model = checkpoints.load_model("random:0")
     whole, half = tmp_path / "whole.keras", tmp_path / "half.keras"
-    checkpoints.save_model(small_model, whole)
-    checkpoints.save_model(small_model, half, float16=True)
-    assert half.stat().st_size < 0.8 * whole.stat().st_size
+    checkpoints.save_model(model, whole)
+    checkpoints.save_model(model, half, float16=True)
+    assert half.stat().st_size < 0.55 * whole.stat().st_size
     opened = checkpoints.load_model(half)
-    assert opened.style_names == small_model.style_names
-    for new, old in zip(opened.get_weights(), small_model.get_weights(), strict=True):
+    assert opened.get_config() == model.get_config()
+    for new, old in zip(opened.get_weights(), model.get_weights(), strict=True):
         assert new.dtype == np.float32
         np.testing.assert_array_equal(new, old.astype(np.float16))
     with pytest.raises(InputError, match="in float16"):
-        checkpoints.save_model(small_model, tmp_path / "model.ckpt", float16=True)
+        checkpoints.save_model(model, tmp_path / "model.ckpt", float16=True)
 
 
 def test_halving_changes_neither_the_model_nor_the_types_of_what_comes_after(small_model, tmp_path):

@@ -69,6 +69,25 @@ def test_alpha_truncates_every_number_of_filters():
     assert kernels == [9, 19, 38] + 10 * [38] + [19, 9, 3]
 
 
+def test_the_table_says_what_the_layers_are(small_model):
+    table = {row.scope: row for row in small_model.convolutions}
+    assert list(table) == small_model.scopes
+    for scope, row in table.items():
+        channels = small_model.parameters(scope)["kernel"].shape[3]
+        assert small_model.parameters(scope)["kernel"].shape[:2] == (row.kernel_size, row.kernel_size)
+        assert channels == row.filters == small_model.parameters(scope)["gamma"].shape[1]
+    # By hand, from the table of the docstring.
+    assert [row.scope for row in table.values() if row.strides == 2] == ["contract/conv2", "contract/conv3"]
+    assert [row.scope for row in table.values() if row.upsampling == 2] == ["expand/conv1/conv", "expand/conv2/conv"]
+    assert {row.scope: row.shortcut for row in table.values() if row.shortcut} == {
+        "residual/residual1/conv2": "residual/residual1/conv1"
+    }
+    assert {row.scope: row.activation for row in table.values() if row.activation != "relu"} == {
+        "residual/residual1/conv2": None,
+        "expand/conv3/conv": "sigmoid",
+    }
+
+
 def test_initial_kernels_are_normal_and_norms_the_identity():
     model = StyleTransformer(2)
     for scope in model.scopes:
