@@ -9,13 +9,13 @@ network of plain layers. The convolutions of a file alone take the least time th
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
-import measuring
-import networks
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+import measuring
+import networks
 from magstyle.export import litert, litert_metadata
 
 COLUMNS = [

@@ -7,10 +7,10 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 
-import measuring
-import networks
 import numpy as np
 
+import measuring
+import networks
 from magstyle.stylizer import Stylizer
 
 COLUMNS = ["alpha", "photo", "peak, GiB", "foreseen, GiB", "seconds"]
