@@ -7,10 +7,11 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 
-import measuring
-import networks
 import numpy as np
 
+import measuring
+import networks
+from magstyle import memory
 from magstyle.stylizer import Stylizer
 
 COLUMNS = ["alpha", "photo", "peak, GiB", "foreseen, GiB", "seconds"]
@@ -23,7 +24,7 @@ def measure(alphas: Sequence[float], photos: Sequence[tuple[int, int]]) -> Itera
     before = peak_memory()
     # The peak of a process never falls, so from small to large.
     cases = sorted(
-        (stylizer.memory_needed(height, width), alpha, width, height)
+        (memory.needed(stylizer.model, height, width), alpha, width, height)
         for alpha, stylizer in stylizers.items()
         for width, height in photos
     )

@@ -47,9 +47,7 @@ class NearestUpSampling2D(keras.layers.UpSampling2D):
     """Up-samples in one operation, as Magenta's graphs do; Keras repeats rows and columns, which is no faster."""
 
     def call(self, inputs):
-        # Static where it can be: converters want it.
-        sides = [static or dynamic for static, dynamic in zip(inputs.shape, tf.unstack(tf.shape(inputs)), strict=True)]
-        return tf.image.resize(inputs, [self.size[0] * sides[1], self.size[1] * sides[2]], "nearest")
+        return tf.image.resize(inputs, tf.shape(inputs)[1:3] * self.size, "nearest")
 
 
 def style_training(alpha: float, vgg_checkpoint: str, frozen: bool = False, jit_compile: bool = False) -> StyleTraining:

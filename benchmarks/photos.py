@@ -4,12 +4,12 @@ import collections
 import pathlib
 from collections.abc import Iterator, Sequence
 
-import measuring
-import networks
 import numpy as np
 import PIL.Image
 import tensorflow as tf
 
+import measuring
+import networks
 from magstyle.data import pipeline
 from magstyle.data.photos import find, from_files
 
@@ -39,7 +39,7 @@ def measure(
         "prepared": prepared,
         "augmented": augmented,
     }
-    calls = {name: lambda photos=photos: collections.deque(photos, maxlen=0) for name, photos in passes.items()}
+    calls = {name: lambda dataset=dataset: collections.deque(dataset, maxlen=0) for name, dataset in passes.items()}
     times = measuring.in_turns({**calls, "trained": lambda: model.train_on_batch(batch)}, repetitions)
     counts = {**dict.fromkeys(passes, num_photos), "trained": batch_size}
     width, height = np.median([size(name) for name in names], axis=0).astype(int)

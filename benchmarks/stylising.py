@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 import measuring
 import networks
-import numpy as np
 
 COLUMNS = ["alpha", "pixels", "plain, s", "ours, s", "plain / ours", "largest difference"]
 

@@ -7,9 +7,10 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 import keras
+import numpy as np
+
 import measuring
 import networks
-import numpy as np
 
 COLUMNS = ["VGG", "alpha", "training, s per step"]
 VARIANTS = ["fine-tuning", "jit_compile", "mixed_precision"]
