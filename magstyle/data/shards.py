@@ -25,7 +25,7 @@ class Photo:
     Attributes:
         name: what to call it; no other photo of the source has that name.
         stem: where its picture goes in a folder of pictures, without an extension: `n01440764/photo`.
-        origin: where to look for it: its file, `FILE:RECORD`, or the name that its dataset has for it.
+        origin: where to look for it: its file, `FILE:RECORD`, or `DATASET/SHARD:EXAMPLE`.
         features: what came with it, as features of a `tf.train.Example`.
         read: gives its bytes, or raises an InputError.
         size: as that of its shard.
@@ -122,9 +122,10 @@ class Tfds:
         label = dict(builder.info.features.items()).get("label")
         for index, example in _examples(dataset):
             name = f"{self.name}:{index}"
+            origin = f"{self.dataset}/{name}"
             if example is None:
                 reason = f"{self.dataset}, split {self.split}, from example {index} on: it is damaged"
-                yield _unreadable(name, f"{self.dataset}/{self.name}", reason)
+                yield _unreadable(name, origin, reason)
                 continue
             encoded = example.pop("image")
             # Texts, numbers and lists of these; masks, boxes and what is nested have no place in an Example.
@@ -135,8 +136,6 @@ class Tfds:
             }
             if isinstance(label, tfds.features.ClassLabel) and example["label"] >= 0:
                 features["image/class/text"] = feature(label.int2str(int(example["label"])))
-            origin = example.get("file_name")
-            origin = origin.decode() if isinstance(origin, bytes) else f"{self.dataset}/{name}"
             yield Photo(name, _stem(self.name, index, features), origin, features, functools.partial(bytes, encoded))
 
 

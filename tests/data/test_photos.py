@@ -432,7 +432,7 @@ def test_any_dataset_of_tfds_with_images_will_do_and_brings_its_labels(tmp_path,
     monkeypatch.setattr(Colours, "photos", [colour(0), colour(1)])
     source = photos.from_tfds("colours", tmp_path)
     assert sorted(passed(source).values()) == [0, 1]
-    assert all(name.startswith("colours/train-00000-of-00001:") for name in passed(source))
+    assert all(name in ("colours/train:0", "colours/train:1") for name in passed(source))
     found = named(source)
     assert sorted(found) == ["train-00000-of-00001:0", "train-00000-of-00001:1"]
     assert sorted(photo.features["label"].int64_list.value[0] for photo in found.values()) == [0, 1]
