@@ -45,8 +45,9 @@ def stylize(
             1e-5, a number or [C_out].
         image: [1, H, W, 3], RGB in [0, 1]; H and W multiples of 4, from 8.
         style_weights: [num_styles].
-        watch: called with every scope, and the input and the result of its convolution, as they are here: the input
-            with its border, both but for a number per channel that the normalisations do not take away.
+        watch: called with every scope, the input of its convolution, with its border, and the result: as in the Keras
+            model, but that of an up-sampling one has a border of one pixel and, without `shifts`, all may differ by
+            a number per channel.
         shifts: subtracts the shift of every normalisation: the picture is the same, but numbers on the way have smaller
             ranges, which those of eight bits need.
 
