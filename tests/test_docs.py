@@ -78,7 +78,7 @@ def read(path: pathlib.Path) -> str:
 
 def blocks(page: pathlib.Path) -> Iterator[tuple[str, str]]:
     """("python", code) of the fenced blocks and ("command", line) of the indented ones, in order."""
-    pattern = r"^```(\w+)\n(.*?)^```$|((?:^    .*\n)+)"
+    pattern = r"^```(\w+)\n(.*?)^```$|^\n((?:^    .*\n)+)"
     for language, fenced, indented in re.findall(pattern, read(page), re.DOTALL | re.MULTILINE):
         if language == "python":
             yield "python", fenced
@@ -89,7 +89,7 @@ def blocks(page: pathlib.Path) -> Iterator[tuple[str, str]]:
 
 def without_code(text: str) -> str:
     text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    return re.sub(r"(?:^    .*\n)+", "", text, flags=re.MULTILINE)
+    return re.sub(r"^\n(?:^    .*\n)+", "", text, flags=re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_the_flags_that_a_page_names_are_those_of_our_programs(page, flags):
         r"`([^`\n]+)`|^    (.*)$", re.sub("^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.M
     ):
         code = "".join(code)
-        program = re.match(r"bin/(\w+)\.py", code)
+        program = re.match(r"bin/(\w+)\.py ", code)
         allowed = flags[program[1]] | _FOREIGN if program else known
         if not re.match(r"(docker|pip|python)\b|\.venv", code):
             for flag in re.findall(r"(?<![\w-])--(\w+)", code):
@@ -297,7 +297,7 @@ def layers() -> dict[str, int]:
     for path in (ROOT / "magstyle").rglob("*.py"):
         name = name_of(path)
         if name != "magstyle/__init__.py":
-            (found[name],) = (layer for room, layer in rooms.items() if name == room or name.startswith(f"{room}"))
+            (found[name],) = (layer for room, layer in rooms.items() if name.startswith(room))
     return found
 
 
