@@ -8,6 +8,7 @@ program and for its function.
 import ast
 import base64
 import functools
+import glob
 import io
 import json
 import os
@@ -78,7 +79,7 @@ def read(path: pathlib.Path) -> str:
 
 def blocks(page: pathlib.Path) -> Iterator[tuple[str, str]]:
     """("python", code) of the fenced blocks and ("command", line) of the indented ones, in order."""
-    pattern = r"^```(\w+)\n(.*?)^```$|^\n((?:^    .*\n)+)"
+    pattern = r"^```(\w+)\n(.*?)^```$|^\n((?:^    [^\n]*\n)+)"
     for language, fenced, indented in re.findall(pattern, read(page), re.DOTALL | re.MULTILINE):
         if language == "python":
             yield "python", fenced
@@ -89,7 +90,7 @@ def blocks(page: pathlib.Path) -> Iterator[tuple[str, str]]:
 
 def without_code(text: str) -> str:
     text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    return re.sub(r"^\n(?:^    .*\n)+", "", text, flags=re.MULTILINE)
+    return re.sub(r"^\n(?:^    .*\n)+", "\n", text, flags=re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +135,9 @@ def small(monkeypatch):
 def tensorflow_serving(monkeypatch):
     """Answers as TensorFlow Serving at port 8501 does, to requests for the models in the folder `serving`."""
 
-    def answer(request):
-        model = re.fullmatch(r"http://localhost:8501/v1/models/(\w+):predict", request.full_url)[1]
-        body = json.loads(request.data)
+    def answer(url, data):
+        model = re.fullmatch(r"http://localhost:8501/v1/models/(\w+):predict", url)[1]
+        body = json.loads(data)
         signature = tf.saved_model.load(f"serving/{model}/1").signatures[body["signature_name"]]
         decoded = {k: base64.b64decode(v["b64"]) if isinstance(v, dict) else v for k, v in body["inputs"].items()}
         ((name, output),) = signature(**{k: tf.constant(v) for k, v in decoded.items()}).items()
@@ -161,7 +162,7 @@ def run_command(command: str, folder: pathlib.Path) -> None:
         return
     assert result.returncode == 0, f"{command}\n{result.stderr}"
     for path in re.findall(r"^\S+/\S+$", result.stdout, re.MULTILINE):
-        assert list(folder.glob(f"{path}*")), path  # A Magenta checkpoint is several files.
+        assert glob.glob(f"{folder / path}*"), path  # A Magenta checkpoint is several files.
 
 
 def run_python(code: str, names: dict, folder: pathlib.Path) -> None:
