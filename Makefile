@@ -21,7 +21,7 @@ docs: $(VENV)/installed-docs
 	@echo "The reference of the Python functions: out/docs/index.html"
 
 notebook: $(VENV)/installed-docs
-	$(VENV)/bin/jupyter execute --inplace examples/magstyle.ipynb
+	$(VENV)/bin/python docs/execute_notebook.py examples/magstyle.ipynb
 
 test: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
