@@ -16,8 +16,8 @@ def main(path: pathlib.Path) -> None:
     nbclient.NotebookClient(notebook, record_timing=False, resources={"metadata": {"path": str(path.parent)}}).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            # Progress bars, and what TensorFlow says of GPUs, are for those who wait.
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            # Progress bars and what TensorFlow logs are for those who wait.
+            cell.outputs = [output for output in cell.outputs if output.output_type != "stream"]
     nbformat.write(notebook, path)
 
 
