@@ -1,8 +1,10 @@
 PYTHON ?= python3
 VENV := .venv
 PORT ?= 8000
+# The public names, and the rooms that are worth a look from Python.
+REFERENCE := magstyle magstyle.models magstyle.losses magstyle.training magstyle.data magstyle.optimization
 
-.PHONY: demo page test
+.PHONY: demo page docs notebook test
 
 demo: $(VENV)/installed
 	@$(VENV)/bin/python bin/stylize.py --which_styles=all --sheet --format=jpg --input_image=examples/coffee.jpg --output_dir=out
@@ -13,6 +15,13 @@ page: $(VENV)/installed
 	@$(VENV)/bin/python bin/build_page.py --output_dir=out/page
 	@echo "The page is at http://127.0.0.1:$(PORT) until you press Ctrl-C."
 	@-$(VENV)/bin/python -m http.server --bind 127.0.0.1 --directory out/page $(PORT)
+
+docs: $(VENV)/installed-docs
+	@$(VENV)/bin/python -m pdoc --docformat google --output-directory out/docs $(REFERENCE)
+	@echo "The reference of the Python functions: out/docs/index.html"
+
+notebook: $(VENV)/installed-docs
+	$(VENV)/bin/python docs/execute_notebook.py examples/magstyle.ipynb
 
 test: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
@@ -28,4 +37,8 @@ $(VENV)/installed: setup.py pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-test: setup.py pyproject.toml | $(VENV)/bin/python
 	$(VENV)/bin/pip install --quiet --editable '.[test,jax,beam]'
+	@touch $@
+
+$(VENV)/installed-docs: setup.py pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/pip install --quiet --editable '.[docs]'
 	@touch $@

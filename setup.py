@@ -56,8 +56,10 @@ setuptools.setup(
         "psutil",
     ],
     extras_require={
-        # Selenium drives the web page in Chromium.
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "selenium"],
+        # Selenium drives the web page in Chromium; pdoc, because a test builds the reference too.
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "selenium", "pdoc"],
+        # The reference from docstrings, and a kernel that runs the notebook.
+        "docs": ["pdoc", "nbformat", "nbclient", "ipykernel"],
         "jax": ["jax"],
         # For stylising whole datasets on many machines.
         "beam": ["apache-beam"],
