@@ -266,7 +266,7 @@ WRONG = {
     "--tfrecord_files={photos}/tench/1.jpg": "1.jpg from record 0 on: it is no TFRecord file",
     "--tfds_name=no_such --tfds_data_dir={photos}": "cannot open the dataset no_such of TFDS: Dataset no_such not",
     "--content_files={photos} --style=monet": "no style 'monet'; its styles are 0 to 2, or scream, wave, starry_night",
-    "--content_files={photos} --style=[0]": "--style=[0] must be random, a style by number or name, or a mixture",
+    "--content_files={photos} --style=[0]": "--style=[0] must be a style or a mixture",
     "--content_files={photos} --output_dir={photos}/tench/1.jpg/out": "cannot make the folder",
     "--content_files={photos} --beam_options=--runner=Foo": "--beam_options=--runner=Foo: Unexpected pipeline runner",
 }

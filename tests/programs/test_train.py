@@ -249,7 +249,7 @@ def test_coefficients_weights_total_variation_and_checkerboard_enter_the_loss(tr
     [
         (
             ["--style_dataset_file=nowhere"],
-            "there is no style dataset at nowhere; bin/create_style_dataset.py makes one",
+            "there is no style dataset at nowhere; create_style_dataset makes one",
         ),
         (["--num_styles=3"], "has 2 styles, not --num_styles=3"),
         (["--tfds_name=mnist"], "give the photos by one of --content_files, --imagenet_data_dir and --tfds_name"),
