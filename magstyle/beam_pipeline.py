@@ -108,6 +108,7 @@ def open_pipeline(beam_options: str = "") -> beam.Pipeline:
             options = PipelineOptions(shlex.split(beam_options))
             if _is_direct(options):
                 _refuse_unknown(options)
+                options.view_as(StandardOptions).runner = "DirectRunner"  # Unless it is said, Beam logs what it takes.
                 # Beam's DirectRunner downloads another runner, Prism, and runs what that cannot do in Python. This
                 # option, which is about streams, makes it do all in Python.
                 options.view_as(TypeOptions).allow_unsafe_triggers = True

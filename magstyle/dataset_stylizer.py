@@ -88,7 +88,8 @@ def stylize_dataset(
     beam_pipeline = _import_beam_pipeline()
     from magstyle.stylizer import Stylizer
 
-    folder = files.make_folder(pathlib.Path(output_dir).expanduser()).absolute()
+    output = files.make_folder(pathlib.Path(output_dir).expanduser())
+    folder = output.absolute()  # Workers may run in another one.
     source = photos.open_source(
         content_files=content_files,
         tfrecord_files=tfrecord_files,
@@ -107,9 +108,9 @@ def stylize_dataset(
     _check_settings(folder, {**painter.settings(), "content_files": output_format == "tfrecord" and _digest(source)})
     files.remove_leftovers(folder)
     counts = beam_pipeline.run(pipeline, source, painter, folder, output_format)
-    paths = [folder / shard.name for shard in source.shards] if output_format == "tfrecord" else [folder]
+    paths = [output / shard.name for shard in source.shards] if output_format == "tfrecord" else [output]
     if counts["failed"]:
-        paths.append(folder / beam_pipeline.FAILURES)
+        paths.append(output / beam_pipeline.FAILURES)
     return StylizedDataset(paths, **counts)
 
 

@@ -60,9 +60,9 @@ class Stylizer:
         Raises:
             InputError: for a style that the model does not have, or a weight that is no number or beyond float32.
         """
-        mixture = style if isinstance(style, Mapping) else {style: 1.0}
+        mixture = style.items() if isinstance(style, Mapping) else [(style, 1.0)]
         weights = np.zeros(self.model.num_styles, np.float32)
-        for key, weight in mixture.items():
+        for key, weight in mixture:
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) < 1e38:
                 raise InputError(f"the weight of style {key!r} must be a number, not {weight!r}")
             weights[self.style_index(key)] += weight

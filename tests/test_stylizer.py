@@ -53,7 +53,7 @@ def test_styles_are_numbers_names_and_mixtures(stylizer):
     np.testing.assert_allclose(stylizer.style_weights({"wave": 0.75, 0: -0.25}), [-0.25, 0.75, 0])
 
 
-@pytest.mark.parametrize("style", [3, -1, "monet", 1.5, True, None, {"wave": 0.5, "monet": 0.5}])
+@pytest.mark.parametrize("style", [3, -1, "monet", 1.5, True, None, [0], {"wave": 0.5, "monet": 0.5}])
 def test_an_unknown_style_is_answered_by_those_there_are(stylizer, style):
     with pytest.raises(InputError, match="its styles are 0 to 2, or scream, wave, starry_night"):
         stylizer.style_weights(style)

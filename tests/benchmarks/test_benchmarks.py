@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from magstyle.models import vgg
-from tests import programs
-from tests.conftest import ENV, ROOT
+from tests import processes
+from tests.places import ENV, ROOT
 
 TINY = ["--alphas=0.1", "--repetitions=1"]
 # The columns that say what was measured.
@@ -28,7 +28,7 @@ def vgg_file(tmp_path_factory):
 
 def measure(name, *flags):
     """The rows that a benchmark prints, by column; the numbers among their cells as floats."""
-    result = programs.run([str(ROOT / "benchmarks" / f"{name}.py"), *map(str, flags)], ENV)
+    result = processes.run([str(ROOT / "benchmarks" / f"{name}.py"), *map(str, flags)], ENV)
     assert result.returncode == 0, result.stderr
     machine, empty, header, separator, *rows = result.stdout.splitlines()
     assert re.fullmatch(r".+, \d+ (cores|threads on .+), .*\d+ GiB of memory, .+; Python 3.*, Keras \d.*", machine)

@@ -15,7 +15,7 @@ from PIL import Image
 from magstyle.data import images
 from magstyle.export import page
 from magstyle.stylizer import Stylizer
-from tests.places import ENV, ROOT
+from tests.places import ENV
 from tests.processes import start
 from tests.samples import picture
 
@@ -270,7 +270,7 @@ def test_a_page_is_built_anew_in_place_and_other_files_stay(site, small_model, t
     (folder / "styles" / "9.jpg").write_text("of a style that there is no more")
     before = (folder / "site.js").read_text()
     (folder / "site.js").write_text(before.replace('"styles/2.jpg",', '"styles/2.jpg", "styles/9.jpg",'))
-    page.build(small_model, folder, ROOT / "examples" / "coffee.jpg", SIZE // 8, SIZE // 8)
+    page.build_page(small_model, folder, image_size=SIZE // 8, preview_size=SIZE // 8)
     assert (folder / "site.js").read_text() != before
     assert (folder / "CNAME").read_text() == "ours"
     assert not (folder / "styles" / "9.jpg").exists()

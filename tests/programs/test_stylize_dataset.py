@@ -22,7 +22,7 @@ PROGRAM = str(pathlib.Path(__file__).parents[2] / "bin" / "stylize_dataset.py")
 # Imports once what takes seconds to import, and runs the program in a process of its own for each line.
 SERVER = """
 import json, os, runpy, sys
-from magstyle import dataset_stylizer
+from magstyle import beam_pipeline
 for line in sys.stdin:
     sys.argv, stdout, stderr = json.loads(line)
     if os.fork() == 0:
