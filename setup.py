@@ -33,7 +33,7 @@ setuptools.setup(
     package_data={"magstyle": ["pretrained/*", "export/page/*"], "magstyle.examples": ["*.jpg"]},
     install_requires=[
         "tensorflow>=2.17",
-        "keras>=3",
+        "keras>=3.12",
         "tensorflow-datasets",
         # TFDS 4.9.10 imports it to prepare a dataset, and forgot to say so.
         "importlib_resources",
