@@ -251,6 +251,8 @@ def _orientation(image: Image.Image) -> int:
 def _to_srgb(image: Image.Image) -> Image.Image:
     """Any Pillow image, upright, in sRGB, over white."""
     profile = image.info.get("icc_profile")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _widen_planes(image)
     image.load()  # Which turns a TIFF file upright, and forgets its orientation.
     if _orientation(image) > 1:
         ImageOps.exif_transpose(image, in_place=True)
@@ -264,7 +266,16 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         image = _from_profile(image, profile)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _widen_planes(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Corrects Pillow, which takes uncompressed planes of 16 bits per value for planes of 8."""
+    tags = image.tag_v2
+    planes = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+    if planes and 16 in tags.get(TiffImagePlugin.BITSPERSAMPLE, ()) and image.tile[0].codec_name == "raw":
+        end = "16L" if tags.prefix == b"II" else "16B"
+        image.tile = [tile._replace(args=(f"{tile.args[0]};{end}", *tile.args[1:])) for tile in image.tile]
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -140,30 +140,44 @@ def test_sixteen_bit_colour_keeps_its_brightness(tmp_path):
     np.testing.assert_allclose(images.read_image(tmp_path / "a.png"), expected, atol=0.005)
 
 
-def write_tiff(path, values, kind, orientation=1):
+def write_tiff(path, values, kind, orientation=1, planes=False, order="<"):
     """An uncompressed TIFF file of values [H, W] or [H, W, C]; `kind` is 1 for unsigned, 2 for signed, 3 for floats."""
     height, width, *channels = values.shape
     channels = channels[0] if channels else 1
     bits = values.dtype.itemsize * 8
-    entries = {256: width, 257: height, 258: bits, 259: 1, 262: 2 if channels == 3 else 1, 273: 8, 277: channels}
-    entries |= {274: orientation, 278: height, 279: values.nbytes, 339: kind}
-    data = values.astype(values.dtype.newbyteorder("<")).tobytes()
+    pieces = list(np.moveaxis(values, -1, 0)) if planes else [values]
+    data = b"".join(piece.astype(values.dtype.newbyteorder(order)).tobytes() for piece in pieces)
+    size = len(data) // len(pieces)
+    entries = {
+        256: [width],
+        257: [height],
+        258: [bits] * channels,
+        259: [1],
+        262: [2 if channels == 3 else 1],
+        273: [8 + size * i for i in range(len(pieces))],
+        274: [orientation],
+        277: [channels],
+        278: [height],
+        279: [size] * len(pieces),
+        284: [2 if planes else 1],
+        339: [kind] * channels,
+    }
     lists, directory = b"", b""
     end = 8 + len(data)
-    for tag, value in sorted(entries.items()):
-        count = channels if tag in (258, 339) else 1
-        if count > 1:
-            directory += struct.pack("<HHLL", tag, 3, count, end + len(lists))
-            lists += struct.pack(f"<{count}H", *[value] * count)
-        else:
-            directory += struct.pack("<HHLL", tag, 4, 1, value)
-    header = b"II*\0" + struct.pack("<L", end + len(lists))
-    path.write_bytes(header + data + lists + struct.pack("<H", len(entries)) + directory + bytes(4))
+    for tag, numbers in entries.items():
+        packed = struct.pack(f"{order}{len(numbers)}L", *numbers)
+        place = packed if len(numbers) == 1 else struct.pack(f"{order}L", end + len(lists))
+        lists += b"" if len(numbers) == 1 else packed
+        directory += struct.pack(f"{order}HHL", tag, 4, len(numbers)) + place
+    header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}L", end + len(lists))
+    path.write_bytes(header + data + lists + struct.pack(f"{order}H", len(entries)) + directory + bytes(4))
 
 
-def test_sixteen_bit_colour_of_a_tiff_keeps_its_brightness(tmp_path):
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize("order", "<>")
+def test_sixteen_bit_colour_of_a_tiff_keeps_its_brightness(tmp_path, planes, order):
     colours = gradient()
-    write_tiff(tmp_path / "a.tif", np.rint(colours * 65535).astype(np.uint16), 1)
+    write_tiff(tmp_path / "a.tif", np.rint(colours * 65535).astype(np.uint16), 1, planes=planes, order=order)
     np.testing.assert_allclose(images.read_image(tmp_path / "a.tif"), colours, atol=1 / 255)
 
 
