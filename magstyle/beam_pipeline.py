@@ -1,6 +1,7 @@
 """The Apache Beam pipeline of `magstyle.dataset_stylizer`: from shards of photos to shards or files of pictures."""
 
 import contextlib
+import csv
 import hashlib
 import io
 import json
@@ -28,10 +29,11 @@ from tqdm import tqdm
 
 from magstyle import files
 from magstyle.data import images, photos, shards
-from magstyle.errors import InputError
+from magstyle.errors import InputError, is_out_of_memory
 from magstyle.stylizer import Stylizer
 
 FAILURES = "failures.txt"
+STYLES = "styles.csv"
 # Takes the size of what has been done; set in a process that shows a progress bar.
 _progress: Callable[[int], object] | None = None
 
@@ -75,8 +77,19 @@ class Painter:
         Raises:
             InputError: for a photo that cannot be read or does not fit into memory.
         """
-        image = images.read_image(io.BytesIO(photo.read()), self._image_size, photo.name)
+        encoded = photo.read()
+        size = images.read_size(io.BytesIO(encoded), photo.name)
+        self._stylizer.check_size(*images.scaled_size(size, self._image_size))
+        image = images.read_image(io.BytesIO(encoded), self._image_size, photo.name)
         return self._stylizer.stylize(image, self._weights(photo.name))
+
+    def style(self, name: str) -> str:
+        """What the photo of this name is painted in: the name of a style, or a mixture as `--style` takes it."""
+        weights, names = self._weights(name), self._stylizer.model.style_names
+        # The shortest decimal number that is the float32.
+        mixture = {names[i]: float(str(weights[i])) for i in np.flatnonzero(weights)}
+        text = next(iter(mixture)) if list(mixture.values()) == [1] else str(mixture)
+        return text.encode(errors="backslashreplace").decode()
 
     def _weights(self, name: str) -> np.ndarray:
         if self._style_weights is not None:
@@ -126,7 +139,8 @@ def run(
 ) -> dict[str, int]:
     """Stylises photos, as far as that has not been done yet.
 
-    Failures are written to `failures.txt` in the folder, a line each: name, tab, reason.
+    Failures are written to `failures.txt` in the folder, a line each: name, tab, reason. The style of every picture is
+    the feature `style/name` of its record, or in `styles.csv` in the folder.
 
     Args:
         pipeline: of `open_pipeline`.
@@ -143,14 +157,19 @@ def run(
         InputError: for a folder that cannot be written to, or where a runner of many machines fails.
     """
     stylize = (_ToRecords if output_format == "tfrecord" else _ToPictures)(painter, folder, output_format)
-    (
+    lines = (
         pipeline
         | "Shards" >> beam.Create(source.shards)
         | beam.Reshuffle()
-        | "Stylize" >> beam.ParDo(stylize)
-        | "All failures" >> beam.combiners.ToList()
-        | "Write failures" >> beam.ParDo(_WriteFailures(folder))
+        | "Stylize" >> beam.ParDo(stylize).with_outputs(STYLES, main=FAILURES)
     )
+    written = {FAILURES: b""} if output_format == "tfrecord" else {FAILURES: b"", STYLES: b"picture,style\n"}
+    for name, header in written.items():
+        _ = (
+            lines[name]
+            | f"All of {name}" >> beam.combiners.ToList()
+            | f"Write {name}" >> beam.ParDo(_WriteLines(folder / name, header))
+        )
     with _silent_beam(), _progress_bar(source, pipeline.options), _one_sentence(pipeline.options):
         result = pipeline.run()
         result.wait_until_finish()
@@ -160,7 +179,7 @@ def run(
 
 
 class _Stylize(beam.DoFn):
-    """From a shard to its failures, each as a line of `failures.txt`."""
+    """From a shard to its failures, each as a line of `failures.txt`, and to lines of `styles.csv`."""
 
     def __init__(self, painter: Painter, folder: pathlib.Path, output_format: str):
         self.painter = painter
@@ -172,32 +191,42 @@ class _Stylize(beam.DoFn):
 
     # Without annotations, as Beam would hold them against its own types.
     def process(self, shard):
-        failures = []
-        self.make(shard, failures)
+        failures, styles = [], []
+        self.make(shard, failures, styles)
+        # A file name need not be text, as Beam's strings must be.
         for name, reason in failures:
             _count("failed")
-            # A file name need not be text, as Beam's strings must be.
             yield os.fsencode(f"{name}\t{reason}\n")
+        for row in styles:
+            line = io.StringIO()
+            csv.writer(line, lineterminator="\n").writerow(row)
+            yield beam.pvalue.TaggedOutput(STYLES, os.fsencode(line.getvalue()))
 
-    def make(self, shard: shards.Shard, failures: list[tuple[str, str]]) -> None:
-        """Makes what is missing of a shard, and notes name and reason of every failure."""
+    def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
+        """Makes what is missing of a shard; notes name and reason of every failure, and file and style of every one."""
         raise NotImplementedError
 
-    def paint(self, photo: shards.Photo, failures: list[tuple[str, str]]) -> np.ndarray | None:
-        """The picture of a photo, or None after a failure."""
+    def paint(self, photo: shards.Photo, failures: list[tuple[str, str]]) -> tuple[bytes, tuple[int, ...]] | None:
+        """The picture of a photo, encoded, and its shape [H, W, 3]; None after a failure."""
         try:
             picture = self.painter.paint(photo)
             images.check_writable(photo.stem + self.suffix, *picture.shape[:2])
-            return picture
-        except (InputError, tf.errors.ResourceExhaustedError) as error:
-            failures.append((photo.name, " ".join(str(error).split())))
+            return images.encode(picture, self.suffix), picture.shape
+        except Exception as error:
+            if is_out_of_memory(error):
+                reason = f"cannot stylise {photo.name}: there is no memory for it"
+            elif isinstance(error, InputError | OSError):  # Pillow has OSErrors for what it cannot encode.
+                reason = " ".join(str(error).split())
+            else:
+                raise
+            failures.append((photo.name, reason))
             return None
 
 
 class _ToRecords(_Stylize):
     """A shard becomes a TFRecord file of that name."""
 
-    def make(self, shard: shards.Shard, failures: list[tuple[str, str]]) -> None:
+    def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
         path = self.folder / shard.name
         # Written before the shard is there, and read when it is skipped: failures outlive the run that met them.
         noted = path.with_name(f".{path.name}.failures")
@@ -220,8 +249,9 @@ class _ToRecords(_Stylize):
                 for photo in shard.photos():
                     picture = self.paint(photo, failures)
                     if picture is not None:
+                        example = _to_example(photo, *picture, self.painter.style(photo.name))
                         # The features are a map, which has no order of its own.
-                        writer.write(_to_example(photo, picture).SerializeToString(deterministic=True))
+                        writer.write(example.SerializeToString(deterministic=True))
                         _count("written")
                     _done(photo.size)
         except tf.errors.OpError as error:
@@ -231,31 +261,36 @@ class _ToRecords(_Stylize):
 class _ToPictures(_Stylize):
     """Every photo becomes a file."""
 
-    def make(self, shard: shards.Shard, failures: list[tuple[str, str]]) -> None:
+    def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
         for photo in shard.photos():
-            path = self.folder / f"{photo.stem}{self.suffix}"
+            place = f"{photo.stem}{self.suffix}"
+            path = self.folder / place
             if path.exists():
                 _count("skipped")
             else:
                 picture = self.paint(photo, failures)
                 if picture is not None:
-                    images.write_image(path, picture)
+                    with files.replacing(path) as temporary:
+                        temporary.write_bytes(picture[0])
                     _count("written")
+            if path.exists():
+                styles.append((place, self.painter.style(photo.name)))
             _done(photo.size)
 
 
-class _WriteFailures(beam.DoFn):
-    """All failures become one file, sorted; without any, there is none."""
+class _WriteLines(beam.DoFn):
+    """All lines become one file, sorted, below its header; without any, there is none."""
 
-    def __init__(self, folder: pathlib.Path):
-        self.path = folder / FAILURES
+    def __init__(self, path: pathlib.Path, header: bytes):
+        self.path = path
+        self.header = header
 
-    def process(self, failures):
-        if not failures:
+    def process(self, lines):
+        if not lines:
             self.path.unlink(missing_ok=True)
             return
         with files.replacing(self.path) as temporary:
-            temporary.write_bytes(b"".join(sorted(failures)))
+            temporary.write_bytes(b"".join([self.header, *sorted(lines)]))
 
 
 def _warmed(stylizer: Stylizer) -> Stylizer:
@@ -268,12 +303,13 @@ def _warmed(stylizer: Stylizer) -> Stylizer:
     return stylizer
 
 
-def _to_example(photo: shards.Photo, picture: np.ndarray) -> tf.train.Example:
-    """The picture with all that came with the photo, under the names of ImageNet's shards."""
-    height, width, channels = picture.shape
-    image = {"encoded": images.encode(picture, ".jpg"), "format": "JPEG", "colorspace": "RGB"}
+def _to_example(photo: shards.Photo, jpeg: bytes, shape: tuple[int, ...], style: str) -> tf.train.Example:
+    """The picture with all that came with the photo, under the names of ImageNet's shards, and with its style."""
+    height, width, channels = shape
+    image = {"encoded": jpeg, "format": "JPEG", "colorspace": "RGB"}
     image.update(height=height, width=width, channels=channels)
-    features = {**photo.features, **{f"image/{key}": shards.feature(value) for key, value in image.items()}}
+    features = {f"image/{key}": shards.feature(value) for key, value in image.items()}
+    features = {**photo.features, **features, "style/name": shards.feature(style)}
     return tf.train.Example(features=tf.train.Features(feature=features))
 
 

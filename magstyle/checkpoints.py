@@ -1,10 +1,13 @@
 """Opens a style transformer from wherever it lives, and saves it."""
 
 import glob
+import io
+import json
 import os
 import pathlib
 import re
 import time
+import zipfile
 from collections.abc import Iterator
 
 import keras
@@ -14,7 +17,7 @@ import tensorflow as tf
 from magstyle import files, magenta
 from magstyle.errors import InputError
 from magstyle.models import random_seed
-from magstyle.models.transformer import StyleTransformer, scaled
+from magstyle.models.transformer import StyleTransformer, count_parameters, scaled
 
 _BUNDLED = pathlib.Path(__file__).parent / "pretrained"
 
@@ -44,9 +47,15 @@ def load_model(
         The model; its `style_names` are numbers as strings where the source has no names.
 
     Raises:
-        InputError: for a path that is not there, damaged or no such model, or that differs from num_styles or alpha.
+        InputError: for a path that is not there, damaged or no such model, for weights that are NaN or infinite, or for
+            a model that differs from num_styles or alpha.
     """
-    model = checkpoint if isinstance(checkpoint, StyleTransformer) else _open(os.fspath(checkpoint))
+    if isinstance(checkpoint, StyleTransformer):
+        model = checkpoint
+    else:
+        model = _open(os.fspath(checkpoint))
+        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+            raise InputError(f"cannot use {checkpoint}: some of its weights are no finite numbers")
     if num_styles is not None and num_styles != model.num_styles:
         raise InputError(f"{checkpoint} has {model.num_styles} styles, not num_styles={num_styles}", "num_styles")
     if alpha is not None and not _has_alpha(model, alpha):
@@ -109,13 +118,29 @@ def _open(path: str) -> StyleTransformer:
 
 
 def _load_keras(path: str) -> StyleTransformer:
-    try:
+    with files.reading(path, "model of this project"):
+        _check_keras(path)
         model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Zip, JSON, HDF5 and Keras each have their own; all mean the same to the user.
-        raise InputError(f"cannot read {path}: it is no model of this project, or a damaged one") from error
-    if not isinstance(model, StyleTransformer):
-        raise InputError(f"cannot read {path}: it is a Keras model, but no style transformer")
+    assert isinstance(model, StyleTransformer)
     return model
+
+
+def _check_keras(path: str) -> None:
+    """Raises an InputError for a .keras file that holds no StyleTransformer, or less than its config asks for.
+
+    Nothing that is in it is built before that.
+    """
+    files.check_archive(path)
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+    if config["registered_name"] != keras.saving.get_registered_name(StyleTransformer):
+        raise InputError(f"cannot read {path}: it is a Keras model, but no style transformer")
+    names = ("num_styles", "filters", "expand_filters", "residual_blocks", "alpha")
+    count = count_parameters(**{name: config["config"][name] for name in names})
+    # Each takes two bytes, or four.
+    if 2 * count > files.check_hdf5(path, weights):
+        raise InputError(f"cannot read {path}: its config asks for {count} weights, and it holds fewer")
 
 
 def latest(path: str) -> str:
@@ -134,7 +159,8 @@ def latest(path: str) -> str:
     found = glob.glob(f"{escaped}/*.keras") or glob.glob(f"{escaped}/*.index")
     if not found:
         # A V1 checkpoint has no extension; TF1's file `checkpoint` names it, with the folder it was written to.
-        state = tf.train.get_checkpoint_state(path)
+        with files.reading(os.path.join(path, "checkpoint"), "list of checkpoints"):
+            state = tf.train.get_checkpoint_state(path)
         found = [os.path.join(path, os.path.basename(state.model_checkpoint_path))] if state else []
         if not (found and os.path.isfile(found[0])):
             raise InputError(f"there is no checkpoint in {path}")

@@ -63,7 +63,9 @@ def stylize_dataset(
 ) -> StylizedDataset:
     """Stylises a dataset, one picture per photo, as far as that has not been done yet.
 
-    Photos that cannot be used are listed in `failures.txt` in the folder, a line each: name, tab, reason.
+    Photos that cannot be used are listed in `failures.txt` in the folder, a line each: name, tab, reason. The style of
+    each picture is the feature `style/name` of its record, or stands in `styles.csv` in the folder of pictures, after
+    the name of the file.
 
     Args:
         output_dir: folder for shards or pictures; made if it is missing. All workers must see it under this name.

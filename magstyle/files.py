@@ -1,15 +1,93 @@
-"""Writing users' files so that none is ever half written."""
+"""Users' files: what is wrong with one is one sentence when it is read, and none is ever half written."""
 
 import contextlib
 import os
 import pathlib
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import psutil
 
-from magstyle.errors import InputError
+from magstyle.errors import InputError, is_out_of_memory
+
+# Weights hardly compress; what asks for more than this many times its file's size was made to fill the memory.
+_EXPANSION = 20
+_SMALL = 2**20
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike, kind: str) -> Iterator[None]:
+    """A guard around whatever reads a file: all that goes wrong in the block becomes an InputError of one sentence.
+
+    Args:
+        path: of the file.
+        kind: what it must be, such as ".npz file".
+
+    Raises:
+        InputError: for a path that `check_regular` refuses; for what the operating system says of the file, the lack of
+            memory, or any other exception, which means that the file is not of that kind.
+    """
+    check_regular(path)
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # Every library has exceptions of its own for damaged files, and none lists them.
+        if is_out_of_memory(error):
+            reason = "there is no memory for it"
+        else:
+            reason = getattr(error, "strerror", None) or f"it is no {kind}, or a damaged one"
+        raise InputError(f"cannot read {path}: {reason}") from error
+
+
+def check_regular(path: str | os.PathLike) -> None:
+    """Raises an InputError for a named pipe or a device, which a reader would wait for for ever.
+
+    Folders, and paths where there is nothing, are left to what the operating system says of them.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise InputError(f"cannot read {path}: it is no regular file")
+
+
+def check_expansion(path: str | os.PathLike, size: int, stored: int | None = None) -> None:
+    """Raises an InputError if a file asks for out of proportion more memory than it takes on disk.
+
+    Args:
+        path: of the file.
+        size: how many bytes it is to take in memory.
+        stored: how many it takes on disk; the size of the file by default.
+    """
+    stored = os.path.getsize(path) if stored is None else stored
+    if size > _EXPANSION * stored + _SMALL:
+        raise InputError(f"cannot read {path}: it asks for {size} bytes of memory, but holds only {stored}")
+
+
+def check_archive(path: str | os.PathLike) -> None:
+    """Raises an InputError for a zip archive, such as .keras or .npz, that `check_expansion` refuses."""
+    with zipfile.ZipFile(path) as archive:
+        check_expansion(path, sum(member.file_size for member in archive.infolist()))
+
+
+def check_hdf5(path: str | os.PathLike, file: BinaryIO | None = None) -> int:
+    """Raises an InputError for an HDF5 file that `check_expansion` refuses.
+
+    Args:
+        path: of the file.
+        file: its content, where it is part of the file at `path`.
+
+    Returns:
+        How many bytes its arrays take in memory.
+    """
+    import h5py  # Here, as most readers can do without.
+
+    sizes = []
+    with h5py.File(path if file is None else file, "r") as content:
+        content.visititems(lambda _, item: sizes.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
+    check_expansion(path, sum(sizes))
+    return sum(sizes)
 
 
 def make_folder(path: str | os.PathLike) -> pathlib.Path:

@@ -43,26 +43,50 @@ def create_style_dataset(
     Raises:
         InputError: for a file that is no image, two of one name, no VGG, or an output that cannot be written.
     """
-    paintings = photos.find(style_files)
-    names = [pathlib.Path(path).stem for path in paintings]
-    for name, path in zip(names, paintings, strict=True):
-        if names.count(name) > 1:
-            raise InputError(f"two paintings are called {name}, {path} is one of them; rename it")
-        images.read_size(path)
+    paintings = _find(style_files)
     vgg = vgg_network.load_vgg(vgg_checkpoint) if compute_gram_matrices else None
 
     def read(path: str) -> styles.Style:
         image = images.read_image(path, image_size)
         style = styles.Style(pathlib.Path(path).stem, images.encode(image, ".jpg"), {})
         if vgg:
-            wanted = [name for name in vgg.output if name.count("/") == 1]
-            style.gram_matrices = of_image(image, vgg, wanted)
+            style.gram_matrices = of_image(image, vgg, _end_points_of_blocks(vgg))
             style.vgg = vgg_network.fingerprint(vgg)
         progress.update()
         return style
 
     with tqdm(total=len(paintings), unit="painting") as progress:
         return styles.write(map(read, paintings), output_file)
+
+
+def is_made_of(
+    style_dataset_file: str | os.PathLike,
+    style_files: str | os.PathLike | Sequence[str | os.PathLike],
+    *,
+    vgg_checkpoint: str = "imagenet",
+    image_size: int | None = None,
+    compute_gram_matrices: bool = True,
+) -> bool:
+    """Whether a file is what `create_style_dataset` makes of these arguments; no Gram matrix is computed for it.
+
+    Raises:
+        InputError: as `create_style_dataset`, for the arguments.
+    """
+    paintings = _find(style_files)
+    try:
+        found = styles.read(style_dataset_file)
+    except InputError:
+        return False
+    if [style.name for style in found] != [pathlib.Path(path).stem for path in paintings]:
+        return False
+    if any(
+        style.jpeg != images.encode(images.read_image(path, image_size), ".jpg")
+        for style, path in zip(found, paintings, strict=True)
+    ):
+        return False
+    vgg = vgg_network.load_vgg(vgg_checkpoint) if compute_gram_matrices else None
+    expected = (set(_end_points_of_blocks(vgg)), vgg_network.fingerprint(vgg)) if vgg else (set(), "")
+    return all((set(style.gram_matrices), style.vgg) == expected for style in found)
 
 
 def of_image(image: np.ndarray, vgg: keras.Model, end_points: Sequence[str]) -> dict[str, np.ndarray]:
@@ -101,3 +125,19 @@ def of_styles(paintings: Sequence[styles.Style], vgg: keras.Model, end_points: S
 
     found = [of(style) for style in paintings]
     return {name: np.stack([grams[name] for grams in found]) for name in end_points}
+
+
+def _find(style_files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[str]:
+    """The paintings, whose names and sizes have been looked at."""
+    paintings = photos.find(style_files)
+    names = [pathlib.Path(path).stem for path in paintings]
+    for name, path in zip(names, paintings, strict=True):
+        if names.count(name) > 1:
+            raise InputError(f"two paintings are called {name}, {path} is one of them; rename it")
+        images.read_size(path)
+    return paintings
+
+
+def _end_points_of_blocks(vgg: keras.Model) -> list[str]:
+    """The names of what Magenta's files have Gram matrices of: each block, and its pool."""
+    return [name for name in vgg.output if name.count("/") == 1]

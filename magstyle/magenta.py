@@ -4,6 +4,8 @@ Nothing else in this project knows their variable names: `transformer/<scope>/we
 `transformer/<scope>/InstanceNorm/{gamma,beta}`, scopes as in `magstyle.models.transformer`.
 """
 
+import glob
+import math
 import os
 import shutil
 import tempfile
@@ -15,7 +17,7 @@ import tensorflow as tf
 
 from magstyle import files
 from magstyle.errors import InputError
-from magstyle.models.transformer import StyleTransformer, convolutions, residual_scopes, scaled
+from magstyle.models.transformer import StyleTransformer, convolutions, count_parameters, residual_scopes, scaled
 
 _PREFIX = "transformer/"
 
@@ -28,12 +30,20 @@ def read_checkpoint(path: str, prefix: str = _PREFIX) -> dict[str, np.ndarray]:
     Raises:
         InputError: for a file that is missing, damaged or no checkpoint.
     """
-    try:
+    with files.reading(path, "TensorFlow checkpoint"):
+        parts = [part for part in (path, *glob.glob(f"{glob.escape(path)}.*")) if os.path.exists(part)]
+        for part in parts:
+            files.check_regular(part)
         reader = tf.train.load_checkpoint(path)
-        names = [name for name in reader.get_variable_to_shape_map() if name.startswith(prefix)]
-        return {name: reader.get_tensor(name) for name in names if "/Adam" not in name}
-    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
-        raise InputError(f"cannot read {path}: it is no TensorFlow checkpoint, or a damaged one") from error
+        types = reader.get_variable_to_dtype_map()
+        shapes = {
+            name: shape
+            for name, shape in reader.get_variable_to_shape_map().items()
+            if name.startswith(prefix) and "/Adam" not in name
+        }
+        size = sum(math.prod(shape) * types[name].size for name, shape in shapes.items())
+        files.check_expansion(path, size, stored=sum(map(os.path.getsize, parts)))
+        return {name: reader.get_tensor(name) for name in shapes}
 
 
 def read_frozen_graph(path: str) -> dict[str, np.ndarray]:
@@ -45,26 +55,26 @@ def read_frozen_graph(path: str) -> dict[str, np.ndarray]:
         InputError: for a file that is damaged or no graph.
     """
     graph = tf.compat.v1.GraphDef()
-    try:
+    with files.reading(path, "frozen TensorFlow graph"):
         with open(path, "rb") as file:
             graph.ParseFromString(file.read())
-        constants = {
-            node.name: tf.make_ndarray(node.attr["value"].tensor)
+        tensors = {
+            node.name: node.attr["value"].tensor
             for node in graph.node
             if node.op == "Const" and node.name.startswith(_PREFIX)
         }
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # protobuf's DecodeError has several homes; damaged tensors raise ValueError, TypeError.
-        raise InputError(f"cannot read {path}: it is no frozen TensorFlow graph, or a damaged one") from error
-    variables = {}
-    for name, value in constants.items():
-        variable, quantized, _ = name.partition("_quint8_const")
-        if quantized and {f"{variable}_min", f"{variable}_max"} <= constants.keys():
-            low, high = constants[f"{variable}_min"], constants[f"{variable}_max"]
-            value = low + value.view(np.uint8).astype(np.float32) * (high - low) / 255
-        variables[variable] = np.asarray(value)
-    return variables
+        # A graph may store one number for a whole tensor of it.
+        counts = [math.prod(dimension.size for dimension in tensor.tensor_shape.dim) for tensor in tensors.values()]
+        files.check_expansion(path, sum(map(abs, counts)) * np.float32().itemsize)
+        constants = {name: tf.make_ndarray(tensor) for name, tensor in tensors.items()}
+        variables = {}
+        for name, value in constants.items():
+            variable, quantized, _ = name.partition("_quint8_const")
+            if quantized and {f"{variable}_min", f"{variable}_max"} <= constants.keys():
+                low, high = constants[f"{variable}_min"], constants[f"{variable}_max"]
+                value = low + value.view(np.uint8).astype(np.float32) * (high - low) / 255
+            variables[variable] = np.asarray(value)
+        return variables
 
 
 def build_transformer(variables: Mapping[str, np.ndarray], source: str) -> StyleTransformer:
@@ -77,18 +87,24 @@ def build_transformer(variables: Mapping[str, np.ndarray], source: str) -> Style
     Raises:
         InputError: where they are not a whole style transformer.
     """
-    try:
-        model = StyleTransformer(**_architecture(variables))
-        pairs = {name: (variable, variables[name]) for name, variable in _named_variables(model).items()}
-    except KeyError as error:
-        raise InputError(f"{source} holds no style transformer: {error.args[0]} is missing") from error
-    except (IndexError, ValueError) as error:
-        raise InputError(f"{source} holds no style transformer: {error}") from error
-    for name, (variable, value) in pairs.items():
-        if value.shape != variable.shape:
-            raise InputError(f"{source} holds no style transformer: {name} is {value.shape}, not {variable.shape}")
-        variable.assign(value)
-    return model
+
+    def no_transformer(reason: str) -> InputError:
+        return InputError(f"{source} holds no style transformer: {reason}")
+
+    with files.reading(source, "checkpoint of a style transformer"):
+        try:
+            architecture = _architecture(variables)
+            asked, held = count_parameters(**architecture), sum(value.size for value in variables.values())
+            files.check_expansion(source, asked, stored=held)
+            model = StyleTransformer(**architecture)
+            pairs = {name: (variable, variables[name]) for name, variable in _named_variables(model).items()}
+        except KeyError as error:
+            raise no_transformer(f"{error.args[0]} is missing") from error
+        for name, (variable, value) in pairs.items():
+            if value.shape != variable.shape:
+                raise no_transformer(f"{name} is {value.shape}, not {variable.shape}")
+            variable.assign(value)
+        return model
 
 
 def save_checkpoint(model: StyleTransformer, prefix: str | os.PathLike) -> None:
@@ -130,7 +146,8 @@ def _architecture(variables: Mapping[str, np.ndarray]) -> dict:
     # The smallest alpha that truncates to none fewer than these filters; does it truncate to just these?
     alpha = max(n / full for n, full in zip(filters, published, strict=True))
     if scaled(published, alpha) == filters:
-        return {**architecture, "alpha": alpha}
+        published = {"filters": StyleTransformer.FILTERS, "expand_filters": StyleTransformer.EXPAND_FILTERS}
+        return {**architecture, **published, "alpha": alpha}
     return {**architecture, "filters": filters[:3], "expand_filters": filters[3:]}
 
 

@@ -1,5 +1,7 @@
+import json
 import os
 import shutil
+import zipfile
 
 import keras
 import numpy as np
@@ -237,3 +239,129 @@ def test_a_broken_model_is_one_sentence_that_names_it(broken_files):
         message = str(error.value)
         assert str(path.name) in message.replace("\n", " ") or path.suffix == ".index", message
         assert "\n" not in message
+
+
+def rewritten(path, change, **options):
+    """Writes the members of a .keras file anew, each as `change` gives it."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, content in members.items():
+            archive.writestr(name, change(name, content))
+
+
+ASKS = {
+    "num_styles": 10**6,
+    "residual_blocks": 10**6,
+    "filters": [32, 64, 10**6],
+    "expand_filters": [10**6, 32],
+    "alpha": 1000.0,
+}
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_a_config_that_asks_for_more_than_the_file_holds_is_refused_before_anything_is_built(
+    small_checkpoint, tmp_path, monkeypatch, name
+):
+    def ask(member, content):
+        config = json.loads(content) if member == "config.json" else None
+        if config:
+            config["config"] |= {name: ASKS[name], "style_names": None}
+        return json.dumps(config) if config else content
+
+    path = tmp_path / "asks.keras"
+    shutil.copy(small_checkpoint, path)
+    rewritten(path, ask)
+    monkeypatch.setattr(StyleTransformer, "from_config", lambda _: pytest.fail("is being built"))
+    with pytest.raises(InputError, match=r"asks\.keras: its config asks for \d+ weights, and it holds fewer"):
+        checkpoints.load_model(path)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(small_checkpoint, tmp_path, monkeypatch):
+    path = tmp_path / "bomb.keras"
+    shutil.copy(small_checkpoint, path)
+    rewritten(path, lambda _, content: content + bytes(10**8), compression=zipfile.ZIP_DEFLATED)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("is being unpacked"))
+    with pytest.raises(InputError, match=r"bomb\.keras: it asks for 3\d+ bytes of memory, but holds only"):
+        checkpoints.load_model(path)
+
+
+def test_a_compressed_keras_file_opens(small_model, small_checkpoint, tmp_path):
+    path = tmp_path / "compressed.keras"
+    shutil.copy(small_checkpoint, path)
+    rewritten(path, lambda _, content: content, compression=zipfile.ZIP_DEFLATED)
+    np.testing.assert_array_equal(stylize(checkpoints.load_model(path)), stylize(small_model))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_finite_numbers_are_refused(small_model, magenta_variables, tmp_path, value):
+    model = StyleTransformer.from_config(small_model.get_config())
+    beta = np.zeros((3, 4), np.float32)
+    beta[1, 2] = value
+    model.parameters("contract/conv1")["beta"].assign(beta)
+    checkpoints.save_model(model, tmp_path / "model.keras")
+    checkpoints.save_model(model, tmp_path / "model.ckpt")
+    key = "transformer/contract/conv1/InstanceNorm/beta"
+    write_frozen_graph({**magenta_variables, key: np.full((5, 8), value)}, tmp_path / "model.pb", quantize=False)
+    for name in ("model.keras", "model.ckpt", "model.pb"):
+        with pytest.raises(InputError, match=f"cannot use .*{name}: some of its weights are no finite numbers"):
+            checkpoints.load_model(tmp_path / name)
+
+
+KERNEL = "transformer/contract/conv2/weights"
+GAMMA = "transformer/contract/conv1/InstanceNorm/gamma"
+MISFITS = {
+    "vector": {KERNEL: np.zeros(3, np.float32)},
+    "number": {KERNEL: np.float32(1)},
+    "text": {KERNEL: np.array([b"text"])},
+    "texts": {KERNEL: np.full((3, 3, 8, 16), b"text")},
+    "vector_of_styles": {GAMMA: np.zeros(3, np.float32)},
+    "no_styles": {GAMMA: np.zeros((0, 8), np.float32)},
+    "number_of_styles": {GAMMA: np.float32(1)},
+    "million_styles": {GAMMA: np.zeros((10**6, 1), np.float32)},
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_what_is_no_number_where_numbers_belong_is_one_sentence(magenta_variables, tmp_path, name):
+    variables = {**magenta_variables, **MISFITS[name]}
+    save_with_tf1(variables, tmp_path / f"{name}.ckpt", tf.compat.v1.train.SaverDef.V2)
+    graph = tf.compat.v1.GraphDef()
+    for key, value in variables.items():
+        node = graph.node.add(op="Const", name=key)
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+    (tmp_path / f"{name}.pb").write_bytes(graph.SerializeToString())
+    for suffix in ("ckpt", "pb"):
+        with pytest.raises(InputError, match=f"{name}.{suffix}") as error:
+            checkpoints.load_model(tmp_path / f"{name}.{suffix}")
+        assert "\n" not in str(error.value)
+
+
+def test_a_graph_that_stores_one_number_for_many_is_bounded(magenta_variables, tmp_path):
+    graph = tf.compat.v1.GraphDef()
+    for key, value in magenta_variables.items():
+        node = graph.node.add(op="Const", name=key)
+        tensor = node.attr["value"].tensor
+        tensor.dtype = tf.float32.as_datatype_enum
+        tensor.tensor_shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
+        tensor.float_val.append(0.5)
+        if key == KERNEL:
+            tensor.tensor_shape.dim[0].size = 10**12
+    (tmp_path / "bomb.pb").write_bytes(graph.SerializeToString())
+    with pytest.raises(InputError, match=r"bomb\.pb: it asks for"):
+        checkpoints.load_model(tmp_path / "bomb.pb")
+
+
+def test_named_pipes_are_not_waited_for(tmp_path):
+    for name in ("model.keras", "model.pb", "model.ckpt", "v2.ckpt.index", "folder/model.keras", "listed/checkpoint"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        os.mkfifo(tmp_path / name)
+        given = tmp_path / name if tmp_path in (tmp_path / name).parents[:1] else (tmp_path / name).parent
+        with pytest.raises(InputError, match="it is no regular file"):
+            checkpoints.load_model(given)
+
+
+def test_a_list_of_checkpoints_that_is_no_text_is_one_sentence(tmp_path):
+    (tmp_path / "checkpoint").write_bytes(b'model_checkpoint_path: "\xff\xfe"')
+    with pytest.raises(InputError, match=r"checkpoint: it is no list of checkpoints, or a damaged one"):
+        checkpoints.load_model(tmp_path)

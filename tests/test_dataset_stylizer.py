@@ -1,3 +1,5 @@
+import ast
+import csv
 import logging
 import os
 import pathlib
@@ -63,6 +65,76 @@ def test_random_styles_depend_on_seed_and_name_alone(stylize, small_model, folde
         assert min(errors) < 1.01 / 255
         used.add(np.argmin(errors))
     assert used == {0, 1, 2}
+
+
+@pytest.mark.parametrize("style", ["random", "wave", {"wave": 0.4, 0: 0.6}])
+def test_the_style_of_every_picture_is_recorded(stylize, small_model, folder, tmp_path, style):
+    (folder / "1" / "bad,1.jpg").write_text("no image")
+    (folder / "0" / "0.png").rename(folder / "0" / "a, b.png")
+    stylize(tmp_path / "out", output_format="png", style=style)
+    first = (tmp_path / "out" / "styles.csv").read_bytes()
+    (tmp_path / "out" / "1" / "1.png").unlink()
+    (tmp_path / "out" / "styles.csv").unlink()
+    stylize(tmp_path / "out", output_format="png", style=style)
+    assert (tmp_path / "out" / "styles.csv").read_bytes() == first
+    with open(tmp_path / "out" / "styles.csv", newline="") as file:
+        recorded = {row["picture"]: row["style"] for row in csv.DictReader(file)}
+    assert recorded.keys() == {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")}
+    assert set(recorded.values()) == {
+        "random": set(small_model.style_names),
+        "wave": {"wave"},
+    }.get(str(style), {"{'scream': 0.6, 'wave': 0.4}"})
+    stylizer = Stylizer(small_model)
+    for name in list(recorded)[:4]:
+        text = recorded[name]
+        weights = stylizer.style_weights(ast.literal_eval(text) if text.startswith("{") else text)
+        expected = stylizer.stylize(images.read_image(folder / name), weights)
+        np.testing.assert_allclose(images.read_image(tmp_path / "out" / name), expected, atol=1.01 / 255)
+    made = stylize(tmp_path / "records", style=style)
+    assert not (tmp_path / "records" / "styles.csv").exists()
+    assert {
+        features["image/filename"].bytes_list.value[0].decode(): features["style/name"].bytes_list.value[0].decode()
+        for features in features_of(made.paths[0])
+    } == recorded
+
+
+@pytest.mark.parametrize("output_format", ["tfrecord", "jpg", "png"])
+def test_a_strip_as_long_as_a_jpeg_can_be_does_not_end_the_run(stylize, folder, tmp_path, output_format):
+    strip = np.random.default_rng(0).random((1, 65500, 3))
+    images.write_image(folder / "0" / "across.png", strip)
+    images.write_image(folder / "0" / "down.jpg", strip.transpose(1, 0, 2))
+    (folder / "bad.jpg").write_text("no image")
+    made = stylize(tmp_path / "out", output_format=output_format)
+    assert (made.written, made.failed) == (14, 1)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")], ids=type
+)
+@pytest.mark.parametrize("output_format", ["tfrecord", "png"])
+def test_a_photo_without_memory_is_a_failure_of_its_own(stylize, tmp_path, monkeypatch, error, output_format):
+    stylize_photo = Stylizer.stylize
+
+    def without_memory(self, image, style_weights):
+        if image.shape[0] == 25:
+            raise error
+        return stylize_photo(self, image, style_weights)
+
+    monkeypatch.setattr(Stylizer, "stylize", without_memory)
+    made = stylize(tmp_path / "out", output_format=output_format)
+    assert (made.written, made.failed) == (11, 1)
+    assert (tmp_path / "out" / "failures.txt").read_text() == (
+        "1/5.png\tcannot stylise 1/5.png: there is no memory for it\n"
+    )
+
+
+def test_sizes_that_cannot_be_had_are_failures_before_any_work(stylize, tmp_path, monkeypatch):
+    monkeypatch.setattr(Stylizer, "stylize", lambda *_: pytest.fail("has been painted"))
+    monkeypatch.setattr(beam_pipeline, "_warmed", lambda stylizer: stylizer)
+    monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("has been decoded"))
+    made = stylize(tmp_path / "out", output_format="png", image_size=100000)
+    assert (made.written, made.failed) == (0, 12)
+    assert "image_size=100000 makes a picture of" in (tmp_path / "out" / "failures.txt").read_text()
 
 
 def test_a_style_or_a_mixture_is_for_all_photos(stylize, small_model, folder, tmp_path):
@@ -168,6 +240,8 @@ def test_records_are_those_of_imagenet(stylize, small_model, folder, tmp_path):
     expected = {
         "image/filename": "0/0.png",
         "image/class/text": "0",
+        "image/class/label": 1,
+        "style/name": "scream",
         "image/format": "JPEG",
         "image/colorspace": "RGB",
         "image/height": 20,

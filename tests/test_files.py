@@ -1,7 +1,11 @@
+import io
 import os
 import subprocess
 import sys
+import zipfile
 
+import h5py
+import numpy as np
 import pytest
 
 from magstyle import files
@@ -49,3 +53,43 @@ def test_only_what_a_program_that_has_ended_left_half_written_is_removed(tmp_pat
     assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
         [f".{os.getppid()}-c.txt", ".hidden", "7-d.txt", "below"]
     )
+
+
+def test_whatever_a_reader_raises_is_one_sentence(tmp_path):
+    path = tmp_path / "a.npz"
+    path.write_text("no zip")
+    for error in (RuntimeError("x"), NotImplementedError(), KeyError("x"), zipfile.BadZipFile(), OSError("h5")):
+        with pytest.raises(InputError, match="it is no zip, or a damaged one"), files.reading(path, "zip"):
+            raise error
+    with pytest.raises(InputError, match="there is no memory for it"), files.reading(path, ".npz file"):
+        raise MemoryError
+    with pytest.raises(InputError, match="No such file"), files.reading(tmp_path / "none", ".npz file"):
+        (tmp_path / "none").read_bytes()
+    with pytest.raises(InputError, match="as it was"), files.reading(path, ".npz file"):
+        raise InputError("as it was")
+    with pytest.raises(KeyboardInterrupt), files.reading(path, ".npz file"):
+        raise KeyboardInterrupt
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    path = tmp_path / "pipe.npz"
+    with pytest.raises(InputError, match="it is no regular file"), files.reading(path, ".npz file"):
+        pytest.fail("has been opened")
+
+
+def test_files_that_ask_for_far_more_memory_than_they_take_are_refused(tmp_path):
+    zeros = np.zeros(10**7, np.float32)
+    np.savez(tmp_path / "plain.npz", zeros)
+    files.check_archive(tmp_path / "plain.npz")
+    np.savez_compressed(tmp_path / "bomb.npz", zeros)
+    with pytest.raises(InputError, match=r"bomb\.npz: it asks for 4.* bytes of memory, but holds only"):
+        files.check_archive(tmp_path / "bomb.npz")
+    with h5py.File(tmp_path / "plain.h5", "w") as file:
+        file["a/b"] = zeros
+    assert files.check_hdf5(tmp_path / "plain.h5") == zeros.nbytes
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.create_dataset("a/b", shape=10**12, chunks=(1000,))
+    for file in (None, io.BytesIO((tmp_path / "bomb.h5").read_bytes())):
+        with pytest.raises(InputError, match=r"bomb\.h5: it asks for"):
+            files.check_hdf5(tmp_path / "bomb.h5", file)

@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
 
 from magstyle import files
-from magstyle.errors import InputError
+from magstyle.errors import InputError, is_out_of_memory
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 _READABLE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
@@ -25,7 +25,8 @@ _WRITABLE = {
     ".jpeg": ({"format": "JPEG", "quality": 95, "subsampling": 0}, 65500),
     ".webp": ({"format": "WEBP", "quality": 95}, 16383),
 }
-_ORIENTATION = 0x0112  # The EXIF tag: 1 is upright, and 5 to 8 are turned by 90 degrees.
+# What is white in pictures of 32 bits per value, which do not say it: the first that covers what is in them.
+_WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
 
 
 def is_image(name: str) -> bool:
@@ -33,22 +34,38 @@ def is_image(name: str) -> bool:
     return not name.startswith(".") and pathlib.Path(name).suffix.lower() in _READABLE_SUFFIXES
 
 
-def read_size(path: str | os.PathLike) -> tuple[int, int]:
-    """Height and width of an image as it is seen, from the file's header alone.
+def read_size(file: str | os.PathLike | io.BytesIO, name: str | None = None) -> tuple[int, int]:
+    """Height and width of an image as `read_image` returns it, from the file's header alone.
+
+    Args:
+        file: its path, or its bytes.
+        name: what to call it in a message; the path by default.
 
     Raises:
         InputError: as `read_image`, as far as the header tells.
     """
-    with _opened(path) as image:
-        width, height = image.size
-        return (width, height) if _orientation(image) >= 5 else (height, width)
+    with _opened(file, name) as image:
+        width, height = _upright_size(image)
+        return height, width
 
 
 def scaled_size(size: tuple[int, int], shorter_side: int | None) -> tuple[int, int]:
-    """The height and width that have this shorter side and the shape of `size`; `size` itself for None."""
+    """The height and width that have this shorter side and the shape of `size`; `size` itself for None.
+
+    Raises:
+        InputError: for a picture of more pixels than `read_image` reads of a file.
+    """
     if shorter_side is None:
         return size
     height, width = (max(1, round(side * shorter_side / min(size))) for side in size)
+    # Pillow warns from MAX_IMAGE_PIXELS on, and refuses twice as many.
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and height * width > 2 * limit:
+        raise InputError(
+            f"image_size={shorter_side} makes a picture of {width} x {height} pixels of {size[1]} x {size[0]}; "
+            f"more than {2 * limit} pixels are too many",
+            "image_size",
+        )
     return height, width
 
 
@@ -58,7 +75,8 @@ def read_image(
     """Reads a JPEG, PNG, WebP, GIF (first frame), TIFF or BMP file.
 
     The EXIF orientation is applied, an embedded ICC profile converted to sRGB, transparency laid over white, and 16-bit
-    values brought to 8 bits.
+    values brought to 8 bits. In TIFF files of 32-bit integers or floats, white is the first of 1, 255, 65535, 2^31 - 1
+    and 2^32 - 1 that no value exceeds (floats by more than half: they overshoot where they were interpolated).
 
     Args:
         file: its path, or its bytes.
@@ -69,14 +87,16 @@ def read_image(
         float32 RGB [H, W, 3] in [0, 1].
 
     Raises:
-        InputError: for a file that is missing, damaged, truncated or no such image.
+        InputError: for a file that is missing, damaged, truncated or no such image, and as `scaled_size`, before the
+            image is decoded.
     """
     with _opened(file, name) as image:
+        scaled_size(image.size, image_size)  # Before it is decoded; turned or not, it is as large.
         rgb = _to_srgb(image)
-    height, width = scaled_size((rgb.height, rgb.width), image_size)
-    if (width, height) != rgb.size:
-        rgb = rgb.resize((width, height), Image.Resampling.LANCZOS)
-    return to_float(rgb)
+        height, width = scaled_size((rgb.height, rgb.width), image_size)
+        if (width, height) != rgb.size:
+            rgb = rgb.resize((width, height), Image.Resampling.LANCZOS)
+        return to_float(rgb)
 
 
 def training_crop(encoded: bytes, name: str, image_size: int, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -99,7 +119,7 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: np.random.Gen
             crop is of a single colour.
     """
     with _opened(io.BytesIO(encoded), name) as image:
-        size = image.size[::-1] if _orientation(image) >= 5 else image.size
+        size = _upright_size(image)
         if min(size) * 4 < image_size:
             raise InputError(f"cannot use {name}: {size[0]} x {size[1]} pixels are too few for crops of {image_size}")
         box = _centre_box(size, image_size) if rng is None else _random_box(size, image_size, rng)
@@ -166,6 +186,8 @@ def encode(image: np.ndarray, suffix: str) -> bytes:
     """What `write_image` writes into a file with this extension, such as ".jpg"."""
     options, _ = _WRITABLE[suffix]
     encoded = io.BytesIO()
+    # The last rows of a JPEG file, up to 8, are written at once, and must fit into Pillow's buffer.
+    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, 8 * 4 * image.shape[1])
     Image.fromarray(to_uint8(image)).save(encoded, **options)
     return encoded.getvalue()
 
@@ -177,13 +199,15 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
 def to_float(pixels: np.ndarray | Image.Image) -> np.ndarray:
     """Values of 0 to 255, or a Pillow image, as float32 in [0, 1]."""
-    return np.asarray(pixels, np.float32) / np.float32(255)
+    return np.divide(np.asarray(pixels), np.float32(255), dtype=np.float32)
 
 
 @contextlib.contextmanager
 def _opened(file: str | os.PathLike | io.BytesIO, name: str | None = None) -> Iterator[Image.Image]:
     """Gives the image of a file; what goes wrong with it inside the block becomes an InputError."""
     path = name or file
+    if not isinstance(file, io.BytesIO):
+        files.check_regular(file)
     try:
         with warnings.catch_warnings():
             # Of damage that Pillow can live with, and of large files; whether a photo fits is for the stylizer to say.
@@ -197,26 +221,43 @@ def _opened(file: str | os.PathLike | io.BytesIO, name: str | None = None) -> It
     except Image.DecompressionBombError as error:
         raise InputError(f"cannot read {path}: {error}") from error
     except Exception as error:  # Damaged files raise nearly anything: OSError, SyntaxError, struct.error.
+        if is_out_of_memory(error):
+            raise InputError(f"cannot read {path}: there is no memory for it") from error
         if isinstance(error, OSError) and error.strerror:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
         raise InputError(f"cannot read {path}: the image is damaged or cut short ({error})") from error
 
 
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an image as it is seen, and as `_to_srgb` returns it."""
+    width, height = image.size
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # Pillow's own is that as it is seen where the tag says so, and not where XMP data does.
+        width, height = image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH]
+    return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
 def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation: 1 is upright, and 5 to 8 are turned by 90 degrees. It is what Pillow goes by."""
+    with contextlib.suppress(Exception):
+        image.getexif()  # Damaged EXIF data raises anything at first, and then is what could be read of them.
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # Damaged EXIF data: show the picture as it is stored, as viewers do.
-        return 1
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1  # Show the picture as it is stored, as viewers do.
     return orientation if orientation in range(1, 9) else 1
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
     """Any Pillow image, upright, in sRGB, over white."""
     profile = image.info.get("icc_profile")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _widen_planes(image)
+    image.load()  # Which turns a TIFF file upright, and forgets its orientation.
     if _orientation(image) > 1:
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image).astype(np.float32) / 257 + 0.5).astype(np.uint8))
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        image = _to_eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
     elif image.mode not in ("RGB", "L", "CMYK", "LAB"):
@@ -225,7 +266,31 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         image = _from_profile(image, profile)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _widen_planes(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Corrects Pillow, which takes uncompressed planes of 16 bits per value for planes of 8."""
+    tags = image.tag_v2
+    planes = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+    if planes and 16 in tags.get(TiffImagePlugin.BITSPERSAMPLE, ()) and image.tile[0].codec_name == "raw":
+        end = "16L" if tags.prefix == b"II" else "16B"
+        image.tile = [tile._replace(args=(f"{tile.args[0]};{end}", *tile.args[1:])) for tile in image.tile]
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """A greyscale image of 16 or 32 bits per value."""
+    values = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        white = 65535
+    else:
+        if image.mode == "I" and isinstance(image, TiffImagePlugin.TiffImageFile):
+            # Pillow has no unsigned integers of 32 bits.
+            [kind, *_] = image.tag_v2.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+            values = values.view(np.uint32) if kind == 1 else values
+        most = values.max(where=np.isfinite(values), initial=0) / (1.5 if image.mode == "F" else 1)
+        white = next((white for white in _WHITES if white >= most), most)
+    return Image.fromarray(to_uint8(np.nan_to_num(values / np.float32(white), nan=0, posinf=1)))
 
 
 def _from_profile(image: Image.Image, profile: bytes) -> Image.Image:

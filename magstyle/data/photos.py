@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from magstyle.data import images
 from magstyle.errors import InputError
+from magstyle.files import check_regular
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -108,8 +109,9 @@ class Source:
             raise InputError(
                 f"{len(files)} photos cannot fill {num_shards} shards; choose a smaller num_shards", "num_shards"
             )
+        classes = shards.classes(files, self.root)
         dealt = [
-            shards.Files(shards.shard_name("train", i, num_shards), self.root, tuple(files[i::num_shards]))
+            shards.Files(shards.shard_name("train", i, num_shards), self.root, tuple(files[i::num_shards]), classes)
             for i in range(num_shards)
         ]
         return dataclasses.replace(self, shards=dealt)
@@ -277,6 +279,7 @@ def from_tfds(name: str, data_dir: str | os.PathLike | None = None) -> Source:
 def read_file(path: str) -> bytes:
     """The bytes of a file, local or in a bucket; raises an InputError if it cannot be read."""
     if not _is_in_bucket(path):
+        check_regular(path)
         try:
             return pathlib.Path(path).read_bytes()
         except OSError as error:
@@ -298,6 +301,8 @@ def is_below(path: str, folder: str) -> bool:
 def _of_records(name: str, paths: Sequence[str], root: str) -> Source:
     from magstyle.data import shards
 
+    for path in paths:
+        check_regular(path)
     return Source(name, [shards.Records(_below(path, root), path) for path in sorted(paths)], root, "B")
 
 

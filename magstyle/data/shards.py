@@ -3,12 +3,13 @@
 What comes with a photo (labels, names) comes along, so that a dataset made of it can be used in the same way.
 """
 
+import bisect
 import dataclasses
 import functools
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,11 +57,15 @@ class Shard(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Image files, named by their places below a folder."""
+    """Image files, named by their places below a folder.
+
+    Their class is the folder that they are in; its number is its place among `classes`, from 1 as in ImageNet's shards.
+    """
 
     name: str
     root: str
     files: tuple[str, ...]
+    classes: tuple[str, ...]
 
     @property
     def size(self) -> int:
@@ -68,10 +73,11 @@ class Files:
 
     def photos(self) -> Iterator[Photo]:
         for file in self.files:
-            name = file[len(self.root) :].lstrip("/")
+            name = _place(file, self.root)
             features = {"image/filename": feature(name)}
             if os.path.dirname(name):
                 features["image/class/text"] = feature(os.path.dirname(name))
+                features["image/class/label"] = feature(1 + bisect.bisect_left(self.classes, os.path.dirname(name)))
             yield Photo(name, os.path.splitext(name)[0], file, features, functools.partial(photos.read_file, file))
 
 
@@ -136,7 +142,13 @@ class Tfds:
             }
             if isinstance(label, tfds.features.ClassLabel) and example["label"] >= 0:
                 features["image/class/text"] = feature(label.int2str(int(example["label"])))
+                features["image/class/label"] = feature(1 + int(example["label"]))
             yield Photo(name, _stem(self.name, index, features), origin, features, functools.partial(bytes, encoded))
+
+
+def classes(files: Iterable[str], root: str) -> tuple[str, ...]:
+    """The folders below a root that files are in, sorted."""
+    return tuple(sorted({os.path.dirname(_place(file, root)) for file in files} - {""}))
 
 
 def shard_name(split: str, index: int, count: int) -> str:
@@ -177,6 +189,10 @@ def _unreadable(name: str, origin: str, reason: str) -> Photo:
         raise InputError(f"cannot read {reason}")
 
     return Photo(name, name, origin, {}, read, 0)
+
+
+def _place(file: str, root: str) -> str:
+    return file[len(root) :].lstrip("/")
 
 
 def _stem(shard: str, index: int, features: Mapping[str, tf.train.Feature]) -> str:

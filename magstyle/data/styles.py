@@ -75,15 +75,17 @@ def read(path: str | os.PathLike) -> list[Style]:
     if not tf.io.gfile.exists(path):
         raise InputError(f"there is no style dataset at {path}; create_style_dataset makes one")
     styles = []
-    try:
+    with files.reading(path, "style dataset"):
+        _check_lengths(path)
         for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
             features = tf.train.Example.FromString(record).features.feature
             label = features["label"].int64_list.value[0]
-            style = _from_features(features, label)
+            styles.append((label, _from_features(features, label)))
+    for _, style in styles:
+        try:
             style.image  # noqa: B018  A painting that cannot be decoded is found here, not in the middle of a training.
-            styles.append((label, style))
-    except Exception as error:  # TensorFlow, protobuf and Pillow each have their own.
-        raise InputError(f"cannot read {path}: it is no style dataset, or a damaged one") from error
+        except InputError as error:
+            raise InputError(f"cannot read {path}: {error}") from error
     styles.sort(key=lambda labelled: labelled[0])
     labels = [label for label, _ in styles]
     if not labels:
@@ -91,6 +93,22 @@ def read(path: str | os.PathLike) -> list[Style]:
     if labels != list(range(len(labels))):
         raise InputError(f"cannot read {path}: its labels are {labels}, not 0, 1, 2, ...")
     return [style for _, style in styles]
+
+
+def _check_lengths(path: str) -> None:
+    """Raises an EOFError for a TFRecord file that ends within a record.
+
+    TensorFlow aborts the process where it cannot have the memory for a record, however long that claims to be.
+    """
+    left = tf.io.gfile.stat(path).length
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while left:
+            # Length and checksum, then the record and its checksum.
+            size = 8 + 4 + int.from_bytes(file.read(8), "little") + 4
+            left -= size
+            if left < 0:
+                raise EOFError(f"{path} ends within a record")
+            file.seek(size - 8, 1)
 
 
 def _to_example(style: Style, label: int) -> tf.train.Example:

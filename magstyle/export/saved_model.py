@@ -20,6 +20,9 @@ So are the weights of the models that come with magstyle. Those of any other mod
 trained it, and of the painters of its styles where their copyright has not ended.
 """
 
+# As Stylizer's, of a style: sums of larger ones leave float32.
+_LARGEST_WEIGHT = 1e38
+
 
 def export_saved_model(checkpoint: StyleTransformer | str | os.PathLike, output_dir: str | os.PathLike) -> pathlib.Path:
     """Writes the next version of a model into a folder, in the layout of TensorFlow Serving.
@@ -45,13 +48,15 @@ def export_saved_model(checkpoint: StyleTransformer | str | os.PathLike, output_
 def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     """Writes a SavedModel of two signatures, which TensorFlow alone loads and serves.
 
-    `serving_default` takes `input_image` [B, H, W, 3], float32 RGB in [0, 1], of any size from 8 x 8, and
+    `serving_default` takes `input_image` [B, H, W, 3], float32 RGB in [0, 1], of any size from 1 x 1, and
     `style_weights` [B, num_styles], and returns `stylized_image` [B, H, W, 3].
 
     `stylize_encoded` takes `image_bytes`, one JPEG, PNG, GIF or BMP file, `style_names` [K] and `weights` [K], the
-    styles to mix; it returns `stylized_image_bytes`, a PNG file of the same size. A style that the model does not have
-    is an InvalidArgumentError that names those that it has. (TensorFlow ignores EXIF orientation. A name that ends in
-    `_bytes` is what makes TensorFlow Serving send it as base64.)
+    styles to mix; it returns `stylized_image_bytes`, a PNG file of the same size. (TensorFlow ignores EXIF orientation.
+    A name that ends in `_bytes` is what makes TensorFlow Serving send it as base64.)
+
+    What cannot be used is an InvalidArgumentError of one sentence: no style, or one that the model does not have, which
+    names those that it has; weights that are NaN, infinite or beyond float32; an image without pixels.
 
     The names of the styles are the lines of `assets/style_names.txt`; `LICENSE.txt` is beside it.
 
@@ -64,21 +69,30 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     """
 
     def stylize(input_image, style_weights):
-        # As Stylizer does: reflected to multiples of 4, and cropped.
         height, width = tf.shape(input_image)[1], tf.shape(input_image)[2]
-        padding = [[0, 0], [0, -height % sizes.MULTIPLE], [0, -width % sizes.MULTIPLE], [0, 0]]
-        stylized = model([tf.pad(input_image, padding, "REFLECT"), style_weights], training=False)
+        checks = [
+            _check(tf.minimum(height, width) > 0, "the image has no pixels"),
+            _check(
+                tf.reduce_all(tf.abs(style_weights) < _LARGEST_WEIGHT),
+                f"every weight of a style must be a number below {_LARGEST_WEIGHT:g}, not in",
+                style_weights,
+            ),
+        ]
+        with tf.control_dependencies(checks):
+            padded = tf.gather(tf.gather(input_image, _reflected(height), axis=1), _reflected(width), axis=2)
+        stylized = model([padded, style_weights], training=False)
         return {"stylized_image": stylized[:, :height, :width]}
 
     def stylize_encoded(image_bytes, style_names, weights):
         names = tf.constant(model.style_names)
         matches = tf.equal(style_names[:, None], names)
-        known = tf.debugging.Assert(
-            tf.reduce_all(tf.reduce_any(matches, axis=1)),
-            ["unknown style in", style_names, "; the styles are", names],
-            summarize=1000,
-        )
-        with tf.control_dependencies([known]):
+        known = tf.reduce_all(tf.reduce_any(matches, axis=1))
+        checks = [
+            _check(tf.size(style_names) > 0, "no style is named; the styles are", names),
+            _check(known, "unknown style in", style_names, "; the styles are", names),
+            _check(tf.size(weights) == tf.size(style_names), "there must be a weight for each of", style_names),
+        ]
+        with tf.control_dependencies(checks):
             style_weights = tf.linalg.matvec(tf.cast(matches, tf.float32), weights, transpose_a=True)
         photo = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
         photo = tf.image.convert_image_dtype(tf.ensure_shape(photo, [None, None, 3]), tf.float32)
@@ -112,3 +126,16 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
             (assets / LICENCE).write_text(LICENCE_TEXT, encoding="utf-8")
     except tf.errors.OpError as error:  # What TensorFlow makes of a full disk.
         raise InputError(f"cannot write {folder}: {error.message}") from error
+
+
+def _check(condition: tf.Tensor, *sentence: str | tf.Tensor) -> tf.Operation:
+    """An InvalidArgumentError of the graph, unless the condition holds."""
+    return tf.debugging.Assert(condition, sentence, summarize=1000)
+
+
+def _reflected(side: tf.Tensor) -> tf.Tensor:
+    """Which row or column is where, in an image that is reflected to what the network takes, as Stylizer does it."""
+    padded = tf.maximum(-(-side // sizes.MULTIPLE) * sizes.MULTIPLE, sizes.SMALLEST_SIDE)
+    period = tf.maximum(2 * (side - 1), 1)
+    index = tf.range(padded) % period
+    return tf.minimum(index, period - index)

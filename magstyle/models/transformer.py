@@ -70,6 +70,22 @@ def scaled(filters: Sequence[int], alpha: float) -> tuple[int, ...]:
     return tuple(int(alpha * n) for n in filters)
 
 
+def count_parameters(
+    num_styles: int, filters: Sequence[int], expand_filters: Sequence[int], residual_blocks: int, alpha: float = 1.0
+) -> int:
+    """How many numbers a StyleTransformer of these arguments holds, told without building it."""
+
+    def count(blocks: int) -> int:
+        table = convolutions(scaled(filters, alpha), scaled(expand_filters, alpha), blocks)
+        channels = [3, *(row.filters for row in table)]
+        return sum(
+            row.filters * (row.kernel_size**2 * inputs + 2 * num_styles)
+            for row, inputs in zip(table, channels, strict=False)
+        )
+
+    return count(0) + residual_blocks * (count(1) - count(0))
+
+
 @keras.saving.register_keras_serializable(package="magstyle")
 class StyleTransformer(keras.Model):
     """Paints an image in a style, or a mixture of styles, in one pass.

@@ -7,12 +7,12 @@ Reference:
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 
+from magstyle import files
 from magstyle.errors import InputError
 from magstyle.models import random_seed
 
@@ -34,7 +34,8 @@ def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None,
         pooling: "avg" or "max".
 
     Raises:
-        InputError: for a source that is not there, damaged or no VGG, or an end point that it does not have.
+        InputError: for a source that is not there, damaged or no VGG, for weights that are NaN or infinite, or an end
+            point that it does not have.
     """
     source = os.path.expanduser(os.fspath(source))
     if source == "imagenet":
@@ -47,21 +48,26 @@ def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None,
     elif not (os.path.exists(source) or os.path.exists(f"{source}.index")):
         raise InputError(f"there are no VGG weights at {source}")
     elif source.endswith((".h5", ".hdf5")):
+        with files.reading(source, "HDF5 file"):
+            files.check_hdf5(source)
         weights = _read_keras_vgg(source)
     elif source.endswith(".npz"):
-        try:
+        with files.reading(source, ".npz file"):
+            files.check_archive(source)
             with np.load(source) as arrays:
                 weights = dict(arrays)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"cannot read {source}: it is no .npz file, or a damaged one") from error
     else:
         from magstyle import magenta  # Needs TensorFlow.
 
         weights = magenta.read_checkpoint(source.removesuffix(".index"), prefix="vgg_")
-    try:
-        return build(weights, end_points, pooling)
-    except ValueError as error:
-        raise InputError(f"{source}: {error}") from error
+    with files.reading(source, "VGG"):
+        try:
+            vgg = build(weights, end_points, pooling)
+        except ValueError as error:
+            raise InputError(f"{source}: {error}") from error
+        if not all(np.isfinite(values).all() for values in vgg.get_weights()):
+            raise InputError(f"cannot use {source}: some of its weights are no finite numbers")
+        return vgg
 
 
 def build(

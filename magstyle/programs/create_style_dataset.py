@@ -1,7 +1,11 @@
 """Makes a style dataset of paintings: what bin/train.py and bin/finetune.py learn from.
 
 bin/create_style_dataset.py --style_files='paintings/*.jpg' --image_size=512 --output_file=styles.tfrecord
+
+A file that is there is never overwritten; started again with the same flags, it says that the file is as it should be.
 """
+
+import sys
 
 from absl import flags
 
@@ -25,12 +29,21 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    output_file = command_line.new_path_of("output_file")
+    output_file = command_line.path_of("output_file")
     command_line.import_tensorflow()
-    from magstyle.gram_matrices import create_style_dataset
+    from magstyle import gram_matrices
 
-    flags_as_typed = {"style_files": FLAGS.style_files + arguments, "output_file": output_file}
-    print(create_style_dataset(**command_line.values_for(create_style_dataset, **flags_as_typed)))
+    style_files = FLAGS.style_files + arguments
+    if output_file.exists():
+        is_made_of = gram_matrices.is_made_of
+        given = command_line.values_for(is_made_of, style_dataset_file=output_file, style_files=style_files)
+        if not is_made_of(**given):
+            command_line.new_path_of("output_file")  # Which refuses it.
+        print(f"{output_file} is there already, made of the same", file=sys.stderr)
+    else:
+        create = gram_matrices.create_style_dataset
+        create(**command_line.values_for(create, style_files=style_files, output_file=output_file))
+    print(output_file)
 
 
 def run() -> None:

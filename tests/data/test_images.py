@@ -1,11 +1,12 @@
+import os
 import struct
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffTags
 
-from magstyle.data import images
+from magstyle.data import images, photos
 from magstyle.errors import InputError
 
 
@@ -34,24 +35,64 @@ def test_values_outside_of_the_range_are_clipped_and_rounded(tmp_path):
     np.testing.assert_array_equal(images.read_image(tmp_path / "a.png") * 255, [[[0, 255, 128]]])
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_exif_orientation_is_applied(tmp_path, orientation):
-    # What a viewer does with tags 1 to 8 (EXIF 2.3, 4.6.4), undone here so that reading redoes it.
-    undo = {
-        1: lambda a: a,
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.transpose(1, 0, 2),
-        6: lambda a: np.rot90(a, 1),
-        7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
-        8: lambda a: np.rot90(a, -1),
-    }[orientation]
+# What a viewer does with tags 1 to 8 (EXIF 2.3, 4.6.4), undone so that reading redoes it.
+UNDO = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda a: np.rot90(a, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", UNDO)
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "raw.tif", "lzw.tif", "pages.tif"])
+def test_the_exif_orientation_is_applied(tmp_path, name, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    pillow(np.ascontiguousarray(undo(gradient()))).save(tmp_path / "a.jpg", exif=exif, quality=95)
-    assert images.read_size(tmp_path / "a.jpg") == (40, 60)
-    np.testing.assert_allclose(images.read_image(tmp_path / "a.jpg"), gradient(), atol=0.05)
+    stored = pillow(np.ascontiguousarray(UNDO[orientation](gradient())))
+    options = {
+        ".jpg": {"quality": 95},
+        "webp": {"lossless": True},
+        "lzw.tif": {"compression": "tiff_lzw"},
+        "pages.tif": {"save_all": True, "append_images": [stored]},
+    }
+    stored.save(tmp_path / name, exif=exif, **options.get(name, options.get(name[-4:], {})))
+    assert images.read_size(tmp_path / name) == (40, 60)
+    np.testing.assert_allclose(images.read_image(tmp_path / name), gradient(), atol=0.05)
+    pillow(gradient()).save(tmp_path / "upright.png")
+    for image_size in (16, 38):
+        crop, expected = (
+            images.training_crop((tmp_path / file).read_bytes(), file, image_size) for file in (name, "upright.png")
+        )
+        np.testing.assert_allclose(crop, expected, atol=12 if name == "a.jpg" else 1)
+
+
+@pytest.mark.parametrize("kind", range(20))
+@pytest.mark.parametrize("count", [0, 1, 2, 2**20])
+def test_a_damaged_orientation_turns_size_and_pixels_alike(tmp_path, kind, count):
+    pillow(gradient()).save(tmp_path / "a.tif", tiffinfo={0x0112: 6})
+    content = (tmp_path / "a.tif").read_bytes()
+    tag = struct.pack("<HHLL", 0x0112, TiffTags.SHORT, 1, 6)
+    assert content.count(tag) == 1
+    (tmp_path / "a.tif").write_bytes(content.replace(tag, struct.pack("<HHLL", 0x0112, kind, count, 6)))
+    try:
+        image = images.read_image(tmp_path / "a.tif")
+    except InputError:
+        return
+    assert images.read_size(tmp_path / "a.tif") == image.shape[:2]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg"])
+def test_the_orientation_of_xmp_data_turns_size_and_pixels_alike(tmp_path, name):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6"/></x:xmpmeta>'
+    options = {"tiffinfo": {700: xmp}} if name == "a.tif" else {"xmp": xmp}
+    pillow(np.ascontiguousarray(UNDO[6](gradient()))).save(tmp_path / name, **options)
+    assert images.read_image(tmp_path / name).shape == (40, 60, 3)
+    assert images.read_size(tmp_path / name) == (40, 60)
 
 
 def test_transparency_is_laid_over_white(tmp_path):
@@ -97,6 +138,76 @@ def test_sixteen_bit_colour_keeps_its_brightness(tmp_path):
     (tmp_path / "a.png").write_bytes(png)
     expected = [[[1, 0.5, 0], [0.25, 0.75, 0.004]]]
     np.testing.assert_allclose(images.read_image(tmp_path / "a.png"), expected, atol=0.005)
+
+
+def write_tiff(path, values, kind, orientation=1, planes=False, order="<"):
+    """An uncompressed TIFF file of values [H, W] or [H, W, C]; `kind` is 1 for unsigned, 2 for signed, 3 for floats."""
+    height, width, *channels = values.shape
+    channels = channels[0] if channels else 1
+    bits = values.dtype.itemsize * 8
+    pieces = list(np.moveaxis(values, -1, 0)) if planes else [values]
+    data = b"".join(piece.astype(values.dtype.newbyteorder(order)).tobytes() for piece in pieces)
+    size = len(data) // len(pieces)
+    entries = {
+        256: [width],
+        257: [height],
+        258: [bits] * channels,
+        259: [1],
+        262: [2 if channels == 3 else 1],
+        273: [8 + size * i for i in range(len(pieces))],
+        274: [orientation],
+        277: [channels],
+        278: [height],
+        279: [size] * len(pieces),
+        284: [2 if planes else 1],
+        339: [kind] * channels,
+    }
+    lists, directory = b"", b""
+    end = 8 + len(data)
+    for tag, numbers in entries.items():
+        packed = struct.pack(f"{order}{len(numbers)}L", *numbers)
+        place = packed if len(numbers) == 1 else struct.pack(f"{order}L", end + len(lists))
+        lists += b"" if len(numbers) == 1 else packed
+        directory += struct.pack(f"{order}HHL", tag, 4, len(numbers)) + place
+    header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}L", end + len(lists))
+    path.write_bytes(header + data + lists + struct.pack(f"{order}H", len(entries)) + directory + bytes(4))
+
+
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize("order", "<>")
+def test_sixteen_bit_colour_of_a_tiff_keeps_its_brightness(tmp_path, planes, order):
+    colours = gradient()
+    write_tiff(tmp_path / "a.tif", np.rint(colours * 65535).astype(np.uint16), 1, planes=planes, order=order)
+    np.testing.assert_allclose(images.read_image(tmp_path / "a.tif"), colours, atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "white"),
+    [
+        (np.float32, 3, 1),
+        (np.float32, 3, 255),
+        (np.float32, 3, 65535),
+        (np.int32, 2, 255),
+        (np.int32, 2, 65535),
+        (np.int32, 2, 2**31 - 1),
+        (np.uint32, 1, 255),
+        (np.uint32, 1, 2**32 - 1),
+        (np.int16, 2, 255),
+    ],
+)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_other_numbers_of_a_tiff_keep_their_brightness(tmp_path, dtype, kind, white, orientation):
+    grey = gradient()[..., 0].astype(np.float64)
+    values = np.ascontiguousarray(UNDO[orientation]((grey * white)[..., None])[..., 0].astype(dtype))
+    write_tiff(tmp_path / "a.tif", values, kind, orientation)
+    np.testing.assert_allclose(images.read_image(tmp_path / "a.tif"), np.repeat(grey[..., None], 3, 2), atol=1.01 / 255)
+
+
+def test_what_is_no_number_in_a_tiff_is_black_and_what_overshoots_is_white(tmp_path):
+    values = np.array([[np.nan, np.inf, -np.inf, 1.02, -0.1, 0.5]], np.float32)
+    write_tiff(tmp_path / "a.tif", values, 3)
+    found = np.rint(images.read_image(tmp_path / "a.tif")[0, :, 0] * 255)
+    np.testing.assert_array_equal(found, [0, 255, 0, 255, 0, 128])
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "CMYK", "P", "LA"])
@@ -177,6 +288,45 @@ def test_a_missing_file_a_folder_and_a_bomb_are_one_sentence(tmp_path, monkeypat
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(InputError, match="2400 pixels"):
         images.read_size(tmp_path / "a.png")
+
+
+def test_a_named_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "photo.jpg")
+    for read in (images.read_image, images.read_size, photos.read_file):
+        with pytest.raises(InputError, match=r"cannot read .*photo\.jpg: it is no regular file"):
+            read(str(tmp_path / "photo.jpg"))
+
+
+@pytest.mark.parametrize(("size", "image_size"), [((1, 60000), 60), ((40, 60), 100000), ((60000, 1), 10**12)])
+def test_a_result_of_too_many_pixels_is_refused_before_any_work(tmp_path, monkeypatch, size, image_size):
+    images.write_image(tmp_path / "a.png", np.zeros((*size, 3)))
+    monkeypatch.setattr(images, "_to_srgb", lambda _: pytest.fail("has been decoded"))
+    for resize in (
+        lambda: images.read_image(tmp_path / "a.png", image_size),
+        lambda: images.scaled_size(images.read_size(tmp_path / "a.png"), image_size),
+    ):
+        with pytest.raises(InputError, match=f"image_size={image_size} makes a picture of .* too many") as error:
+            resize()
+        assert error.value.arguments == ("image_size",)
+
+
+@pytest.mark.parametrize("read", [images.read_image, images.read_size])
+def test_running_out_of_memory_is_not_the_fault_of_the_file(tmp_path, monkeypatch, read):
+    def open_without_memory(*_, **__):
+        raise MemoryError
+
+    images.write_image(tmp_path / "a.png", gradient())
+    monkeypatch.setattr(Image, "open", open_without_memory)
+    with pytest.raises(InputError, match=r"a\.png: there is no memory for it"):
+        read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("height", [1, 9])
+def test_the_longest_jpeg_file_is_written(tmp_path, height):
+    noise = np.random.default_rng(0).random((height, 65500, 3), np.float32)
+    images.write_image(tmp_path / "a.jpg", noise)
+    assert images.read_size(tmp_path / "a.jpg") == (height, 65500)
+    assert images.encode(np.ones((height, 65500, 3)), ".jpg")
 
 
 def test_what_cannot_be_written_is_one_sentence(tmp_path):

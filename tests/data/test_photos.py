@@ -204,6 +204,14 @@ def test_no_source_or_two_are_refused_by_the_names_that_a_caller_has(folder):
         photos.open_source(content_files=folder, imagenet_data_dir=folder, tfds_name=None, tfds_data_dir=folder)
 
 
+def test_records_in_a_named_pipe_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "train-00000-of-00001")
+    with pytest.raises(InputError, match="it is no regular file"):
+        photos.from_tfrecords(tmp_path / "train-00000-of-00001")
+    with pytest.raises(InputError, match="it is no regular file"):
+        photos.from_imagenet(tmp_path)
+
+
 # Files
 
 
@@ -219,8 +227,19 @@ def test_a_photo_brings_its_name_and_class(folder):
     assert photo.stem == "cock/deep/1"
     assert photo.origin == f"{folder}/cock/deep/1.png"
     assert photo.features["image/class/text"] == shards.feature("cock/deep")
+    assert photo.features["image/class/label"] == shards.feature(1)
     assert photo.features["image/filename"] == shards.feature("cock/deep/1.png")
     assert photo.read() == (folder / "cock" / "deep" / "1.png").read_bytes()
+
+
+def test_classes_are_numbered_from_1_in_their_order_whatever_the_shards(folder):
+    for name in ("1.jpg", "cock/2.jpg"):
+        (folder / name).write_bytes(b"")
+    for num_shards in (1, 3):
+        found = [photo for shard in photos.from_files(folder).deal(num_shards).shards for photo in shard.photos()]
+        labels = {photo.name: list(photo.features["image/class/label"].int64_list.value) for photo in found[1:]}
+        assert "image/class/label" not in found[0].features
+        assert labels == {"cock/2.jpg": [1], "cock/deep/1.png": [2], "tench/1.jpg": [3], "tench/2.jpg": [3]}
 
 
 def test_files_are_dealt_out_to_shards(folder):

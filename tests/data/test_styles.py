@@ -1,3 +1,4 @@
+import os
 import pathlib
 
 import numpy as np
@@ -75,6 +76,32 @@ def test_what_is_no_style_dataset_is_one_sentence(tmp_path, dataset):
         assert "\n" not in str(error.value)
     with pytest.raises(InputError, match=r"there is no style dataset at .*missing"):
         styles.read(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("length", [2**20, 2**40, 2**62])
+def test_a_record_that_claims_to_be_longer_than_its_file_does_not_end_the_process(tmp_path, length):
+    header = length.to_bytes(8, "little")
+    # The checksum of the length itself is right, so TensorFlow believes it.
+    (tmp_path / "long").write_bytes(header + masked_crc32c(header).to_bytes(4, "little") + bytes(100))
+    with pytest.raises(InputError, match=r"cannot read .*long: it is no style dataset, or a damaged one"):
+        styles.read(tmp_path / "long")
+
+
+def masked_crc32c(content):
+    """The checksum of TFRecord files."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="it is no regular file"):
+        styles.read(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("labels", [[1], [0, 2], [-1, 0], [0, 0], [0, 1, 1]])

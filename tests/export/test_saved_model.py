@@ -18,7 +18,9 @@ def signatures(served):
     return tf.saved_model.load(str(served)).signatures
 
 
-@pytest.mark.parametrize("shape", [(2, 16, 24, 3), (1, 21, 30, 3), (3, 8, 9, 3)])
+@pytest.mark.parametrize(
+    "shape", [(2, 16, 24, 3), (1, 21, 30, 3), (3, 8, 9, 3), (1, 1, 2, 3), (2, 2, 40, 3), (1, 5, 3, 3)]
+)
 def test_images_of_any_size_are_painted_as_the_stylizer_does(signatures, small_model, shape):
     photos = np.random.default_rng(0).random(shape, np.float32)
     weights = np.random.default_rng(1).random((len(photos), 3), np.float32)
@@ -53,6 +55,37 @@ def test_an_unknown_style_is_answered_by_those_there_are(signatures):
         )
     for name in ("wavy", "scream", "wave", "starry_night"):
         assert name in error.value.message
+
+
+NO_NUMBER = "every weight of a style must be a number below 1e.38, not in"
+
+
+@pytest.mark.parametrize(
+    ("names", "weights", "sentence"),
+    [
+        ([], [], "no style is named; the styles are.*scream"),
+        (["wave"], [0.5, 0.5], "there must be a weight for each of.*wave"),
+        (["scream"], [np.nan], NO_NUMBER),
+        (["scream"], [-np.inf], NO_NUMBER),
+        (["scream", "scream"], [6e37, 6e37], NO_NUMBER),
+    ],
+)
+def test_styles_and_weights_that_cannot_be_used_are_one_sentence(signatures, names, weights, sentence):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=sentence):
+        signatures["stylize_encoded"](
+            image_bytes=tf.io.encode_png(np.zeros((8, 8, 3), np.uint8)),
+            style_names=tf.constant(names, tf.string),
+            weights=tf.constant(weights, tf.float32),
+        )
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, -1e38])
+def test_numbers_that_cannot_be_used_are_one_sentence(signatures, weight):
+    weights = np.float32([[1, 0, 0], [0, weight, 0]])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=NO_NUMBER):
+        signatures["serving_default"](input_image=tf.zeros((2, 8, 8, 3)), style_weights=tf.constant(weights))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the image has no pixels"):
+        signatures["serving_default"](input_image=tf.zeros((1, 8, 0, 3)), style_weights=tf.ones((1, 3)))
 
 
 def test_the_weights_are_stored_once(served, small_model):

@@ -1,3 +1,8 @@
+import io
+import os
+import zipfile
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -6,6 +11,7 @@ import tensorflow as tf
 from magstyle import losses
 from magstyle.errors import InputError
 from magstyle.models import vgg
+from tests.samples import narrow_vgg
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +200,55 @@ def test_the_fingerprint_tells_weights_and_pools_apart_and_that_of_a_part_is_a_p
     assert vgg.fingerprint(vgg.build(random_vgg_16, ["vgg_16/pool2"])) == whole[: 4 * 8 + 2 * 3]
     assert vgg.fingerprint(vgg.build(random_vgg_16, pooling="max")) == whole.replace("avg", "max") != whole
     assert vgg.fingerprint(vgg.build(vgg.random_weights(seed=1), ["vgg_16/conv1/conv1_1"])) != whole[:8]
+
+
+def test_hostile_npz_files_are_one_sentence(tmp_path):
+    good = io.BytesIO()
+    np.lib.format.write_array(good, np.zeros(3, np.float32))
+    header = b"\x93NUMPY\x01\x00\x76\x00"
+    members = {
+        "token": header + b"{'descr': '<f4', (((".ljust(118),
+        "absurd": header + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000,), }".ljust(118),
+        "negative": header + b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }".ljust(118),
+        "text": b"no array",
+        "good": good.getvalue(),
+    }
+    for name, content in members.items():
+        with zipfile.ZipFile(tmp_path / f"{name}.npz", "w") as archive:
+            archive.writestr("vgg_16/conv1/conv1_1/weights.npy", content)
+    for name, kind in {"other": 93, "encrypted": 0}.items():
+        content = bytearray((tmp_path / "good.npz").read_bytes())
+        # Method and flags of the file, in its own header and in the list at the end.
+        for start, method in ((0, 8), (content.index(b"PK\x01\x02"), 10)):
+            content[start + method] = kind
+            content[start + method - 2] |= name == "encrypted"
+        (tmp_path / f"{name}.npz").write_bytes(content)
+    np.savez_compressed(tmp_path / "bomb.npz", np.zeros(10**7))
+    np.savez(tmp_path / "pickle.npz", np.array([{}], object))
+    os.mkfifo(tmp_path / "pipe.npz")
+    os.mkfifo(tmp_path / "pipe.h5")
+    os.mkfifo(tmp_path / "pipe.ckpt")
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.create_dataset("block1_conv1/kernel", shape=10**12, chunks=(1000,))
+    for path in tmp_path.iterdir():
+        with pytest.raises(InputError, match=path.name) as error:
+            vgg.load_vgg(path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_finite_numbers_are_refused(tmp_path, value):
+    weights = narrow_vgg(16, [1])
+    weights["vgg_16/conv1/conv1_1/biases"][0] = value
+    np.savez(tmp_path / "vgg.npz", **weights)
+    with pytest.raises(InputError, match=r"cannot use .*vgg\.npz: some of its weights are no finite numbers"):
+        vgg.load_vgg(tmp_path / "vgg.npz")
+
+
+@pytest.mark.parametrize("weights", [np.array("text"), np.full((3, 3, 3, 4), b"text"), np.zeros((3, 3, 3, 0)), 1.0])
+def test_what_is_no_number_where_numbers_belong_is_one_sentence(tmp_path, weights):
+    name = "vgg_16/conv1/conv1_1"
+    np.savez(tmp_path / "vgg.npz", **{f"{name}/weights": weights, f"{name}/biases": np.zeros(np.shape(weights)[3:])})
+    with pytest.raises(InputError, match=r"vgg\.npz") as error:
+        vgg.load_vgg(tmp_path / "vgg.npz")
+    assert "\n" not in str(error.value)

@@ -102,6 +102,22 @@ def test_an_existing_file_is_not_overwritten(refused, paintings, tmp_path):
     assert output.read_text() == "precious"
 
 
+def test_the_same_again_is_there_already_and_anything_else_is_refused(run, refused, paintings, vgg_file, tmp_path):
+    output = tmp_path / "styles.tfrecord"
+    flags = [f"--style_files={paintings}", f"--output_file={output}", f"--vgg_checkpoint={vgg_file}"]
+    assert run("create_style_dataset", *flags).returncode == 0
+    before = output.read_bytes(), output.stat().st_mtime_ns
+    again = run("create_style_dataset", *flags)
+    assert (again.returncode, again.stdout) == (0, f"{output}\n")
+    assert f"{output} is there already, made of the same" in again.stderr
+    others = ["--image_size=20", "--compute_gram_matrices=False", "--vgg_checkpoint=random:0"]
+    for other in others:
+        assert f"{output} exists already" in refused(*flags, other)
+    (paintings / "web.webp").unlink()
+    assert f"{output} exists already" in refused(*flags)
+    assert (output.read_bytes(), output.stat().st_mtime_ns) == before
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_no_file(refused, paintings, tmp_path):
     output = tmp_path / "new" / "styles.tfrecord"
 

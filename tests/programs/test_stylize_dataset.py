@@ -116,7 +116,8 @@ def test_a_folder_becomes_a_folder_and_a_second_start_makes_what_is_missing(
     assert "4/4" in result.stderr
     assert result.stderr.splitlines()[-1] == "pictures written: 3, failed: 1; pictures that were there: 0"
     before = visible(out)
-    assert set(before) == {"tench/1.png", "tench/2.png", "cock/deep/1.png", "failures.txt"}
+    assert set(before) == {"tench/1.png", "tench/2.png", "cock/deep/1.png", "failures.txt", "styles.csv"}
+    assert before["styles.csv"] == b"picture,style\ncock/deep/1.png,wave\ntench/1.png,wave\ntench/2.png,wave\n"
     for photo in ("tench/1.jpg", "tench/2.png", "cock/deep/1.jpg"):
         assert_shows(before[f"{photo[:-4]}.png"], small_checkpoint, photos / photo, "wave", 0.5 / 255)
     assert before["failures.txt"].startswith(b"tench/bad.jpg\tcannot read tench/bad.jpg: ")
@@ -158,6 +159,7 @@ def test_a_folder_becomes_shards_and_a_folder_again(stylize_dataset, small_check
     assert summary == "pictures written: 3, failed: 0; pictures that were there: 0"
     assert sorted(visible(tmp_path / "out")) == [
         "cock/deep/train-00000-of-00002-00000.webp",
+        "styles.csv",
         "tench/train-00000-of-00002-00001.webp",
         "tench/train-00001-of-00002-00000.webp",
     ]
@@ -219,6 +221,8 @@ def test_a_dataset_of_tfds_keeps_shards_labels_and_names(stylize_dataset, tmp_pa
         (1, b"n1.JPEG"),
         (0, b"n2.JPEG"),
     ]
+    # As ImageNet's shards number their classes, which leave 0 to the background.
+    assert [record["image/class/label"] for record in records] == [1, 2, 1]
     assert all(images.read_image(io.BytesIO(record["image/encoded"])).shape == (32, 40, 3) for record in records)
 
 
