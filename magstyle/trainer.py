@@ -148,6 +148,7 @@ def _train(
     train_dir: str | os.PathLike,
     options: Options,
 ) -> pathlib.Path | None:
+    train_dir = pathlib.Path(train_dir).expanduser()
     strategy = _strategy(options)
     paintings = options.read_paintings(style_dataset_file)
     source = options.open_photos()
@@ -164,10 +165,12 @@ def _train(
         )
         # JAX is nothing without its compiler.
         model.compile(optimizer, jit_compile=options.jit_compile or keras.backend.backend() == "jax")
-        saving = SaveAndResume(pathlib.Path(train_dir).expanduser(), model, options.save_interval_secs)
+        saving = SaveAndResume(train_dir, model, options.save_interval_secs)
     _agree(strategy, saving)
     if saving.step < options.train_steps:
         _fit(strategy, model, source, paintings, saving, options)
+    elif _is_chief(strategy):
+        saving.save()
     return saving.model_path if _is_chief(strategy) else None
 
 

@@ -74,6 +74,15 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_call_goes_on(style_datas
     assert magstyle.train(style_dataset, tmp_path, alpha=0.1, **small).name == "model-000004.keras"
 
 
+def test_the_model_of_a_finished_training_is_there_even_if_it_was_not_written_at_its_end(
+    style_dataset, small, tmp_path
+):
+    path = magstyle.train(style_dataset, tmp_path, alpha=0.1, **small)
+    path.unlink()
+    assert magstyle.train(style_dataset, tmp_path, alpha=0.1, **small) == path
+    assert list(magstyle.load_model(path).style_names) == STYLES
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence", "named"),
     [
