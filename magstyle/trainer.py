@@ -10,6 +10,7 @@ import dataclasses
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
@@ -184,7 +185,7 @@ def _fit(
 ) -> None:
     step = saving.step
     batches = _batches(strategy, source, len(paintings), model.position.numpy(), options)
-    callbacks = [StopOnNaN()]
+    callbacks, ran_out = [StopOnNaN()], False
     with contextlib.ExitStack() as stack:
         if _is_chief(strategy):
             progress = stack.enter_context(contextlib.closing(Progress(step, options.train_steps)))
@@ -193,7 +194,10 @@ def _fit(
             callbacks += [progress, summaries, saving]
         try:
             steps = options.train_steps - step
-            model.fit(batches, steps_per_epoch=steps, shuffle=False, callbacks=callbacks, verbose=0)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+                model.fit(batches, steps_per_epoch=steps, shuffle=False, callbacks=callbacks, verbose=0)
+            ran_out = saving.step < options.train_steps
         except (KeyboardInterrupt, SystemExit):  # The latter from programs, by Ctrl-C or SIGTERM. Between two steps.
             if _is_chief(strategy):
                 saving.save()
@@ -209,7 +213,10 @@ def _fit(
             raise
         finally:
             stack.close()  # The bar, before anything else is printed.
-            _report(source)
+            if not ran_out:
+                _report(source)
+    if ran_out:
+        raise pipeline.nothing_left(source)
 
 
 def _learning_rate(options: Options) -> float | keras.optimizers.schedules.LearningRateSchedule:

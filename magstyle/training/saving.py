@@ -58,14 +58,19 @@ class SaveAndResume(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         files.remove_leftovers(self.folder, rf"{re.escape(STATE)}|model-\d+\.keras")
         self.save()
+        self._made = self.step
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
+        self._made += 1
         if time.monotonic() - self._saved_at >= self.save_interval_secs:
             self.save()
             self._saved_at = time.monotonic()
 
     def on_train_end(self, logs=None):
+        # Where a dataset has come to its end, TensorFlow has counted the step too that found no batch any more.
+        if self.step > self._made:
+            self.model.optimizer.iterations.assign(self._made)
         self.save()
 
     def save(self) -> None:

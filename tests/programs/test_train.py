@@ -1,5 +1,6 @@
 import json
 import resource
+import shutil
 import signal
 import socket
 
@@ -163,6 +164,29 @@ def test_ctrl_c_keeps_the_last_step(training_flags, tmp_path):
     assert "Traceback" not in stderr
     steps = len(curves(folder)["total_loss"])  # A step may have been made of which the curve does not know yet.
     assert checkpoints.step(checkpoints.latest(folder)) in (steps, steps + 1)
+
+
+def test_photos_that_all_vanish_end_the_training_with_a_checkpoint(training_flags, photos, tmp_path, run):
+    moved, folder = tmp_path / "photos", tmp_path / "train"
+    shutil.copytree(photos, moved)
+    flags = [flag for flag in training_flags if not flag.startswith("--content_files")]
+    flags += ["--alpha=0.1", f"--content_files={moved}", f"--train_dir={folder}", "--save_interval_secs=1000"]
+    process = start("train", *flags, "--train_steps=100000")
+    wait_for(lambda: len(curves(folder).get("total_loss", {})) > 3, process)
+    shutil.rmtree(moved)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (1, "")
+    last = stderr.splitlines()[-1]
+    assert last.startswith(f"train.py: there is no image left that can be used in {moved}: cannot read {moved}/")
+    assert last.endswith(": No such file or directory")
+    assert "Warning" not in stderr
+    step = checkpoints.step(checkpoints.latest(folder))
+    assert step == len(curves(folder)["total_loss"])
+    with np.load(folder / "training_state.npz") as state:
+        assert state["optimizer/iteration"] == step
+    shutil.copytree(photos, moved)
+    result = run("train", *flags, f"--train_steps={step + 1}")
+    assert result.stdout == f"{folder}/model-{step + 1:06d}.keras\n", result.stderr
 
 
 def test_a_finished_training_only_says_where_it_is(training_flags, tmp_path, run):
