@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 import keras
 import tensorflow as tf
 
-from magstyle import checkpoints
+from magstyle import checkpoints, files
 from magstyle.data import photos, pipeline
 from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
@@ -154,24 +154,27 @@ def _train(
     paintings = options.read_paintings(style_dataset_file)
     source = options.open_photos()
     keras.utils.set_random_seed(options.seed)
-    with _precision(options.mixed_precision), strategy.scope():
-        transformer = build_transformer([style.name for style in paintings])
-        model = options.build(transformer, paintings, style_ramp_steps=options.style_ramp_steps)
-        # Magenta's epsilon; Keras's default is ten times as large.
-        optimizer = StyleAdam(
-            _learning_rate(options),
-            options.style_learning_rate_scale,
-            epsilon=1e-8,
-            clipnorm=options.clip_gradient_norm or None,
-        )
-        # JAX is nothing without its compiler.
-        model.compile(optimizer, jit_compile=options.jit_compile or keras.backend.backend() == "jax")
-        saving = SaveAndResume(train_dir, model, options.save_interval_secs)
-    _agree(strategy, saving)
-    if saving.step < options.train_steps:
-        _fit(strategy, model, source, paintings, saving, options)
-    elif _is_chief(strategy):
-        saving.save()
+    with contextlib.ExitStack() as stack:
+        with _precision(options.mixed_precision), strategy.scope():
+            transformer = build_transformer([style.name for style in paintings])
+            model = options.build(transformer, paintings, style_ramp_steps=options.style_ramp_steps)
+            # Magenta's epsilon; Keras's default is ten times as large.
+            optimizer = StyleAdam(
+                _learning_rate(options),
+                options.style_learning_rate_scale,
+                epsilon=1e-8,
+                clipnorm=options.clip_gradient_norm or None,
+            )
+            # JAX is nothing without its compiler.
+            model.compile(optimizer, jit_compile=options.jit_compile or keras.backend.backend() == "jax")
+            if _is_chief(strategy):
+                stack.enter_context(_alone_in(train_dir))
+            saving = SaveAndResume(train_dir, model, options.save_interval_secs)
+        _agree(strategy, saving)
+        if saving.step < options.train_steps:
+            _fit(strategy, model, source, paintings, saving, options)
+        elif _is_chief(strategy):
+            saving.save()
     return saving.model_path if _is_chief(strategy) else None
 
 
@@ -217,6 +220,14 @@ def _fit(
                 _report(source)
     if ran_out:
         raise pipeline.nothing_left(source)
+
+
+def _alone_in(train_dir: pathlib.Path) -> contextlib.AbstractContextManager:
+    """Sees to it that no other training writes to a folder, which is made if it is missing."""
+    refusal = InputError(
+        f"another training is running in {train_dir}; wait for its end, or choose another train_dir", "train_dir"
+    )
+    return files.locked(files.make_folder(train_dir) / "training.lock", refusal)
 
 
 def _learning_rate(options: Options) -> float | keras.optimizers.schedules.LearningRateSchedule:

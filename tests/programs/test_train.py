@@ -189,6 +189,20 @@ def test_photos_that_all_vanish_end_the_training_with_a_checkpoint(training_flag
     assert result.stdout == f"{folder}/model-{step + 1:06d}.keras\n", result.stderr
 
 
+def test_a_second_training_in_the_same_folder_is_refused(training_flags, tmp_path, run, refused):
+    flags = [*training_flags, "--alpha=0.1", f"--train_dir={tmp_path}"]
+    process = start("train", *flags, "--train_steps=100000", "--save_interval_secs=0")
+    wait_for(lambda: list(tmp_path.glob("model-*.keras")), process)
+    sentence = refused("train", *flags, *TINY)
+    assert sentence == (
+        f"train.py: another training is running in {tmp_path}; wait for its end, or choose another --train_dir"
+    )
+    kill(process)
+    step = checkpoints.step(checkpoints.latest(tmp_path))
+    result = run("train", *flags, f"--train_steps={step + 1}")
+    assert result.stdout == f"{tmp_path}/model-{step + 1:06d}.keras\n", result.stderr
+
+
 def test_a_finished_training_only_says_where_it_is(training_flags, tmp_path, run):
     flags = [*training_flags, "--alpha=0.1", "--train_steps=2", f"--train_dir={tmp_path}"]
     first, second = run("train", *flags), run("train", *flags)
