@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
+from tqdm import tqdm
 
 from magstyle import checkpoints, files
 from magstyle.data import photos, pipeline
@@ -155,7 +156,7 @@ def _train(
     source = options.open_photos()
     keras.utils.set_random_seed(options.seed)
     with contextlib.ExitStack() as stack:
-        with _precision(options.mixed_precision), strategy.scope():
+        with _saying("opening the loss network"), _precision(options.mixed_precision), strategy.scope():
             transformer = build_transformer([style.name for style in paintings])
             model = options.build(transformer, paintings, style_ramp_steps=options.style_ramp_steps)
             # Magenta's epsilon; Keras's default is ten times as large.
@@ -220,6 +221,11 @@ def _fit(
                 _report(source)
     if ran_out:
         raise pipeline.nothing_left(source)
+
+
+def _saying(what: str) -> tqdm:
+    """Shows on a terminal, during a block, what is done in it."""
+    return tqdm(desc=what, bar_format="{desc}", leave=False, disable=None)
 
 
 def _alone_in(train_dir: pathlib.Path) -> contextlib.AbstractContextManager:

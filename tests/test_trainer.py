@@ -1,5 +1,9 @@
 """Training from Python, without a program."""
 
+import io
+import re
+import sys
+
 import numpy as np
 import pytest
 
@@ -81,6 +85,18 @@ def test_the_model_of_a_finished_training_is_there_even_if_it_was_not_written_at
     path.unlink()
     assert magstyle.train(style_dataset, tmp_path, alpha=0.1, **small) == path
     assert list(magstyle.load_model(path).style_names) == STYLES
+
+
+def test_a_terminal_shows_what_is_done_before_the_first_step(style_dataset, small, tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    magstyle.train(style_dataset, tmp_path, alpha=0.1, **small)
+    assert re.search(
+        "opening the loss network.*compiling the first step.*1/1 .*total=", sys.stderr.getvalue(), re.DOTALL
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -164,6 +166,31 @@ def test_ctrl_c_keeps_the_last_step(training_flags, tmp_path):
     assert "Traceback" not in stderr
     steps = len(curves(folder)["total_loss"])  # A step may have been made of which the curve does not know yet.
     assert checkpoints.step(checkpoints.latest(folder)) in (steps, steps + 1)
+
+
+def test_ctrl_c_ends_a_step_at_once_when_it_comes_twice():
+    """A step that does not end: Python sees to signals after it, so never."""
+    step = """
+import signal, sys, threading
+import tensorflow as tf
+from magstyle.programs import training_flags
+
+def wait(x):
+    print(flush=True)
+    threading.Event().wait()
+
+signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
+training_flags._end_at_once_when_told_twice()
+next(iter(tf.data.Dataset.range(1).map(lambda x: tf.numpy_function(wait, [x], tf.int64))))
+"""
+    command = [sys.executable, "-c", step]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        while "Ctrl-C again stops at once, at the last checkpoint" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
 
 
 def test_photos_that_all_vanish_end_the_training_with_a_checkpoint(training_flags, photos, tmp_path, run):
