@@ -194,7 +194,9 @@ def _fit(
         if _is_chief(strategy):
             progress = stack.enter_context(contextlib.closing(Progress(step, options.train_steps)))
             photo = next(iter(pipeline.batches(source, options.image_size, 1, 1)))["image"][0].numpy()
-            summaries = Summaries(saving.folder, photo, paintings, step, options.save_summaries_secs)
+            summaries = Summaries(
+                saving.folder, photo, paintings, step, _learning_rate(options), options.save_summaries_secs
+            )
             callbacks += [progress, summaries, saving]
         try:
             steps = options.train_steps - step
@@ -205,6 +207,7 @@ def _fit(
         except (KeyboardInterrupt, SystemExit):  # The latter from programs, by Ctrl-C or SIGTERM. Between two steps.
             if _is_chief(strategy):
                 saving.save()
+                summaries.on_train_end()
             raise
         except Exception as error:
             if is_out_of_memory(error):

@@ -10,6 +10,7 @@ import pytest
 import magstyle
 from magstyle import trainer
 from magstyle.training.callbacks import Progress
+from tests.events import curves, images_in
 from tests.samples import STYLES
 
 
@@ -85,6 +86,17 @@ def test_the_model_of_a_finished_training_is_there_even_if_it_was_not_written_at
     path.unlink()
     assert magstyle.train(style_dataset, tmp_path, alpha=0.1, **small) == path
     assert list(magstyle.load_model(path).style_names) == STYLES
+
+
+def test_the_first_and_the_last_step_are_written_for_tensorboard(style_dataset, small, tmp_path):
+    small = {**small, "train_steps": 4, "learning_rate": 0.5e-3, "decay_steps": 2}
+    magstyle.train(style_dataset, tmp_path, alpha=0.1, **small)
+    found = curves(tmp_path)
+    assert list(found["total_loss"]) == [0, 3]
+    assert found["learning_rate"] == pytest.approx({0: 0.5e-3, 3: 0.25e-3})
+    assert images_in(tmp_path) == {(name, step) for name in ("photo", "style", "result") for step in (0, 3)}
+    magstyle.train(style_dataset, tmp_path, alpha=0.1, **{**small, "train_steps": 5})
+    assert list(curves(tmp_path)["total_loss"]) == [0, 3, 4]
 
 
 def test_a_terminal_shows_what_is_done_before_the_first_step(style_dataset, small, tmp_path, monkeypatch):

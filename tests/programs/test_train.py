@@ -67,7 +67,7 @@ def test_paintings_photos_and_random_vgg_become_a_model_and_pictures(run, tmp_pa
 def test_a_training_leaves_a_model_with_names_curves_of_all_losses_and_pictures(straight, uninterrupted):
     ends = [f"vgg_16/conv{i}" for i in (1, 2, 3, 4)]
     assert set(uninterrupted) == {
-        *("total_loss", "total_content_loss", "total_style_loss"),
+        *("learning_rate", "total_loss", "total_content_loss", "total_style_loss"),
         *("content_loss/vgg_16/conv3", "weighted_content_loss/vgg_16/conv3"),
         *(f"{kind}/{end}" for kind in ("style_loss", "weighted_style_loss") for end in ends),
     }
@@ -77,7 +77,8 @@ def test_a_training_leaves_a_model_with_names_curves_of_all_losses_and_pictures(
         np.add(*(list(uninterrupted[f"total_{kind}_loss"].values()) for kind in ("content", "style"))),
         rtol=1e-5,
     )
-    assert images_in(straight) == {"photo", "style", "result"}
+    # Of every tenth step, and of the last.
+    assert images_in(straight) == {(name, step) for name in ("photo", "style", "result") for step in (0, 10, 11)}
     model = checkpoints.load_model(straight)
     assert list(model.style_names) == STYLES
     assert model.alpha == 0.1
