@@ -90,7 +90,9 @@ class Evaluation:
         content_name = _end_point(model, CONTENT_BLOCK)
         sums, of_photos, of_others, other = {}, {}, [], None
         with tqdm(total=num_evals * num_styles, unit="batch", mininterval=1) as progress:
+            measured = 0
             for batch in self._batches(batch_size).take(num_evals):
+                measured += 1
                 for style in range(num_styles):
                     labels = np.full(batch_size, style, np.int32)
                     for name, values in model.predict_on_batch({"image": batch, "label": labels}).items():
@@ -102,6 +104,8 @@ class Evaluation:
                 in_turn = features[content_name] if other is None else np.concatenate([other, features[content_name]])
                 of_others += [np.mean(np.square(one - two)) for one, two in itertools.pairwise(in_turn)]
                 other = in_turn[-1:]
+        if measured < num_evals:
+            raise pipeline.nothing_left(self._photos)
         found = {name: total / num_evals for name, total in sums.items()}
         names = [f"style_loss/{_end_point(model, block)}" for block in STYLE_BLOCKS]
         found["relative_style_loss"] = np.mean([sums[name] / of_photos[name] for name in names], axis=0)

@@ -11,6 +11,12 @@ from typing import BinaryIO
 
 import psutil
 
+try:
+    import fcntl
+except ImportError:  # Windows.
+    fcntl = None
+    import msvcrt
+
 from magstyle.errors import InputError, is_out_of_memory
 
 # Weights hardly compress; what asks for more than this many times its file's size was made to fill the memory.
@@ -131,6 +137,35 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             temporary.unlink()
 
 
+@contextlib.contextmanager
+def locked(path: str | os.PathLike, refusal: InputError) -> Iterator[None]:
+    """Holds a file, made if it is missing, so that no other process can do so during the block.
+
+    The operating system lets go of it however the process ends; the file stays. Where a disk knows no locks, there is
+    none.
+
+    Args:
+        path: of the file.
+        refusal: what to raise if it is held already.
+
+    Raises:
+        InputError: that one, or if the file cannot be made.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        with contextlib.suppress(OSError):
+            try:
+                _lock(file)
+            except (BlockingIOError, PermissionError):
+                raise refusal from None
+        yield
+    finally:
+        os.close(file)
+
+
 def remove_leftovers(folder: str | os.PathLike, name: str = ".*") -> None:
     """Removes what programs that were killed had half written in a folder and in those below.
 
@@ -143,6 +178,13 @@ def remove_leftovers(folder: str | os.PathLike, name: str = ".*") -> None:
             leftover = re.fullmatch(rf"\.(\d+)-(?:{name})", found)
             if leftover and _has_ended(int(leftover[1])):
                 pathlib.Path(below, found).unlink(missing_ok=True)
+
+
+def _lock(file: int) -> None:
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
 
 
 def _half_written(path: pathlib.Path) -> pathlib.Path:

@@ -123,7 +123,9 @@ def of_styles(paintings: Sequence[styles.Style], vgg: keras.Model, end_points: S
             return recorded
         return of_image(style.image, vgg, end_points)
 
-    found = [of(style) for style in paintings]
+    # The bar is for those that are computed here: what is read takes less than the second after which it shows.
+    progress = tqdm(paintings, "Gram matrices", unit="painting", leave=False, delay=1)
+    found = [of(style) for style in progress]
     return {name: np.stack([grams[name] for grams in found]) for name in end_points}
 
 

@@ -1,6 +1,7 @@
 """What TensorBoard shows of a training: a curve for every loss, and pictures."""
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -20,13 +21,15 @@ _POINTS_PER_PICTURE = 10
 class Summaries(keras.callbacks.Callback):
     """Writes the losses under their names every save_summaries_secs, and every tenth time a photo painted in a style.
 
-    (Keras's TensorBoard callback counts steps instead of seconds, and puts "epoch_" or "batch_" before the names.)
+    Both are written of the first and of the last step too. Beside the losses is the learning rate. (Keras's TensorBoard
+    callback counts steps instead of seconds, and puts "epoch_" or "batch_" before the names.)
 
     Args:
         folder: where TensorBoard reads.
         photo: [H, W, 3] in [0, 1], painted in the styles in turn, and shown beside the painting and its picture.
         paintings: of all styles.
         step: how many steps the model has been trained already.
+        learning_rate: of the training, a float or a schedule.
         save_summaries_secs: 0 writes every step.
 
     Raises:
@@ -39,33 +42,47 @@ class Summaries(keras.callbacks.Callback):
         photo: np.ndarray,
         paintings: list[Style],
         step: int,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
         save_summaries_secs: float = 15,
     ):
         super().__init__()
         self.writer = tf.summary.create_file_writer(str(folder))
         self.photo = photo
         self.paintings = paintings
-        self.step = step
+        # The losses are those before the step that has just been made, so the first is of step 0.
+        self.step = step - 1
+        self.learning_rate = learning_rate
         self.save_summaries_secs = save_summaries_secs
-        self.written = 0
-
-    def on_train_begin(self, logs=None):
-        self.written_at = time.monotonic()
+        self.points = 0
+        self._written_at = -math.inf
+        # Of the latest step: the losses, and whether there is a picture, as long as they are not written.
+        self._losses = None
+        self._unpainted = False
 
     def on_train_batch_end(self, batch, logs=None):
-        # The losses are those before the step that has just been made, so the first is of step 0.
-        if time.monotonic() - self.written_at >= self.save_summaries_secs:
-            with writing(self.writer, self.step):
-                for name, value in batch_means(logs).items():
-                    tf.summary.scalar(name, value)
-                if self.written % _POINTS_PER_PICTURE == 0:
-                    self._write_pictures()
-            self.written += 1
-            self.written_at = time.monotonic()
         self.step += 1
+        self._losses, self._unpainted = logs, True
+        if time.monotonic() - self._written_at >= self.save_summaries_secs:
+            self._write(picture=self.points % _POINTS_PER_PICTURE == 0)
+            self.points += 1
+            self._written_at = time.monotonic()
 
-    def _write_pictures(self) -> None:
-        label = self.written // _POINTS_PER_PICTURE % len(self.paintings)
+    def on_train_end(self, logs=None):
+        self._write(picture=True)
+
+    def _write(self, picture: bool) -> None:
+        with writing(self.writer, self.step):
+            if self._losses is not None:
+                rate = self.learning_rate(self.step) if callable(self.learning_rate) else self.learning_rate
+                for name, value in {**batch_means(self._losses), "learning_rate": float(rate)}.items():
+                    tf.summary.scalar(name, value)
+                self._losses = None
+            if picture and self._unpainted:
+                self._write_picture()
+                self._unpainted = False
+
+    def _write_picture(self) -> None:
+        label = self.points // _POINTS_PER_PICTURE % len(self.paintings)
         painting = self.paintings[label]
         transformer = self.model.transformer
         styles = np.eye(transformer.num_styles, dtype=np.float32)[label : label + 1]

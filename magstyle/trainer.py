@@ -10,12 +10,14 @@ import dataclasses
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
+from tqdm import tqdm
 
-from magstyle import checkpoints
+from magstyle import checkpoints, files
 from magstyle.data import photos, pipeline
 from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
@@ -148,26 +150,32 @@ def _train(
     train_dir: str | os.PathLike,
     options: Options,
 ) -> pathlib.Path | None:
+    train_dir = pathlib.Path(train_dir).expanduser()
     strategy = _strategy(options)
     paintings = options.read_paintings(style_dataset_file)
     source = options.open_photos()
     keras.utils.set_random_seed(options.seed)
-    with _precision(options.mixed_precision), strategy.scope():
-        transformer = build_transformer([style.name for style in paintings])
-        model = options.build(transformer, paintings, style_ramp_steps=options.style_ramp_steps)
-        # Magenta's epsilon; Keras's default is ten times as large.
-        optimizer = StyleAdam(
-            _learning_rate(options),
-            options.style_learning_rate_scale,
-            epsilon=1e-8,
-            clipnorm=options.clip_gradient_norm or None,
-        )
-        # JAX is nothing without its compiler.
-        model.compile(optimizer, jit_compile=options.jit_compile or keras.backend.backend() == "jax")
-        saving = SaveAndResume(pathlib.Path(train_dir).expanduser(), model, options.save_interval_secs)
-    _agree(strategy, saving)
-    if saving.step < options.train_steps:
-        _fit(strategy, model, source, paintings, saving, options)
+    with contextlib.ExitStack() as stack:
+        with _saying("opening the loss network"), _precision(options.mixed_precision), strategy.scope():
+            transformer = build_transformer([style.name for style in paintings])
+            model = options.build(transformer, paintings, style_ramp_steps=options.style_ramp_steps)
+            # Magenta's epsilon; Keras's default is ten times as large.
+            optimizer = StyleAdam(
+                _learning_rate(options),
+                options.style_learning_rate_scale,
+                epsilon=1e-8,
+                clipnorm=options.clip_gradient_norm or None,
+            )
+            # JAX is nothing without its compiler.
+            model.compile(optimizer, jit_compile=options.jit_compile or keras.backend.backend() == "jax")
+            if _is_chief(strategy):
+                stack.enter_context(_alone_in(train_dir))
+            saving = SaveAndResume(train_dir, model, options.save_interval_secs)
+        _agree(strategy, saving)
+        if saving.step < options.train_steps:
+            _fit(strategy, model, source, paintings, saving, options)
+        elif _is_chief(strategy):
+            saving.save()
     return saving.model_path if _is_chief(strategy) else None
 
 
@@ -181,19 +189,25 @@ def _fit(
 ) -> None:
     step = saving.step
     batches = _batches(strategy, source, len(paintings), model.position.numpy(), options)
-    callbacks = [StopOnNaN()]
+    callbacks, ran_out = [StopOnNaN()], False
     with contextlib.ExitStack() as stack:
         if _is_chief(strategy):
             progress = stack.enter_context(contextlib.closing(Progress(step, options.train_steps)))
             photo = next(iter(pipeline.batches(source, options.image_size, 1, 1)))["image"][0].numpy()
-            summaries = Summaries(saving.folder, photo, paintings, step, options.save_summaries_secs)
+            summaries = Summaries(
+                saving.folder, photo, paintings, step, _learning_rate(options), options.save_summaries_secs
+            )
             callbacks += [progress, summaries, saving]
         try:
             steps = options.train_steps - step
-            model.fit(batches, steps_per_epoch=steps, shuffle=False, callbacks=callbacks, verbose=0)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+                model.fit(batches, steps_per_epoch=steps, shuffle=False, callbacks=callbacks, verbose=0)
+            ran_out = saving.step < options.train_steps
         except (KeyboardInterrupt, SystemExit):  # The latter from programs, by Ctrl-C or SIGTERM. Between two steps.
             if _is_chief(strategy):
                 saving.save()
+                summaries.on_train_end()
             raise
         except Exception as error:
             if is_out_of_memory(error):
@@ -206,7 +220,23 @@ def _fit(
             raise
         finally:
             stack.close()  # The bar, before anything else is printed.
-            _report(source)
+            if not ran_out:
+                _report(source)
+    if ran_out:
+        raise pipeline.nothing_left(source)
+
+
+def _saying(what: str) -> tqdm:
+    """Shows on a terminal, during a block, what is done in it."""
+    return tqdm(desc=what, bar_format="{desc}", leave=False, disable=None)
+
+
+def _alone_in(train_dir: pathlib.Path) -> contextlib.AbstractContextManager:
+    """Sees to it that no other training writes to a folder, which is made if it is missing."""
+    refusal = InputError(
+        f"another training is running in {train_dir}; wait for its end, or choose another train_dir", "train_dir"
+    )
+    return files.locked(files.make_folder(train_dir) / "training.lock", refusal)
 
 
 def _learning_rate(options: Options) -> float | keras.optimizers.schedules.LearningRateSchedule:

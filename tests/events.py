@@ -17,10 +17,10 @@ def curves(folder) -> dict[str, dict[int, float]]:
     return found
 
 
-def images_in(folder) -> set[str]:
-    """The names of the images in the event files of a folder."""
+def images_in(folder) -> set[tuple[str, int]]:
+    """The names and steps of the images in the event files of a folder."""
     return {
-        value.tag
+        (value.tag, event.step)
         for path in folder.glob("events.out.tfevents.*")
         for event in tf.compat.v1.train.summary_iterator(str(path))
         for value in event.summary.value

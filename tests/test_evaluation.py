@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import magstyle
+from magstyle.data import pipeline
 from magstyle.training.transfer import with_styles
 from tests.samples import STYLES
 
@@ -36,6 +37,13 @@ def test_a_model_that_keeps_the_photo_is_near_to_it_and_far_from_the_painting(sm
     np.testing.assert_allclose(kept["relative_style_loss"], 1, rtol=1e-4)
     np.testing.assert_allclose(kept["relative_content_loss"], 0, atol=1e-6)
     assert np.all(painted["relative_content_loss"] > 0.1)
+
+
+def test_no_means_are_given_of_fewer_photos_where_all_vanish(small_model, small, monkeypatch):
+    endless = pipeline.batches
+    monkeypatch.setattr(pipeline, "batches", lambda *args: endless(*args).take(1))
+    with pytest.raises(magstyle.InputError, match="there is no image left that can be used in"):
+        magstyle.evaluate(with_styles(small_model, STYLES), **small)
 
 
 def test_a_model_of_other_styles_is_refused(small_model, small):

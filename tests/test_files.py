@@ -41,6 +41,26 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
         files.make_folder(tmp_path / "file" / "inside")
 
 
+def test_a_file_is_locked_for_one_process_until_it_ends(tmp_path):
+    path, refusal = tmp_path / "lock", InputError("it is taken")
+    holds = (
+        "import sys\nfrom magstyle import errors, files\n"
+        "with files.locked(sys.argv[1], errors.InputError('')):\n    print(flush=True)\n    sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holds, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        with pytest.raises(InputError, match="it is taken"), files.locked(path, refusal):
+            pass
+        process.kill()
+        process.wait()
+        with files.locked(path, refusal), pytest.raises(InputError, match="it is taken"), files.locked(path, refusal):
+            pass
+    with files.locked(path, refusal):
+        pass
+
+
 def test_only_what_a_program_that_has_ended_left_half_written_is_removed(tmp_path):
     (tmp_path / "below").mkdir()
     ended = subprocess.Popen([sys.executable, "-c", ""])

@@ -1,6 +1,11 @@
 """Flags of the programs that train, and of the one that evaluates with the same losses."""
 
+import contextlib
+import os
+import signal
+import socket
 import sys
+import threading
 
 from absl import flags
 
@@ -94,9 +99,11 @@ def define_training() -> None:
 def train(function: str, arguments: list[str]) -> None:
     """Trains by a function of `magstyle.trainer` as the flags say, and prints the path of the model.
 
-    If another machine of several is lost, waits for its return and goes on with it.
+    Ctrl-C and SIGTERM end it after the step that is being made, and a second one at once. If another machine of several
+    is lost, waits for its return and goes on with it.
     """
     given = data(arguments)
+    _end_at_once_when_told_twice()
     command_line.import_tensorflow()
     from magstyle import trainer
 
@@ -108,3 +115,27 @@ def train(function: str, arguments: list[str]) -> None:
         command_line.start_again()
     if path:
         print(path)
+
+
+def _end_at_once_when_told_twice() -> None:
+    """Ends the process when Ctrl-C or SIGTERM comes a second time; the last checkpoint is whole, whenever that is.
+
+    Python handles signals between two steps only, of which one can take half a minute; its wakeup descriptor tells of
+    them at once.
+    """
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+
+    def watch(_open: socket.socket) -> None:
+        heard = set()
+        while True:
+            [number] = receiver.recv(1)
+            if number in heard:
+                os._exit(128 + number)
+            if number in (signal.SIGINT, signal.SIGTERM):
+                heard.add(number)
+                with contextlib.suppress(OSError):
+                    os.write(2, b"\nStopping after this step. Ctrl-C again stops at once, at the last checkpoint.\n")
+
+    threading.Thread(target=watch, args=(sender,), daemon=True).start()

@@ -11,11 +11,12 @@ from magstyle.training.model import batch_means
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar on stderr: steps, rate, time left, and the three totals of the losses."""
+    """A bar on stderr: steps, rate, time left, and the three totals of the losses; before the first, what is done."""
 
     def __init__(self, step: int, train_steps: int):
         super().__init__()
         self.bar = tqdm(initial=step, total=train_steps, unit="step", mininterval=1)
+        self.bar.set_postfix_str("compiling the first step")
 
     def on_train_batch_end(self, batch, logs=None):
         losses = batch_means(logs)

@@ -21,7 +21,7 @@ class StyleTraining(keras.Model):
     every end point NAME `content_loss/NAME`, `weighted_content_loss/NAME`, `style_loss/NAME` and
     `weighted_style_loss/NAME`; with a total_variation_weight also `total_variation_loss`, with a
     checkerboard_weight `checkerboard_loss`. `predict` returns them image by image, and in `fit` callbacks see those of
-    the latest batch, before its step; `batch_means` averages them.
+    the latest batch, before its step; `batch_means` averages them, as in the history that `fit` returns.
 
     Args:
         transformer: the network to train.
@@ -126,6 +126,10 @@ class StyleTraining(keras.Model):
         # No Keras metrics: curves show every step as it was, and what is not a scalar is averaged over the devices of
         # all workers (keras/src/backend/tensorflow/trainer.py, reduce_per_replica), which scalars are not.
         return y_pred
+
+    def _get_metrics_result_or_logs(self, logs):
+        # What `fit` gives to its history, and to callbacks at the end of an epoch, which expect numbers.
+        return batch_means(logs)
 
     if hasattr(keras.Model, "_maybe_symbolic_build"):  # On TensorFlow, since Keras 3.5.
 

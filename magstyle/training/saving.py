@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import time
-import zipfile
 
 import keras
 import numpy as np
@@ -15,14 +14,17 @@ from magstyle.training.model import StyleTraining
 
 STATE = "training_state.npz"
 CHECKPOINTS_KEPT = 5
+_MODEL = re.compile(r"model-(\d{6}|[1-9]\d{6,})\.keras")
 
 
 class SaveAndResume(keras.callbacks.Callback):
     """Keeps a training in a folder, so that it goes on from there whenever it is started again.
 
     Each save replaces `training_state.npz` (network, optimizer, position in the photos) and adds `model-STEP.keras`,
-    the network alone; the latest five of those stay. A file is complete or not there at all. (Keras's BackupAndRestore
-    counts steps instead of seconds, overwrites its file in place, and forgets where in the photos it was.)
+    the network alone; the latest five that this training wrote stay, and no other file is touched. A file is complete
+    or not there at all; if the second is missing when the training is started again, it is written then. (Keras's
+    BackupAndRestore counts steps instead of seconds, overwrites its file in place, and forgets where in the photos it
+    was.)
 
     Args:
         folder: made if it is missing.
@@ -38,6 +40,8 @@ class SaveAndResume(keras.callbacks.Callback):
         self.set_model(model)
         self.folder = files.make_folder(folder)
         self.save_interval_secs = save_interval_secs
+        self._saved_step = None
+        self._models: list[pathlib.Path] = []
         model.optimizer.build(model.trainable_variables)
         self.restore()
 
@@ -49,31 +53,42 @@ class SaveAndResume(keras.callbacks.Callback):
     @property
     def model_path(self) -> pathlib.Path:
         """Where the network of this step is, once it is saved."""
-        return self.folder / f"model-{self.step:06d}.keras"
+        return self._model_path(self.step)
 
     def on_train_begin(self, logs=None):
         files.remove_leftovers(self.folder, rf"{re.escape(STATE)}|model-\d+\.keras")
+        self.save()
+        self._made = self.step
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
+        self._made += 1
         if time.monotonic() - self._saved_at >= self.save_interval_secs:
             self.save()
             self._saved_at = time.monotonic()
 
     def on_train_end(self, logs=None):
+        # Where a dataset has come to its end, TensorFlow has counted the step too that found no batch any more.
+        if self.step > self._made:
+            self.model.optimizer.iterations.assign(self._made)
         self.save()
 
     def save(self) -> None:
-        """Writes both files, unless this step has them already."""
-        if self.step == 0 or self.model_path.exists():
+        """Writes what is not there yet of the two files of this step."""
+        step, path = self.step, self.model_path
+        if step == 0 or (step == self._saved_step and path.exists()):
             return
-        state = {name: keras.ops.convert_to_numpy(variable) for name, variable in self._variables().items()}
-        with files.replacing(self.folder / STATE) as temporary:
-            np.savez(temporary, style_names=self.model.transformer.style_names, **state)
-        with files.replacing(self.model_path) as temporary:
+        if step != self._saved_step:
+            state = {name: keras.ops.convert_to_numpy(variable) for name, variable in self._variables().items()}
+            with files.replacing(self.folder / STATE) as temporary:
+                np.savez(temporary, style_names=self.model.transformer.style_names, **state)
+        with files.replacing(path) as temporary:
             self.model.transformer.save(temporary)
-        for path in sorted(self.folder.glob("model-*.keras"))[:-CHECKPOINTS_KEPT]:
-            path.unlink()
+        self._saved_step = step
+        self._models = [*(model for model in self._models if model != path), path]
+        for old in self._models[:-CHECKPOINTS_KEPT]:
+            old.unlink(missing_ok=True)
+        self._models = self._models[-CHECKPOINTS_KEPT:]
 
     def restore(self) -> None:
         """Reads what the folder holds, if anything, into the model."""
@@ -84,8 +99,12 @@ class SaveAndResume(keras.callbacks.Callback):
             with np.load(path) as arrays:
                 state = dict(arrays)
             names = [str(name) for name in state.pop("style_names")]
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"cannot read {path}: it is damaged; remove it to start from the beginning") from error
+            if not all(np.issubdtype(value.dtype, np.number) for value in state.values()):
+                raise ValueError("text where there should be numbers")
+        except Exception as error:  # Zip, zlib and NumPy each have their own; all mean the same to the user.
+            # A disk that cannot be read now may be well tomorrow.
+            reason = getattr(error, "strerror", None) or "it is damaged; remove it to start from the beginning"
+            raise InputError(f"cannot read {path}: {reason}") from error
         variables = self._variables()
         if names != list(self.model.transformer.style_names):
             raise InputError(f"{self.folder} holds a training of the styles {', '.join(names)}; choose another folder")
@@ -94,6 +113,14 @@ class SaveAndResume(keras.callbacks.Callback):
         for name, variable in variables.items():
             variable.assign(state[name])
         self.model.steps.assign(self.step)
+        self._saved_step = self.step
+        # Higher numbers are of another training that was here.
+        models = filter(None, map(_MODEL.fullmatch, os.listdir(self.folder)))
+        steps = sorted(int(name[1]) for name in models)
+        self._models = [self._model_path(step) for step in steps if step <= self.step]
+
+    def _model_path(self, step: int) -> pathlib.Path:
+        return self.folder / f"model-{step:06d}.keras"
 
     def _variables(self) -> dict[str, keras.Variable]:
         model = self.model

@@ -1,3 +1,6 @@
+import re
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -289,6 +292,25 @@ def test_a_source_without_one_usable_photo_is_one_sentence(source_of, photos):
         take(source, 1)
     assert source.name in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("source_of", ["files", "imagenet"], indirect=True)
+@pytest.mark.parametrize("shard", [(1, 0), (2, 1)])
+def test_where_all_photos_vanish_the_pipeline_ends_and_says_so(source_of, tmp_path, shard):
+    source = source_of([colour(k) for k in range(4)])
+    batches = iter(pipeline.batches(source, 16, 2, 5, shard=shard))
+    next(batches)
+    for folder in tmp_path.iterdir():
+        shutil.rmtree(folder)
+    assert len(list(batches)) < 100  # What was read before.
+    sentence = str(pipeline.nothing_left(source))
+    assert re.fullmatch(f"there is no image left that can be used in {source.name}: cannot read .*", sentence)
+
+
+@pytest.mark.parametrize("machine", [0, 1])
+def test_one_photo_that_is_left_is_enough(files_of, machine):
+    source = files_of([colour(7), *[b"broken"] * 5])
+    assert photos_of(take(source, 20, shard=(2, machine), position=(0, 5))) == [7] * 40
 
 
 def test_empty_shards_are_one_sentence(tmp_path):

@@ -115,7 +115,7 @@ def test_grids_show_every_style_on_photos_noise_and_paintings(run, flags, tmp_pa
     assert np.all(names[:, :32] == 1)
     assert np.any(names[:, 32:64] < 0.5) and np.any(names[:, 64:] < 0.5)
     np.testing.assert_array_equal(crossover[24:56, 32:64], crossover[56:88, :32])  # A painting, in its two places.
-    assert {name.split("/")[0] for name in images_in(tmp_path / "eval")} == {"style_grid", "style_crossover"}
+    assert {name.split("/")[0] for name, _ in images_in(tmp_path / "eval")} == {"style_grid", "style_crossover"}
 
 
 def test_a_running_training_is_followed(flags, model, tmp_path):

@@ -1,7 +1,10 @@
 import json
 import resource
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -64,7 +67,7 @@ def test_paintings_photos_and_random_vgg_become_a_model_and_pictures(run, tmp_pa
 def test_a_training_leaves_a_model_with_names_curves_of_all_losses_and_pictures(straight, uninterrupted):
     ends = [f"vgg_16/conv{i}" for i in (1, 2, 3, 4)]
     assert set(uninterrupted) == {
-        *("total_loss", "total_content_loss", "total_style_loss"),
+        *("learning_rate", "total_loss", "total_content_loss", "total_style_loss"),
         *("content_loss/vgg_16/conv3", "weighted_content_loss/vgg_16/conv3"),
         *(f"{kind}/{end}" for kind in ("style_loss", "weighted_style_loss") for end in ends),
     }
@@ -74,7 +77,8 @@ def test_a_training_leaves_a_model_with_names_curves_of_all_losses_and_pictures(
         np.add(*(list(uninterrupted[f"total_{kind}_loss"].values()) for kind in ("content", "style"))),
         rtol=1e-5,
     )
-    assert images_in(straight) == {"photo", "style", "result"}
+    # Of every tenth step, and of the last.
+    assert images_in(straight) == {(name, step) for name in ("photo", "style", "result") for step in (0, 10, 11)}
     model = checkpoints.load_model(straight)
     assert list(model.style_names) == STYLES
     assert model.alpha == 0.1
@@ -163,6 +167,68 @@ def test_ctrl_c_keeps_the_last_step(training_flags, tmp_path):
     assert "Traceback" not in stderr
     steps = len(curves(folder)["total_loss"])  # A step may have been made of which the curve does not know yet.
     assert checkpoints.step(checkpoints.latest(folder)) in (steps, steps + 1)
+
+
+def test_ctrl_c_ends_a_step_at_once_when_it_comes_twice():
+    """A step that does not end: Python sees to signals after it, so never."""
+    step = """
+import signal, sys, threading
+import tensorflow as tf
+from magstyle.programs import training_flags
+
+def wait(x):
+    print(flush=True)
+    threading.Event().wait()
+
+signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
+training_flags._end_at_once_when_told_twice()
+next(iter(tf.data.Dataset.range(1).map(lambda x: tf.numpy_function(wait, [x], tf.int64))))
+"""
+    command = [sys.executable, "-c", step]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        while "Ctrl-C again stops at once, at the last checkpoint" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+
+
+def test_photos_that_all_vanish_end_the_training_with_a_checkpoint(training_flags, photos, tmp_path, run):
+    moved, folder = tmp_path / "photos", tmp_path / "train"
+    shutil.copytree(photos, moved)
+    flags = [flag for flag in training_flags if not flag.startswith("--content_files")]
+    flags += ["--alpha=0.1", f"--content_files={moved}", f"--train_dir={folder}", "--save_interval_secs=1000"]
+    process = start("train", *flags, "--train_steps=100000")
+    wait_for(lambda: len(curves(folder).get("total_loss", {})) > 3, process)
+    shutil.rmtree(moved)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (1, "")
+    last = stderr.splitlines()[-1]
+    assert last.startswith(f"train.py: there is no image left that can be used in {moved}: cannot read {moved}/")
+    assert last.endswith(": No such file or directory")
+    assert "Warning" not in stderr
+    step = checkpoints.step(checkpoints.latest(folder))
+    assert step == len(curves(folder)["total_loss"])
+    with np.load(folder / "training_state.npz") as state:
+        assert state["optimizer/iteration"] == step
+    shutil.copytree(photos, moved)
+    result = run("train", *flags, f"--train_steps={step + 1}")
+    assert result.stdout == f"{folder}/model-{step + 1:06d}.keras\n", result.stderr
+
+
+def test_a_second_training_in_the_same_folder_is_refused(training_flags, tmp_path, run, refused):
+    flags = [*training_flags, "--alpha=0.1", f"--train_dir={tmp_path}"]
+    process = start("train", *flags, "--train_steps=100000", "--save_interval_secs=0")
+    wait_for(lambda: list(tmp_path.glob("model-*.keras")), process)
+    sentence = refused("train", *flags, *TINY)
+    assert sentence == (
+        f"train.py: another training is running in {tmp_path}; wait for its end, or choose another --train_dir"
+    )
+    kill(process)
+    step = checkpoints.step(checkpoints.latest(tmp_path))
+    result = run("train", *flags, f"--train_steps={step + 1}")
+    assert result.stdout == f"{tmp_path}/model-{step + 1:06d}.keras\n", result.stderr
 
 
 def test_a_finished_training_only_says_where_it_is(training_flags, tmp_path, run):

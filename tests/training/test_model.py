@@ -75,6 +75,16 @@ def test_predict_gives_the_losses_image_by_image(batch):
             np.testing.assert_allclose(both[name][i], value[0], rtol=1e-4, err_msg=name)
 
 
+def test_the_history_holds_numbers(batch):
+    model = small.training()
+    losses = model.predict_on_batch(batch)
+    history = model.fit(batch, batch_size=2, epochs=2, shuffle=False, verbose=0).history
+    assert set(history) == set(losses)
+    for name, values in history.items():
+        assert [type(value) for value in values] == [float, float]
+        assert values[0] == pytest.approx(losses[name].mean(), rel=1e-4), name
+
+
 def test_style_coefficients_multiply_the_style_loss_of_their_style(batch):
     model = small.training()
     plain = model.predict_on_batch(batch)

@@ -68,6 +68,33 @@ def test_the_latest_five_networks_stay(batch, tmp_path):
     ]
 
 
+def test_checkpoints_are_sorted_by_number_and_no_other_file_goes(batch, tmp_path):
+    others = {f"model-{name}.keras" for name in ("000001-best", "best", "1", "0999999", "2000000")}
+    for name in others:
+        (tmp_path / name).write_text("the user's own, or of another training")
+    model = small.training()
+    model.train_on_batch(batch)
+    saving = SaveAndResume(tmp_path, model)
+    for step in range(999_996, 1_000_003):
+        if step == 1_000_000:  # Started again.
+            saving = SaveAndResume(tmp_path, model)
+        model.optimizer.iterations.assign(step)
+        saving.save()
+    kept = {f"model-{step}.keras" for step in range(999_998, 1_000_003)}
+    assert {path.name for path in tmp_path.glob("*.keras")} == others | kept
+
+
+def test_a_network_that_was_not_written_any_more_is_when_the_training_is_started_again(saved, batch):
+    (saved / "model-000001.keras").unlink()
+    model = small.training()
+    saving = SaveAndResume(saved, model)
+    saving.on_train_begin()
+    assert saving.model_path.exists()
+    loaded = keras.saving.load_model(saving.model_path)
+    for value, expected in zip(loaded.get_weights(), small.weights_of(model), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
@@ -86,6 +113,21 @@ def test_a_damaged_state_is_refused(saved, damage):
     state.write_bytes(damage(state.read_bytes()))
     with pytest.raises(InputError, match=r"training_state\.npz: it is damaged; remove it to start from the beginning"):
         SaveAndResume(saved, small.training())
+
+
+@pytest.mark.parametrize(
+    "arrays", [{"style_names": 3.0}, {}, {"style_names": small.NAMES, "position": "text"}, {"style_names": [None]}]
+)
+def test_a_state_of_other_things_is_refused(tmp_path, arrays):
+    np.savez(tmp_path / STATE, **arrays)
+    with pytest.raises(InputError, match=r"training_state\.npz: it is damaged; remove it to start from the beginning"):
+        SaveAndResume(tmp_path, small.training())
+
+
+def test_a_state_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
+    (tmp_path / STATE).mkdir()
+    with pytest.raises(InputError, match=r"training_state\.npz: Is a directory"):
+        SaveAndResume(tmp_path, small.training())
 
 
 @pytest.fixture
