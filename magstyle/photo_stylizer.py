@@ -141,7 +141,7 @@ def _plan(
     for photo, place in places.items():
         below = folder / pathlib.Path(place).parent
         stem = basename or pathlib.Path(place).stem
-        names = [re.sub(r"[/\\]", "_", ending) for ending in endings]
+        names = [re.sub(r"[/\\\x00-\x1f\x7f\ud800-\udfff]", "_", ending) for ending in endings]
         pictures[photo] = [below / f"{stem}_{name}.{suffix}" for name in names]
         for path in pictures[photo]:
             if path.resolve() in sources:

@@ -31,6 +31,11 @@ PROGRAMS = {
 }
 # Flags that have no default where the function has one, to tell what was typed, or the other way round.
 SAME_BY_OTHER_WORDS = {("stylize", "which_styles"), ("convert_tflite", "precision"), ("evaluate", "checkpoint")}
+# Flags of a text that is no path.
+NO_PATHS = {
+    *("beam_options", "content_weights", "output_basename", "style", "style_coefficients", "style_weights"),
+    *("tfds_name", "which_styles"),
+}
 
 
 def python(code: str) -> str:
@@ -87,6 +92,16 @@ def test_programs_and_functions_have_the_same_arguments_and_defaults(program, fl
         if argument.default is not argument.empty and (program, name) not in SAME_BY_OTHER_WORDS:
             default = found[name].default
             assert (tuple(default) if isinstance(default, list) else default) == argument.default, name
+
+
+@pytest.mark.parametrize("program", [*PROGRAMS, "convert_checkpoint"])
+def test_no_path_may_be_empty(program, flags_of):
+    for name, flag in flags_of(program).items():
+        if flag.flag_type() in ("string", "multi string") and name not in NO_PATHS:
+            flag.value = "" if flag.flag_type() == "string" else [""]
+            with pytest.raises(flags.IllegalFlagValueError, match="must be the path of a file or a folder, not empty"):
+                flags.FLAGS.validate_all_flags()
+            flag.value = flag.default
 
 
 def test_every_file_in_configs_is_a_flagfile_from_any_folder(flags_of, tmp_path, monkeypatch):

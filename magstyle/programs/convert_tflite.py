@@ -38,6 +38,7 @@ def define_flags() -> None:
         "A style by number or name, or a mixture {style: weight}, to bake in; the file then has no other.",
     )
     flags.mark_flag_as_required("output_model")
+    shared_flags.mark_as_paths("output_model", "representative_images")
 
 
 def main(arguments: list[str]) -> None:

@@ -13,6 +13,18 @@ FLAGS = flags.FLAGS
 flags.disclaim_key_flags()
 
 VGG = "VGG: imagenet, a Keras .h5 file, a slim checkpoint, a .npz file, or random:SEED."
+# Of training and evaluation.
+PATHS_OF_DATA = ("style_dataset_file", "imagenet_data_dir", "vgg_checkpoint")
+
+
+def mark_as_paths(*names: str) -> None:
+    """Refuses what is typed as `--output_dir=`, which a path would take for the current folder."""
+    for name in names:
+        flags.register_validator(
+            name,
+            lambda value: not (value == "" or (isinstance(value, list) and "" in value)),
+            message="must be the path of a file or a folder, not empty",
+        )
 
 
 def define_checkpoint() -> None:
@@ -22,6 +34,7 @@ def define_checkpoint() -> None:
         "painters",
         "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb.",
     )
+    mark_as_paths("checkpoint")
 
 
 def define_num_styles_and_alpha() -> None:
@@ -47,6 +60,7 @@ def define_content_files() -> None:
     flags.DEFINE_multi_string(
         "content_files", None, "Photo, glob or folder of photos; more may follow without the flag."
     )
+    mark_as_paths("content_files")
 
 
 def define_tfds() -> None:
@@ -55,6 +69,7 @@ def define_tfds() -> None:
     flags.DEFINE_string(
         "tfds_data_dir", None, "Where the datasets of TensorFlow Datasets are, if not at its default place."
     )
+    mark_as_paths("tfds_data_dir")
 
 
 def photos(arguments: list[str], *others: str) -> dict[str, object]:

@@ -33,6 +33,7 @@ def define_flags() -> None:
         "sheet", False, "Also show each photo and its pictures, small and with their names, in one picture."
     )
     flags.mark_flags_as_required(["input_image", "output_dir"])
+    shared_flags.mark_as_paths("input_image", "output_dir")
 
 
 def main(arguments: list[str]) -> None:

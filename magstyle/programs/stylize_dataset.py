@@ -38,6 +38,7 @@ def define_flags() -> None:
         "beam_options", "", "Beam's own, as in '--direct_num_workers=2 --direct_running_mode=multi_processing'."
     )
     flags.mark_flag_as_required("output_dir")
+    shared_flags.mark_as_paths("tfrecord_files", "output_dir")
 
 
 def main(arguments: list[str]) -> None:

@@ -16,6 +16,12 @@ PROGRAMS = sorted(path.stem for path in (ROOT / "bin").glob("*.py"))
 REFUSED = [
     (["stylize", "--format=gif", "--input_image=a.jpg", "--output_dir=out"], "value should be one of"),
     (["stylize", "--input_image=examples"], "--output_dir"),
+    (
+        ["stylize", "--input_image=examples", "--output_dir="],
+        "flag --output_dir=: must be the path of a file or a folder",
+    ),
+    (["train", "--style_dataset_file=a", "--train_dir="], "flag --train_dir=: must be the path of a file or a folder"),
+    (["create_style_dataset", "--style_files=a", "--output_file="], "flag --output_file=: must be the path of a file"),
     (["stylize", "--input_image=nowhere.jpg", "--output_dir=out"], "no image at nowhere.jpg"),
     (["train", "--nonsense"], "Unknown command line flag 'nonsense'"),
     (["train", "--style_dataset_file=a", "--train_dir=b", "--image_size=33"], "must be a multiple of 4"),

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from magstyle.data import images
+from magstyle.photo_stylizer import stylize_photos
 from magstyle.stylizer import Stylizer, preserve_color
 
 
@@ -166,6 +167,28 @@ def test_a_sheet_shows_the_photo_and_all_its_pictures(run, small_checkpoint, pho
         assert shown[:24].min() < 0.5 and np.all(shown[:24, :5] == 1)
         picture = images.read_image(path)
         assert np.abs(shown[24:].mean((0, 1)) - picture.mean((0, 1))).max() < 0.02
+
+
+def test_names_of_styles_may_hold_whatever_text_can(small_model, photo, tmp_path):
+    names = ["line\nbreak", "null\0byte", "lone\udc80surrogate"]
+    config = {**small_model.get_config(), "style_names": names}
+    model = type(small_model).from_config(config)
+    model.set_weights(small_model.get_weights())
+    other = photo.rename(tmp_path / "two\nlines.jpg")
+    paths = stylize_photos(other, tmp_path / "out", checkpoint=model, which_styles="all", sheet=True)
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(path.name for path in paths)
+    assert [path.name for path in paths] == [
+        f"two\nlines_{name}.png" for name in ("line_break", "null_byte", "lone_surrogate", "sheet")
+    ]
+
+
+def test_a_line_break_in_a_photos_name_is_no_traceback(run, small_checkpoint, photo, tmp_path):
+    photo = photo.rename(tmp_path / "two\nlines.jpg")
+    result = run(
+        "stylize", f"--checkpoint={small_checkpoint}", f"--output_dir={tmp_path}/out", "--sheet", "--input_image", photo
+    )
+    assert result.returncode == 0, result.stderr
+    assert sorted(os.listdir(tmp_path / "out")) == ["two\nlines_0.png", "two\nlines_sheet.png"]
 
 
 @pytest.mark.parametrize("missing", ["--input_image", "--output_dir"])
