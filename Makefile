@@ -7,9 +7,9 @@ REFERENCE := magstyle magstyle.models magstyle.losses magstyle.training magstyle
 .PHONY: demo page docs notebook test
 
 demo: $(VENV)/installed
-	@$(VENV)/bin/python bin/stylize.py --which_styles=all --sheet --format=jpg --input_image=examples/coffee.jpg --output_dir=out
+	@$(VENV)/bin/python bin/stylize.py examples/coffee.jpg --which_styles=all --sheet --format=jpg
 	@echo "All pictures in one: out/coffee_sheet.jpg. Your own photo:"
-	@echo "    $(VENV)/bin/python bin/stylize.py --which_styles=all --sheet --input_image=PHOTO --output_dir=out"
+	@echo "    $(VENV)/bin/python bin/stylize.py PHOTO --which_styles=all --sheet"
 
 page: $(VENV)/installed
 	@$(VENV)/bin/python bin/build_page.py --output_dir=out/page

@@ -20,7 +20,7 @@ Styles = int | str | Sequence[int | str] | Mapping[int | str, float]
 
 def stylize_photos(
     input_image: str | os.PathLike | Sequence[str | os.PathLike],
-    output_dir: str | os.PathLike,
+    output_dir: str | os.PathLike = "out",
     *,
     checkpoint: StyleTransformer | str | os.PathLike = "painters",
     which_styles: Styles = (0,),
@@ -117,7 +117,7 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer) -> dict[str, np.nda
         return {"_".join(f"{style}_{round(which_styles[style] * 1000):03d}" for style in in_order): weights}
     if which_styles == "all" and "all" not in names:
         which_styles = names
-    elif isinstance(which_styles, int) or which_styles in names:
+    elif isinstance(which_styles, int | str):
         which_styles = [which_styles]
     if not (
         isinstance(which_styles, list | tuple)

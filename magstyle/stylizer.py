@@ -1,7 +1,9 @@
 """A photo of any size in, the stylised photo of the same size out."""
 
+import difflib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -72,7 +74,7 @@ class Stylizer:
         """The number of a style, from 0, given its number or name.
 
         Raises:
-            InputError: for a style that the model does not have; it lists those that it has.
+            InputError: for a style that the model does not have; it lists those that it has, and names the nearest.
         """
         names = self.model.style_names
         if isinstance(style, str) and style in names:
@@ -81,7 +83,9 @@ class Stylizer:
             return style
         numbers = f"0 to {len(names) - 1}"
         named = "" if names[0] == "0" else f", or {', '.join(names)}"
-        raise InputError(f"the model has no style {style!r}; its styles are {numbers}{named}")
+        nearest = _nearest(style, names) if named and isinstance(style, str) else []
+        meant = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        raise InputError(f"the model has no style {style!r}; its styles are {numbers}{named}{meant}")
 
     def check_size(self, height: int, width: int, keeps: int = 0) -> None:
         """Raises an InputError if a photo of this size does not fit into memory; it names the size that does.
@@ -91,6 +95,13 @@ class Stylizer:
             keeps: bytes that the caller is going to hold beside it, such as pictures painted earlier.
         """
         memory.check(self.model, height, width, keeps)
+
+
+def _nearest(style: str, names: Sequence[str]) -> list[str]:
+    """Up to three names that are nearly a style, or have a word that nearly is."""
+    words = {name: {name.casefold(), *re.split(r"[\W_]+", name.casefold())} for name in names}
+    near = difflib.get_close_matches(style.casefold(), sorted(set().union(*words.values())))
+    return [name for name in names if words[name].intersection(near)][:3]
 
 
 def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from tests.places import ENV, ROOT
 
 # The function that each program calls, and the flags that it has beside the function's arguments.
 PROGRAMS = {
-    "stylize": (magstyle.stylize_photos, {"num_styles", "alpha"}),
+    "stylize": (magstyle.stylize_photos, {"num_styles", "alpha", "list_styles"}),
     "create_style_dataset": (magstyle.create_style_dataset, set()),
     "train": (magstyle.train, set()),
     "finetune": (magstyle.finetune, set()),

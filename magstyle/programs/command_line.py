@@ -150,18 +150,43 @@ def literal(text: str | None):
         return text
 
 
-def styles(text: str | None, style_names: Sequence[str]):
-    """What a text says of styles: one, by number or name, or what `literal` makes of it."""
-    return text if text in style_names else literal(text)
+def styles(flag: str, style_names: Sequence[str], *words: str):
+    """The value of a flag that says styles: one, several or a mixture, by number, name or part of a name.
+
+    The names need no quotes: `wave`, `wave, 7`, `[wave, 7]` and `{wave: 0.6, 7: 0.4}`. A part stands for the one name
+    that begins with it or, where none does, for the one that it is in; stderr says for which.
+
+    Args:
+        flag: the flag.
+        style_names: of the model.
+        words: what the flag takes beside styles, such as "all".
+
+    Raises:
+        InputError: for a part of several names, or brackets that do not match.
+    """
+    text = FLAGS[flag].value
+    if text is None or text in style_names or text in words:
+        return text
+    found = literal(text)
+    if found == text:
+        quoted = re.sub(r"""'[^']*'|"[^"]*"|[^][{}(),:'"]+""", _quoted, text)
+        found = literal(quoted)
+        if found == quoted:
+            if re.search(r"[][{}()]", text):
+                raise InputError(f'--{flag}={text} must be such as wave, "wave, 7" or "{{wave: 0.6, 7: 0.4}}"')
+            found = text
+    if isinstance(found, dict):
+        return {_full_name(style, flag, style_names): weight for style, weight in found.items()}
+    if isinstance(found, list | tuple):
+        return [_full_name(style, flag, style_names) for style in found]
+    return _full_name(found, flag, style_names)
 
 
-def style(flag: str, style_names: Sequence[str]) -> int | str | dict | None:
-    """The value of a flag as `7`, `munch-the-scream` or `{'munch-the-scream': 0.6, 7: 0.4}`; None where it has none."""
-    found = styles(FLAGS[flag].value, style_names)
+def style(flag: str, style_names: Sequence[str], *words: str) -> int | str | dict | None:
+    """The value of a flag that says one style or a mixture, as `styles` takes it; None where it has none."""
+    found = styles(flag, style_names, *words)
     if found == {} or not isinstance(found, int | str | dict | None):
-        raise InputError(
-            f"--{flag}={FLAGS[flag].value} must be a style or a mixture such as \"{{0: 0.6, 'scream': 0.4}}\""
-        )
+        raise InputError(f'--{flag}={FLAGS[flag].value} must be a style or a mixture such as "{{0: 0.6, scream: 0.4}}"')
     return found
 
 
@@ -169,6 +194,31 @@ def values_for(function: Callable, **known) -> dict[str, object]:
     """The arguments of a function: what is known of them, the rest from the flags of the same names."""
     names = inspect.signature(function).parameters
     return {name: FLAGS[name].value for name in names if name in FLAGS} | known
+
+
+def _quoted(match: re.Match) -> str:
+    """A word in quotes, if Python's words need them there."""
+    word = match[0].strip()
+    return repr(word) if word and literal(word) == word else match[0]
+
+
+def _full_name(style, flag: str, style_names: Sequence[str]):
+    """The name that a part of it stands for; anything else as it is."""
+    if not isinstance(style, str) or style in style_names or not _simplified(style):
+        return style
+    part, simplified = _simplified(style), {name: _simplified(name) for name in style_names}
+    for fits in (str.__eq__, str.startswith, str.__contains__):
+        found = [name for name in style_names if fits(simplified[name], part)]
+        if len(found) > 1:
+            raise InputError(f"--{flag}: {style} can be any of {', '.join(found)}")
+        if found:
+            print(f"--{flag}: {style} is {found[0]}", file=sys.stderr)
+            return found[0]
+    return style
+
+
+def _simplified(name: str) -> str:
+    return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
 
 
 def _stop(number: int, _) -> None:

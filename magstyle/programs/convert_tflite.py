@@ -2,7 +2,7 @@
 
 bin/convert_tflite.py --checkpoint=painters --output_model=painters.tflite
 bin/convert_tflite.py --output_model=small.tflite --precision=int8 --representative_images=photos
-bin/convert_tflite.py --output_model=wave.tflite --style="{'the_great_wave': 0.8, 3: 0.2}" --image_size=0
+bin/convert_tflite.py --output_model=wave.tflite --style="{the_great_wave: 0.8, 3: 0.2}" --image_size=0
 
 Before the file appears, it paints photos, and its pictures are compared with those of the model.
 """
@@ -35,7 +35,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "style",
         None,
-        "A style by number or name, or a mixture {style: weight}, to bake in; the file then has no other.",
+        "A style by number, name or part of a name, or a mixture {style: weight}, to bake in; the file has no other.",
     )
     flags.mark_flag_as_required("output_model")
     shared_flags.mark_as_paths("output_model", "representative_images")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 
 from magstyle.errors import InputError
 from magstyle.programs import command_line
@@ -15,7 +16,7 @@ PROGRAMS = sorted(path.stem for path in (ROOT / "bin").glob("*.py"))
 # What is refused before anything heavy is imported, by what it says.
 REFUSED = [
     (["stylize", "--format=gif", "--input_image=a.jpg", "--output_dir=out"], "value should be one of"),
-    (["stylize", "--input_image=examples"], "--output_dir"),
+    (["stylize", "--output_dir=out"], "which photo? Give its name, here or by --input_image"),
     (
         ["stylize", "--input_image=examples", "--output_dir="],
         "flag --output_dir=: must be the path of a file or a folder",
@@ -116,9 +117,36 @@ def test_flag_files_that_cannot_be_used_are_refused(tmp_path, monkeypatch, conte
 def test_texts_become_literals_and_others_stay_as_they_are():
     for text, value in [("[0, 'a']", [0, "a"]), ("{'a': 1}", {"a": 1}), ("wave", "wave"), ("7", 7), (None, None)]:
         assert command_line.literal(text) == value
-    assert command_line.styles("1984", ["1984"]) == "1984"
-    assert command_line.styles("19", ["1984"]) == 19
     assert command_line.literal("[" * 10000) == "[" * 10000
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *[("1984", "1984"), ("19", 19), ("'1984'", "1984"), ("all", "all"), ("alm", "almond"), ("", "")],
+        *[("wave", "wave"), ("l'eau, morte", "l'eau, morte"), ("LEAU", "LEAU"), ("[]", []), ("{}", {})],
+        *[("0, wave ,'pale'", [0, "wave", "pale-wave"]), ("(wave, -1)", ["wave", -1]), ("l'eau", "l'eau, morte")],
+        *[("{wave: .5, 1984: -1}", {"wave": 0.5, 1984: -1}), ("{pale wave:1e-3}", {"pale-wave": 1e-3})],
+    ],
+)
+def test_styles_are_numbers_names_without_quotes_and_parts_of_names(flag_of_styles, text, value):
+    flag_of_styles(text)
+    assert command_line.styles("styles", ["wave", "pale-wave", "almond", "1984", "l'eau, morte"], "all") == value
+
+
+@pytest.mark.parametrize("text", ["[wave", "{wave}: 1", "{[0]: 1}", "(" * 10000])
+def test_styles_in_brackets_that_do_not_match_are_refused(flag_of_styles, text):
+    flag_of_styles(text)
+    with pytest.raises(InputError, match=re.escape(f"--styles={text} must be such as wave,")):
+        command_line.styles("styles", ["wave"])
+
+
+@pytest.fixture
+def flag_of_styles():
+    """Defines the flag --styles, and gives what sets it."""
+    flags.DEFINE_string("styles", None, "")
+    yield lambda text: flags.FLAGS["styles"].parse(text)
+    del flags.FLAGS.styles
 
 
 def test_an_error_names_flags_where_the_library_names_arguments(refused, small_checkpoint, tmp_path):

@@ -51,6 +51,34 @@ def test_a_list_gives_one_picture_per_style_under_magentas_names(run, small_chec
             assert image.format == "PNG"
 
 
+@pytest.mark.parametrize(
+    ("which_styles", "names", "taken"),
+    [
+        ("scream,2", ["scream", "2"], ""),
+        ("[ scream, wave ]", ["scream", "wave"], ""),
+        ("{wave: 0.5, 0: 0.25}", ["0_250_wave_500"], ""),
+        ("star", ["starry_night"], "--which_styles: star is starry_night\n"),
+        ("Starry Night", ["starry_night"], "--which_styles: Starry Night is starry_night\n"),
+        ("['night', cream]", ["starry_night", "scream"], "--which_styles: night is starry_night\n"),
+        ("{night: 1.5}", ["starry_night_1500"], "--which_styles: night is starry_night\n"),
+    ],
+)
+def test_names_of_styles_need_no_quotes_and_may_be_parts(
+    run, small_checkpoint, photo, tmp_path, which_styles, names, taken
+):
+    flags = [f"--checkpoint={small_checkpoint}", f"--input_image={photo}", f"--output_dir={tmp_path}"]
+    result = run("stylize", *flags, f"--which_styles={which_styles}")
+    assert result.stdout.split() == [str(tmp_path / f"photo_{name}.png") for name in names], result.stderr
+    assert taken in result.stderr
+
+
+def test_styles_are_listed_without_a_photo(run, small_checkpoint, tmp_path):
+    result = run("stylize", f"--checkpoint={small_checkpoint}", "--list_styles", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "0 scream\n1 wave\n2 starry_night\n"
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("style", [1, "wave"])
 def test_one_style_needs_no_list(run, small_checkpoint, photo, tmp_path, style):
     flags = [f"--checkpoint={small_checkpoint}", f"--input_image={photo}", f"--output_dir={tmp_path}"]
@@ -125,7 +153,10 @@ FLAGS = {
     "--which_styles=[7]": "no style 7; its styles are 0 to 2, or scream, wave, starry_night",
     "--which_styles=['monet']": "no style 'monet'",
     "--which_styles=7": "no style 7",
-    "--which_styles=monet": "--which_styles=monet must be a style, all, a list",
+    "--which_styles=monet": "no style 'monet'; its styles are 0 to 2, or scream, wave, starry_night",
+    "--which_styles=wafe": "no style 'wafe'; its styles are 0 to 2, or scream, wave, starry_night; nearest: wave",
+    "--which_styles=s": "--which_styles: s can be any of scream, starry_night",
+    "--which_styles=[wave": '--which_styles=[wave must be such as wave, "wave, 7" or "{wave: 0.6, 7: 0.4}"',
     "--which_styles=[]": "--which_styles=[] must be",
     "--which_styles=[[0]]": "--which_styles=[[0]] must be",
     "--which_styles={{[0]: 1}}": "--which_styles={[0]: 1} must be",
@@ -191,10 +222,14 @@ def test_a_line_break_in_a_photos_name_is_no_traceback(run, small_checkpoint, ph
     assert sorted(os.listdir(tmp_path / "out")) == ["two\nlines_0.png", "two\nlines_sheet.png"]
 
 
-@pytest.mark.parametrize("missing", ["--input_image", "--output_dir"])
-def test_a_missing_flag_is_named(refused, missing):
-    given = [flag for flag in ("--checkpoint=a", "--input_image=b", "--output_dir=c") if not flag.startswith(missing)]
-    assert missing in refused("stylize", *given)
+def test_a_photo_needs_no_flag_and_its_picture_goes_to_out(run, small_checkpoint, photo, tmp_path):
+    result = run("stylize", "photo.jpg", f"--checkpoint={small_checkpoint}", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "out/photo_0.png\n"), result.stderr
+    assert_shows(tmp_path / "out" / "photo_0.png", expected(small_checkpoint, photo, 0))
+
+
+def test_a_missing_photo_is_asked_for(refused):
+    assert "which photo? Give its name, here or by --input_image" in refused("stylize", "--checkpoint=a")
 
 
 def test_photos_that_would_take_each_others_pictures_or_place_are_refused(refused, small_checkpoint, photo, tmp_path):
