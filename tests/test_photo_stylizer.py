@@ -76,6 +76,34 @@ def test_what_cannot_be_used_is_one_sentence_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_damaged_photos_are_named_when_the_others_are_painted(folder, small_model, tmp_path, capsys):
+    (folder / "sea" / "0.jpg").write_bytes((folder / "2.jpg").read_bytes()[:-200])  # Its header is whole.
+    (folder / "1.jpg").write_text("no photo")
+    for other in ("a.HEIC", "sea/b.heic", "c.mp4", "notes", ".hidden"):
+        (folder / other).write_text("")
+    with pytest.raises(magstyle.InputError) as caught:
+        magstyle.stylize_photos(folder, folder / "out", checkpoint=small_model)
+    assert str(caught.value).startswith(
+        f"2 of 5 photos could not be painted: cannot read {folder}/1.jpg: it is no JPEG"
+    )
+    assert f"; cannot read {folder}/sea/0.jpg: the image is damaged or cut short" in str(caught.value)
+    pictures = sorted(path.relative_to(folder / "out").as_posix() for path in folder.glob("out/**/*.png"))
+    assert pictures == ["2_0.png", "sea/1_0.png", "town/1_0.png"]
+    stderr = capsys.readouterr().err
+    assert "files that are no photos were passed over: 2 .heic, 1 .mp4, 1 no extension\n" in stderr
+    assert "3/3" in stderr
+
+
+def test_photos_none_of_which_can_be_read_leave_nothing(small_model, tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_text("no photo")
+    with pytest.raises(magstyle.InputError, match="2 of 2 photos could not be painted"):
+        magstyle.stylize_photos(tmp_path, tmp_path / "out", checkpoint=small_model)
+    with pytest.raises(magstyle.InputError, match=r"^cannot read .*a\.jpg: it is no JPEG"):
+        magstyle.stylize_photos(tmp_path / "a.jpg", tmp_path / "out", checkpoint=small_model)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_photo_is_never_overwritten(small_model, tmp_path):
     picture(0, (24, 20)).save(tmp_path / "a.png")
     picture(1, (24, 20)).save(tmp_path / "a_wave.png")

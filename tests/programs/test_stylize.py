@@ -228,6 +228,15 @@ def test_a_photo_needs_no_flag_and_its_picture_goes_to_out(run, small_checkpoint
     assert_shows(tmp_path / "out" / "photo_0.png", expected(small_checkpoint, photo, 0))
 
 
+def test_a_damaged_photo_of_several_is_a_sentence_after_the_others_are_painted(run, small_checkpoint, photo, tmp_path):
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(photo.read_bytes()[:-400])
+    result = run("stylize", cut, photo, f"--checkpoint={small_checkpoint}", f"--output_dir={tmp_path}/out")
+    assert (result.returncode, result.stdout) == (1, f"{tmp_path}/out/photo_0.png\n")
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(f"stylize.py: 1 of 2 photos could not be painted: cannot read {cut}: the image is damaged")
+
+
 def test_a_missing_photo_is_asked_for(refused):
     assert "which photo? Give its name, here or by --input_image" in refused("stylize", "--checkpoint=a")
 
