@@ -5,6 +5,7 @@ Ctrl-C and SIGTERM end a program with 130 and 143, cleanly; an `InputError` and 
 
 import ast
 import inspect
+import io
 import os
 import pathlib
 import re
@@ -30,6 +31,7 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
     # What is half done cleans up.
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
+    _prepare_streams()
     define_flags()
     # absl shows the docstring of the main module and the flags of sys.argv[0], which a launcher does not have.
     sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
@@ -39,13 +41,8 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
     def guarded(argv: list[str]) -> None:
         try:
             main(argv[1:])
-            sys.stdout.flush()
         except InputError as error:
             _exit(_in_flags(error))
-        except BrokenPipeError:
-            # The reader of our stdout (`| head`) has gone; Python would complain again when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
 
     def parse_or_exit(argv: list[str]) -> list[str]:
         try:
@@ -53,7 +50,10 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
         except (flags.Error, InputError) as error:
             _exit(str(error))
 
-    app.run(guarded, flags_parser=parse_or_exit)
+    try:
+        app.run(guarded, flags_parser=parse_or_exit)
+    finally:
+        sys.stdout.flush()
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -219,6 +219,33 @@ def _full_name(style, flag: str, style_names: Sequence[str]):
 
 def _simplified(name: str) -> str:
     return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
+
+
+class _StandardOutput(io.FileIO):
+    """Ends the program where what it prints cannot be written: in silence if the reader, as of `| head`, has gone."""
+
+    def write(self, data) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            # Python writes the rest when it exits, and would complain again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if isinstance(error, BrokenPipeError):
+                sys.exit(1)
+            _exit(f"cannot write to standard output: {error.strerror}")
+
+
+def _prepare_streams() -> None:
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:  # It is closed, by `>&-`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(_StandardOutput(sys.stdout.fileno(), "w", closefd=False)),
+        sys.stdout.encoding,
+        "surrogateescape",  # Names of files that are no text come out as they are.
+        line_buffering=sys.stdout.line_buffering or sys.stdout.write_through,
+    )
 
 
 def _stop(number: int, _) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -67,6 +68,44 @@ def test_what_is_refused_is_refused_at_once(command, sentence):
     assert took < 0.7
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.startswith(f"{command[0]}.py: ") and sentence in result.stderr
+
+
+def to(stdout, *arguments):
+    """What stylize.py says on stderr, and its exit code."""
+    command = [sys.executable, "bin/stylize.py", *map(str, arguments)]
+    result = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=ENV, cwd=ROOT)
+    return result.returncode, result.stderr
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull", "--helpxml"])
+def test_help_whose_reader_has_gone_is_silent(flag):
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert to(writer, flag) == (1, "")
+    os.close(writer)
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull"])
+def test_what_cannot_be_printed_is_one_sentence(flag):
+    with open("/dev/full", "w") as full:
+        assert to(full, flag) == (1, "stylize.py: cannot write to standard output: No space left on device\n")
+
+
+def test_a_program_works_without_standard_output(small_checkpoint, tmp_path):
+    arguments = f"examples/coffee.jpg --image_size=32 --checkpoint={small_checkpoint} --output_dir={tmp_path}"
+    for closed in (">&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        result = subprocess.run(f"{sys.executable} bin/stylize.py {arguments} {closed}", shell=True, env=ENV, cwd=ROOT)
+        assert result.returncode == 0
+        (tmp_path / "coffee_0.png").unlink()
+
+
+def test_names_of_files_that_are_no_text_are_printed_as_they_are(small_checkpoint, tmp_path):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    shutil.copy(ROOT / "examples" / "coffee.jpg", name)
+    command = [sys.executable, "bin/stylize.py", name, "--image_size=32", f"--checkpoint={small_checkpoint}"]
+    result = subprocess.run([*command, f"--output_dir={tmp_path}", "--sheet"], capture_output=True, env=ENV, cwd=ROOT)
+    folder = os.fsencode(tmp_path)
+    assert result.stdout.splitlines() == [folder + b"/caf\xe9_0.png", folder + b"/caf\xe9_sheet.png"], result.stderr
 
 
 def test_launchers_are_three_lines_and_executable():
