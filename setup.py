@@ -30,7 +30,7 @@ setuptools.setup(
     python_requires=">=3.10",
     packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.examples"],
     package_dir={"magstyle.examples": "examples"},
-    package_data={"magstyle": ["pretrained/*", "export/page/*"], "magstyle.examples": ["*.jpg"]},
+    package_data={"magstyle": ["py.typed", "pretrained/*", "export/page/*"], "magstyle.examples": ["*.jpg"]},
     install_requires=[
         "tensorflow>=2.17",
         "keras>=3.12",

@@ -1,6 +1,7 @@
 """Photos in files to pictures in files, in as many styles as are asked for."""
 
 import collections
+import numbers
 import os
 import pathlib
 import re
@@ -157,14 +158,16 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer) -> dict[str, np.nda
         weights = stylizer.style_weights(which_styles)
         in_order = sorted(which_styles, key=stylizer.style_index)
         return {"_".join(f"{style}_{round(which_styles[style] * 1000):03d}" for style in in_order): weights}
-    if which_styles == "all" and "all" not in names:
+    if isinstance(which_styles, str) and which_styles == "all" and "all" not in names:
         which_styles = names
-    elif isinstance(which_styles, int | str):
+    elif isinstance(which_styles, numbers.Integral | str):
         which_styles = [which_styles]
+    elif isinstance(which_styles, np.ndarray):
+        which_styles = which_styles.tolist()
     if not (
         isinstance(which_styles, list | tuple)
         and which_styles
-        and all(isinstance(style, int | str) for style in which_styles)
+        and all(isinstance(style, numbers.Integral | str) for style in which_styles)
     ):
         raise InputError(
             f"which_styles={which_styles} must be a style, all, a list such as \"[0, 'scream']\", or a mixture such as "

@@ -47,6 +47,9 @@ def test_pictures_are_no_photos_when_the_same_call_is_made_again(folder, small_m
         ([2, "wave"], ["2", "wave"]),
         ({"wave": 0.5, 0: 0.25}, ["0_250_wave_500"]),
         (1, ["1"]),
+        (np.int64(1), ["1"]),
+        (np.array([2, 0]), ["2", "0"]),
+        ({np.int64(1): np.float32(0.5)}, ["1_500"]),
     ],
 )
 def test_styles_are_a_name_a_number_several_a_mixture_or_all(folder, small_model, tmp_path, which_styles, names):

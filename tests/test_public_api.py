@@ -61,6 +61,32 @@ def test_photos_are_found_read_and_written_without_tensorflow(tmp_path):
     assert (tmp_path / "small.png").exists()
 
 
+@pytest.mark.parametrize("imports", ["magstyle, keras", "keras, magstyle", "magstyle.models.layers, keras"])
+def test_keras_opens_our_files_once_both_are_imported(small_checkpoint, imports):
+    code = f"import {imports}; model = keras.saving.load_model({str(small_checkpoint)!r}); print(type(model).__name__)"
+    assert python(code) == "StyleTransformer\n"
+
+
+def test_keras_is_found_and_loaded_as_ever():
+    code = (
+        "import importlib.util, magstyle, keras; spec = importlib.util.find_spec('keras'); "
+        "assert spec is keras.__spec__ and spec.origin == keras.__file__; "
+        "assert importlib.util.find_spec('keras.layers') and not importlib.util.find_spec('keras_nowhere')"
+    )
+    python(code)
+
+
+def test_public_signatures_are_typed():
+    typed = [getattr(magstyle, name) for name in magstyle.__all__]
+    typed += [method for name, method in vars(magstyle.Stylizer).items() if name[0] != "_" or name == "__init__"]
+    for function in filter(inspect.isfunction, typed):
+        signature = inspect.signature(function)
+        arguments = [argument for name, argument in signature.parameters.items() if name != "self"]
+        assert all(argument.annotation is not argument.empty for argument in arguments), function
+        assert function.__name__ == "__init__" or signature.return_annotation is not signature.empty, function
+    assert (ROOT / "magstyle" / "py.typed").exists()
+
+
 def test_all_public_names_are_there_and_documented():
     assert set(magstyle.__all__) <= set(dir(magstyle))
     for name in magstyle.__all__:

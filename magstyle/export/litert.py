@@ -4,7 +4,7 @@ import io
 import logging
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from magstyle.errors import InputError
 from magstyle.export import PRECISIONS, example_photo, litert_graph, litert_metadata
 from magstyle.export.litert_precision import Editor
 from magstyle.models.transformer import StyleTransformer
-from magstyle.stylizer import Stylizer
+from magstyle.stylizer import StyleOrWeights, Stylizer
 
 # The photos that a file is compared with its model on, and the side that they have where the file takes any.
 _MOST_PHOTOS, _COMPARED_SIDE = 8, 256
@@ -50,7 +50,7 @@ def convert_tflite(
     *,
     image_size: int = 384,
     precision: str = "float32",
-    style: int | str | Mapping[int | str, float] | Sequence[float] | None = None,
+    style: StyleOrWeights | None = None,
     representative_images: str | os.PathLike | Sequence[str | os.PathLike | np.ndarray] | None = None,
 ) -> LiteRTFile:
     """Writes a model as a LiteRT file; `convert` says what is in it.
@@ -62,8 +62,7 @@ def convert_tflite(
         output_model: the file to write, such as model.tflite; it must not exist.
         image_size: side of the images in pixels, rounded up to a multiple of 4 from 8; 0 for any, chosen by the app.
         precision: one of `magstyle.export.PRECISIONS`.
-        style: what the file paints, if it is to paint nothing else: a number, name or mixture as
-            `Stylizer.style_weights` takes them, or weights [num_styles].
+        style: what the file paints, if it is to paint nothing else, as `Stylizer.style_weights` takes it.
         representative_images: photos to find the ranges of int8 with, and to compare on: names, globs and folders of
             files, or arrays [H, W, 3], RGB in [0, 1]. The middle squares of the first eight are used; the photo of
             `magstyle.export.example_photo` by default, but int8 needs some such as it will paint.
@@ -84,7 +83,7 @@ def convert_tflite(
         )
     model = checkpoints.load_model(checkpoint)
     if style is not None:
-        style = _style_weights(style, model)
+        style = Stylizer(model).style_weights(style)
     image_size = image_size and sizes.padded(image_size)
     samples = _read_photos(
         example_photo() if representative_images is None else representative_images, image_size or _COMPARED_SIDE
@@ -175,15 +174,6 @@ def compare(
         largest = max(largest, float(np.abs(difference).max()))
         squares.append(np.mean(np.square(difference)))
     return largest, float(-10 * np.log10(max(np.mean(squares), 1e-20)))
-
-
-def _style_weights(style, model: StyleTransformer) -> np.ndarray:
-    if np.ndim(style) == 0:  # Mixtures too.
-        return Stylizer(model).style_weights(style)
-    weights = np.asarray(style, np.float32)
-    if weights.shape != (model.num_styles,):
-        raise InputError(f"style must have {model.num_styles} weights, not the shape {list(weights.shape)}", "style")
-    return weights
 
 
 def _read_photos(given, side: int) -> list[np.ndarray]:
