@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
+from magstyle import project
 from magstyle.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -68,7 +69,8 @@ def parse(argv: Sequence[str]) -> list[str]:
 def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = ()) -> list[str]:
     """The arguments, each --flagfile=NAME replaced by the flags in that file.
 
-    As absl does it, but a file that another one names is looked for beside that one before it is in the current folder.
+    As absl does it, but a file that another one names is looked for beside that one before it is in the current folder,
+    and a name without a folder, in the end, among the configs/ that come with the package.
     """
     found, rest = [], iter(argv)
     for argument in rest:
@@ -79,8 +81,10 @@ def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = 
             found.append(argument)
             continue
         name = os.path.expanduser(next(rest, "") if match[1] is None else match[1])
-        beside = os.path.join(folder, name)
-        path = os.path.realpath(beside if os.path.exists(beside) else name)
+        places = [os.path.join(folder, name), name]
+        if name == os.path.basename(name):
+            places.append(project.file("configs", name))
+        path = os.path.realpath(next(filter(os.path.exists, places), name))
         if path in within:
             raise InputError(f"the flag file {path} names itself")
         try:

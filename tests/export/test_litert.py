@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from magstyle import checkpoints, export
+from magstyle import checkpoints
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.export import PRECISIONS, example_photo, litert, litert_graph, litert_metadata
@@ -299,11 +299,3 @@ def test_precisions_and_the_example_are_known_without_tensorflow():
     script = "import sys, magstyle.export as export; export.example_photo(); assert 'tensorflow' not in sys.modules"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-
-
-def test_the_example_photo_is_found_in_a_checkout_and_in_an_installed_package(tmp_path, monkeypatch):
-    for examples in ("examples", "magstyle/examples"):
-        (tmp_path / examples).mkdir(parents=True)
-        (tmp_path / examples / "coffee.jpg").touch()
-        monkeypatch.setattr(export, "__file__", str(tmp_path / "magstyle" / "export" / "__init__.py"))
-        assert example_photo() == tmp_path / examples / "coffee.jpg"
