@@ -100,10 +100,11 @@ def stylize_one_by_one(
     failures = {}
     for photo, paths in pictures.items():
         try:
-            size = images.scaled_size(images.read_size(photo), image_size)
+            size = images.read_size(photo)
         except InputError as error:
             failures[photo] = error
             continue
+        size = images.scaled_size(size, image_size)
         images.check_writable(paths[0], *size)
         try:
             stylizer.check_size(*size, keeps=grids.memory_of_sheet(len(styles) + 1) if sheet else 0)

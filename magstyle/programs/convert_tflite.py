@@ -22,8 +22,11 @@ def define_flags() -> None:
     shared_flags.define_checkpoint()
     shared_flags.define_num_styles_and_alpha()
     flags.DEFINE_string("output_model", None, "File to write, such as model.tflite.")
-    flags.DEFINE_integer(
-        "image_size", 384, "Side of the images, a multiple of 4; 0 for any, chosen by the app.", lower_bound=0
+    flags.DEFINE(
+        shared_flags.SizeParser(),
+        "image_size",
+        384,
+        "Side of the images, or their width and height, as in 640x480; multiples of 4. 0 for any, chosen by the app.",
     )
     flags.DEFINE_enum("precision", None, PRECISIONS, "Of weights and convolutions; float32 by default.")
     flags.DEFINE_bool("quantize", False, "The same as --precision=dynamic_int8.")

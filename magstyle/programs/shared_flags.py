@@ -1,5 +1,6 @@
 """Flags that several programs have, defined in one place, each group for the program that calls it."""
 
+import re
 import sys
 
 from absl import flags
@@ -95,10 +96,31 @@ def photos(arguments: list[str], *others: str) -> dict[str, object]:
     return {given[0]: value, "tfds_data_dir": FLAGS.tfds_data_dir}
 
 
-def size_of(flag: str) -> int:
+class SizeParser(flags.ArgumentParser):
+    """Of a flag that is one side of squares, 384, or a size such as 640x480, which becomes (480, 640)."""
+
+    syntactic_help = "a side in pixels, or WIDTHxHEIGHT"
+
+    def parse(self, argument: str | int) -> int | tuple[int, int]:
+        match = re.fullmatch(r"(\d+)|([1-9]\d*)x([1-9]\d*)", str(argument))
+        if not match:
+            raise ValueError(f"must be {self.syntactic_help}")
+        side, width, height = (digits and int(digits) for digits in match.groups())
+        return (height, width) if side is None else side
+
+    def flag_type(self) -> str:
+        return "size"
+
+
+def size_of(flag: str) -> int | tuple[int, int]:
     """The value of a flag as a size that the network takes; says so where it had to be rounded. 0 stays 0."""
     given = FLAGS[flag].value
-    size = given and sizes.padded(given)
+    if isinstance(given, tuple):
+        size = tuple(map(sizes.padded, given))
+        typed, used, multiple = (f"{given[1]}x{given[0]}", f"{size[1]}x{size[0]}", "multiples")
+    else:
+        size = given and sizes.padded(given)
+        typed, used, multiple = given, size, "a multiple"
     if size != given:
-        print(f"--{flag}={given} is rounded to {size}, a multiple of {sizes.MULTIPLE}", file=sys.stderr)
+        print(f"--{flag}={typed} is rounded to {used}, {multiple} of {sizes.MULTIPLE}", file=sys.stderr)
     return size
