@@ -12,6 +12,8 @@ demo: $(VENV)/installed
 	@echo "    $(VENV)/bin/python bin/stylize.py PHOTO --which_styles=all --sheet"
 
 page: $(VENV)/installed
+	@$(VENV)/bin/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
+		{ echo "Port $(PORT) cannot be had; another program may use it. Choose another, as by: make page PORT=$$(($(PORT) + 1))" >&2; exit 1; }
 	@$(VENV)/bin/python bin/build_page.py --output_dir=out/page
 	@echo "The page is at http://127.0.0.1:$(PORT) until you press Ctrl-C."
 	@-$(VENV)/bin/python -m http.server --bind 127.0.0.1 --directory out/page $(PORT)

@@ -13,7 +13,7 @@ from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 
 # One style by number or name, a mixture {style: weight}, or weights [num_styles].
-StyleOrWeights = int | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
+StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
 
 # Y of YIQ (ITU-R BT.601).
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
