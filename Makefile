@@ -7,11 +7,13 @@ REFERENCE := magstyle magstyle.models magstyle.losses magstyle.training magstyle
 .PHONY: demo page docs notebook test
 
 demo: $(VENV)/installed
-	@$(VENV)/bin/python bin/stylize.py --which_styles=all --sheet --format=jpg --input_image=examples/coffee.jpg --output_dir=out
+	@$(VENV)/bin/python bin/stylize.py examples/coffee.jpg --which_styles=all --sheet --format=jpg
 	@echo "All pictures in one: out/coffee_sheet.jpg. Your own photo:"
-	@echo "    $(VENV)/bin/python bin/stylize.py --which_styles=all --sheet --input_image=PHOTO --output_dir=out"
+	@echo "    $(VENV)/bin/python bin/stylize.py PHOTO --which_styles=all --sheet"
 
 page: $(VENV)/installed
+	@$(VENV)/bin/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
+		{ echo "Port $(PORT) cannot be had; another program may use it. Choose another, as by: make page PORT=$$(($(PORT) + 1))" >&2; exit 1; }
 	@$(VENV)/bin/python bin/build_page.py --output_dir=out/page
 	@echo "The page is at http://127.0.0.1:$(PORT) until you press Ctrl-C."
 	@-$(VENV)/bin/python -m http.server --bind 127.0.0.1 --directory out/page $(PORT)

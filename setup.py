@@ -28,9 +28,13 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.examples"],
-    package_dir={"magstyle.examples": "examples"},
-    package_data={"magstyle": ["pretrained/*", "export/page/*"], "magstyle.examples": ["*.jpg"]},
+    packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.examples", "magstyle.configs"],
+    package_dir={"magstyle.examples": "examples", "magstyle.configs": "configs"},
+    package_data={
+        "magstyle": ["py.typed", "pretrained/*", "export/page/*"],
+        "magstyle.examples": ["*.jpg"],
+        "magstyle.configs": ["*.cfg"],
+    },
     install_requires=[
         "tensorflow>=2.17",
         "keras>=3.12",

@@ -67,7 +67,11 @@ def memory_of_sheet(tiles: int) -> int:
 
 
 def _label(text: str, width: int) -> np.ndarray:
-    """Text in black on white, [24, width, 3] in [0, 1], cut to what fits."""
+    """Text in black on white, [24, width, 3] in [0, 1], cut to what fits.
+
+    Names of files and styles may hold what no font shows, such as line breaks, for which blanks stand.
+    """
+    text = "".join(character if character.isprintable() else " " for character in text)
     label = Image.new("RGB", (width, _LABEL_HEIGHT), "white")
     draw = ImageDraw.Draw(label)
     font = ImageFont.load_default(14)

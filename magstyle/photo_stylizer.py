@@ -1,8 +1,11 @@
 """Photos in files to pictures in files, in as many styles as are asked for."""
 
+import collections
+import numbers
 import os
 import pathlib
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -20,7 +23,7 @@ Styles = int | str | Sequence[int | str] | Mapping[int | str, float]
 
 def stylize_photos(
     input_image: str | os.PathLike | Sequence[str | os.PathLike],
-    output_dir: str | os.PathLike,
+    output_dir: str | os.PathLike = "out",
     *,
     checkpoint: StyleTransformer | str | os.PathLike = "painters",
     which_styles: Styles = (0,),
@@ -32,7 +35,8 @@ def stylize_photos(
 ) -> list[pathlib.Path]:
     """Paints photos in the styles of a model, one picture per photo and style, or one mixture of styles per photo.
 
-    All photos are looked at before work begins. Progress is shown on stderr.
+    All photos are looked at before work begins. Of several, one that cannot be read does not keep the others from being
+    painted. Progress is shown on stderr, and how many files of folders are passed over, as they are no photos.
 
     Args:
         input_image: image files, globs and folders with all below, one or several. Those below a folder keep their
@@ -50,8 +54,9 @@ def stylize_photos(
         The paths of the pictures, photo by photo.
 
     Raises:
-        InputError: for files that are no photos or do not fit into memory, styles that the model does not have,
-            pictures that would take each other's place or a photo's, or an output_dir that cannot be written to.
+        InputError: before any work, for photos that do not fit into memory, styles that the model does not have,
+            pictures that would take each other's place or a photo's, or an output_dir that cannot be written to. In the
+            end, for photos that could not be read.
     """
     return list(
         stylize_one_by_one(
@@ -69,7 +74,16 @@ def stylize_photos(
 
 
 def stylize_one_by_one(
-    input_image, output_dir, *, checkpoint, which_styles, output_basename, image_size, preserve_color, format, sheet
+    input_image: photos.Patterns,
+    output_dir: str | os.PathLike,
+    *,
+    checkpoint: StyleTransformer | str | os.PathLike,
+    which_styles: Styles,
+    output_basename: str | None,
+    image_size: int | None,
+    preserve_color: bool,
+    format: str,
+    sheet: bool,
 ) -> Iterator[pathlib.Path]:
     """Does as `stylize_photos`, and gives each path when the picture is there."""
     folder = pathlib.Path(output_dir).expanduser()
@@ -80,21 +94,35 @@ def stylize_one_by_one(
         )
     stylizer = Stylizer(checkpoint)
     styles = _style_weights(which_styles, stylizer)
+    _tell_what_is_passed_over(photos.passed_over(input_image, outside=folder))
     endings = [*styles, *(["sheet"] if sheet else [])]
     pictures = _plan(places, endings, folder, output_basename, format)
+    failures = {}
     for photo, paths in pictures.items():
-        size = images.scaled_size(images.read_size(photo), image_size)
+        try:
+            size = images.read_size(photo)
+        except InputError as error:
+            failures[photo] = error
+            continue
+        size = images.scaled_size(size, image_size)
         images.check_writable(paths[0], *size)
         try:
             stylizer.check_size(*size, keeps=grids.memory_of_sheet(len(styles) + 1) if sheet else 0)
         except InputError as error:
             raise InputError(f"{photo}: {error}", *error.arguments) from error
-    files.make_folder(folder)
-    with tqdm(total=len(pictures) * len(styles), unit="picture") as progress:
-        for photo, paths in pictures.items():
-            image = images.read_image(photo, image_size)
+    readable = [photo for photo in pictures if photo not in failures]
+    if readable:
+        files.make_folder(folder)
+    with tqdm(total=len(readable) * len(styles), unit="picture", disable=not readable) as progress:
+        for photo in readable:
+            try:
+                image = images.read_image(photo, image_size)
+            except InputError as error:
+                failures[photo] = error
+                progress.total -= len(styles)
+                continue
             tiles = [grids.tile(image, pathlib.Path(photo).name)] if sheet else []
-            for path, (style, style_weights) in zip(paths, styles.items(), strict=False):
+            for path, (style, style_weights) in zip(pictures[photo], styles.items(), strict=False):
                 picture = stylizer.stylize(image, style_weights)
                 if preserve_color:
                     picture = keep_color(image, picture)
@@ -104,8 +132,24 @@ def stylize_one_by_one(
                 progress.update()
                 yield path
             if sheet:
-                images.write_image(paths[-1], grids.sheet(tiles))
-                yield paths[-1]
+                images.write_image(pictures[photo][-1], grids.sheet(tiles))
+                yield pictures[photo][-1]
+    if failures:
+        raise _failed([*failures.values()], len(pictures))
+
+
+def _failed(errors: Sequence[InputError], photos: int) -> InputError:
+    """What to raise for those of so many photos that could not be read."""
+    if photos == 1:
+        return errors[0]
+    return InputError(f"{len(errors)} of {photos} photos could not be painted: {'; '.join(map(str, errors))}")
+
+
+def _tell_what_is_passed_over(paths: Sequence[str]) -> None:
+    if paths:
+        kinds = collections.Counter(pathlib.Path(path).suffix.lower() or "no extension" for path in paths)
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        print(f"files that are no photos were passed over: {listed}", file=sys.stderr)
 
 
 def _style_weights(which_styles: Styles, stylizer: Stylizer) -> dict[str, np.ndarray]:
@@ -115,14 +159,16 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer) -> dict[str, np.nda
         weights = stylizer.style_weights(which_styles)
         in_order = sorted(which_styles, key=stylizer.style_index)
         return {"_".join(f"{style}_{round(which_styles[style] * 1000):03d}" for style in in_order): weights}
-    if which_styles == "all" and "all" not in names:
+    if isinstance(which_styles, str) and which_styles == "all" and "all" not in names:
         which_styles = names
-    elif isinstance(which_styles, int) or which_styles in names:
+    elif isinstance(which_styles, numbers.Integral | str):
         which_styles = [which_styles]
+    elif isinstance(which_styles, np.ndarray):
+        which_styles = which_styles.tolist()
     if not (
         isinstance(which_styles, list | tuple)
         and which_styles
-        and all(isinstance(style, int | str) for style in which_styles)
+        and all(isinstance(style, numbers.Integral | str) for style in which_styles)
     ):
         raise InputError(
             f"which_styles={which_styles} must be a style, all, a list such as \"[0, 'scream']\", or a mixture such as "
@@ -141,7 +187,7 @@ def _plan(
     for photo, place in places.items():
         below = folder / pathlib.Path(place).parent
         stem = basename or pathlib.Path(place).stem
-        names = [re.sub(r"[/\\]", "_", ending) for ending in endings]
+        names = [re.sub(r"[/\\\x00-\x1f\x7f\ud800-\udfff]", "_", ending) for ending in endings]
         pictures[photo] = [below / f"{stem}_{name}.{suffix}" for name in names]
         for path in pictures[photo]:
             if path.resolve() in sources:

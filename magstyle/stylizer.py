@@ -1,13 +1,19 @@
 """A photo of any size in, the stylised photo of the same size out."""
 
+import difflib
+import numbers
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from magstyle import checkpoints, memory, sizes
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
+
+# One style by number or name, a mixture {style: weight}, or weights [num_styles].
+StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
 
 # Y of YIQ (ITU-R BT.601).
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -26,27 +32,25 @@ class Stylizer:
     def __init__(self, checkpoint_or_model: StyleTransformer | str | os.PathLike):
         self.model = checkpoints.load_model(checkpoint_or_model)
 
-    def stylize(self, image: np.ndarray, style_weights: np.ndarray) -> np.ndarray:
+    def stylize(self, image: np.ndarray, style_weights: StyleOrWeights) -> np.ndarray:
         """Stylises one photo.
 
         Args:
             image: [H, W, 3], RGB in [0, 1], of any size from 1 x 1. It is reflected at its lower and right borders to
                 multiples of 4 (at least 8), and the result is cropped.
-            style_weights: [num_styles], as `style_weights()` returns them.
+            style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles].
 
         Returns:
             float32 [H, W, 3] in [0, 1].
 
         Raises:
-            ValueError: for other shapes.
-            InputError: as `check_size`, before any work.
+            ValueError: for images of other shapes.
+            InputError: as `style_weights()` and `check_size`, before any work.
         """
         image = np.asarray(image, np.float32)
-        style_weights = np.asarray(style_weights, np.float32)
+        style_weights = self.style_weights(style_weights)
         if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise ValueError(f"An image must have the shape [H, W, 3], not {list(image.shape)}.")
-        if style_weights.shape != (self.model.num_styles,):
-            raise ValueError(f"style_weights must have the shape [{self.model.num_styles}], not {style_weights.shape}.")
         height, width, _ = image.shape
         self.check_size(height, width)
         padding = [(0, sizes.padded(side) - side) for side in (height, width)]
@@ -54,34 +58,46 @@ class Stylizer:
         stylized = self.model.predict_on_batch([padded[None], style_weights[None]])
         return np.asarray(stylized)[0, :height, :width]
 
-    def style_weights(self, style: int | str | Mapping[int | str, float]) -> np.ndarray:
-        """The weights [num_styles] of a style, by number or name, or of a mixture {style: weight, ...}.
+    def style_weights(self, style: StyleOrWeights) -> np.ndarray:
+        """The weights, float32 [num_styles], of a style, by number or name, or of a mixture {style: weight, ...}.
+
+        Numbers may be NumPy's. Weights [num_styles] are given back.
 
         Raises:
-            InputError: for a style that the model does not have, or a weight that is no number or beyond float32.
+            InputError: for a style that the model does not have, weights of another shape, or a weight that is no
+                number or beyond float32.
         """
+        if np.ndim(style):
+            if np.shape(style) != (self.model.num_styles,):
+                raise InputError(
+                    f"the model has {self.model.num_styles} styles, so their weights must have the shape "
+                    f"[{self.model.num_styles}], not {list(np.shape(style))}"
+                )
+            style = dict(enumerate(style))
         mixture = style.items() if isinstance(style, Mapping) else [(style, 1.0)]
         weights = np.zeros(self.model.num_styles, np.float32)
         for key, weight in mixture:
-            if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) < 1e38:
+            if not isinstance(weight, numbers.Real) or isinstance(weight, bool) or not abs(weight) < 1e38:
                 raise InputError(f"the weight of style {key!r} must be a number, not {weight!r}")
-            weights[self.style_index(key)] += weight
+            weights[self.style_index(key)] += float(weight)
         return weights
 
     def style_index(self, style: int | str) -> int:
-        """The number of a style, from 0, given its number or name.
+        """The number of a style, from 0, given its number (which may be NumPy's) or name.
 
         Raises:
-            InputError: for a style that the model does not have; it lists those that it has.
+            InputError: for a style that the model does not have; it lists those that it has, and names the nearest.
         """
         names = self.model.style_names
         if isinstance(style, str) and style in names:
             return names.index(style)
-        if isinstance(style, int) and not isinstance(style, bool) and 0 <= style < len(names):
-            return style
-        numbers = f"0 to {len(names) - 1}"
+        if isinstance(style, numbers.Integral) and not isinstance(style, bool) and 0 <= style < len(names):
+            return int(style)
+        numbered = f"0 to {len(names) - 1}"
         named = "" if names[0] == "0" else f", or {', '.join(names)}"
-        raise InputError(f"the model has no style {style!r}; its styles are {numbers}{named}")
+        nearest = _nearest(style, names) if named and isinstance(style, str) else []
+        meant = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        raise InputError(f"the model has no style {style!r}; its styles are {numbered}{named}{meant}")
 
     def check_size(self, height: int, width: int, keeps: int = 0) -> None:
         """Raises an InputError if a photo of this size does not fit into memory; it names the size that does.
@@ -91,6 +107,13 @@ class Stylizer:
             keeps: bytes that the caller is going to hold beside it, such as pictures painted earlier.
         """
         memory.check(self.model, height, width, keeps)
+
+
+def _nearest(style: str, names: Sequence[str]) -> list[str]:
+    """Up to three names that are nearly a style, or have a word that nearly is."""
+    words = {name: {name.casefold(), *re.split(r"[\W_]+", name.casefold())} for name in names}
+    near = difflib.get_close_matches(style.casefold(), sorted(set().union(*words.values())))
+    return [name for name in names if words[name].intersection(near)][:3]
 
 
 def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:

@@ -47,6 +47,9 @@ def test_pictures_are_no_photos_when_the_same_call_is_made_again(folder, small_m
         ([2, "wave"], ["2", "wave"]),
         ({"wave": 0.5, 0: 0.25}, ["0_250_wave_500"]),
         (1, ["1"]),
+        (np.int64(1), ["1"]),
+        (np.array([2, 0]), ["2", "0"]),
+        ({np.int64(1): np.float32(0.5)}, ["1_500"]),
     ],
 )
 def test_styles_are_a_name_a_number_several_a_mixture_or_all(folder, small_model, tmp_path, which_styles, names):
@@ -59,7 +62,7 @@ def test_styles_are_a_name_a_number_several_a_mixture_or_all(folder, small_model
 @pytest.mark.parametrize(
     ("arguments", "sentence", "named"),
     [
-        ({"which_styles": "rain"}, "which_styles=rain must be a style, all, a list", ("which_styles",)),
+        ({"which_styles": "wav"}, "the model has no style 'wav'; its styles are .*; nearest: wave", ()),
         ({"which_styles": []}, r"which_styles=\[\] must be a style", ("which_styles",)),
         ({"which_styles": [7]}, "the model has no style 7", ()),
         ({"output_basename": "a"}, "output_basename names the pictures of one photo, not of 3", ("output_basename",)),
@@ -73,6 +76,34 @@ def test_what_cannot_be_used_is_one_sentence_and_leaves_nothing(
     with pytest.raises(magstyle.InputError, match=sentence) as caught:
         magstyle.stylize_photos(**arguments)
     assert caught.value.arguments == named
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_photos_are_named_when_the_others_are_painted(folder, small_model, tmp_path, capsys):
+    (folder / "sea" / "0.jpg").write_bytes((folder / "2.jpg").read_bytes()[:-200])  # Its header is whole.
+    (folder / "1.jpg").write_text("no photo")
+    for other in ("a.HEIC", "sea/b.heic", "c.mp4", "notes", ".hidden"):
+        (folder / other).write_text("")
+    with pytest.raises(magstyle.InputError) as caught:
+        magstyle.stylize_photos(folder, folder / "out", checkpoint=small_model)
+    assert str(caught.value).startswith(
+        f"2 of 5 photos could not be painted: cannot read {folder}/1.jpg: it is no JPEG"
+    )
+    assert f"; cannot read {folder}/sea/0.jpg: the image is damaged or cut short" in str(caught.value)
+    pictures = sorted(path.relative_to(folder / "out").as_posix() for path in folder.glob("out/**/*.png"))
+    assert pictures == ["2_0.png", "sea/1_0.png", "town/1_0.png"]
+    stderr = capsys.readouterr().err
+    assert "files that are no photos were passed over: 2 .heic, 1 .mp4, 1 no extension\n" in stderr
+    assert "3/3" in stderr
+
+
+def test_photos_none_of_which_can_be_read_leave_nothing(small_model, tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_text("no photo")
+    with pytest.raises(magstyle.InputError, match="2 of 2 photos could not be painted"):
+        magstyle.stylize_photos(tmp_path, tmp_path / "out", checkpoint=small_model)
+    with pytest.raises(magstyle.InputError, match=r"^cannot read .*a\.jpg: it is no JPEG"):
+        magstyle.stylize_photos(tmp_path / "a.jpg", tmp_path / "out", checkpoint=small_model)
     assert not (tmp_path / "out").exists()
 
 

@@ -14,7 +14,7 @@ from tests.places import ENV, ROOT
 
 # The function that each program calls, and the flags that it has beside the function's arguments.
 PROGRAMS = {
-    "stylize": (magstyle.stylize_photos, {"num_styles", "alpha"}),
+    "stylize": (magstyle.stylize_photos, {"num_styles", "alpha", "list_styles"}),
     "create_style_dataset": (magstyle.create_style_dataset, set()),
     "train": (magstyle.train, set()),
     "finetune": (magstyle.finetune, set()),
@@ -31,6 +31,11 @@ PROGRAMS = {
 }
 # Flags that have no default where the function has one, to tell what was typed, or the other way round.
 SAME_BY_OTHER_WORDS = {("stylize", "which_styles"), ("convert_tflite", "precision"), ("evaluate", "checkpoint")}
+# Flags of a text that is no path.
+NO_PATHS = {
+    *("beam_options", "content_weights", "output_basename", "style", "style_coefficients", "style_weights"),
+    *("tfds_name", "which_styles"),
+}
 
 
 def python(code: str) -> str:
@@ -54,6 +59,32 @@ def test_photos_are_found_read_and_written_without_tensorflow(tmp_path):
     )
     python(code)
     assert (tmp_path / "small.png").exists()
+
+
+@pytest.mark.parametrize("imports", ["magstyle, keras", "keras, magstyle", "magstyle.models.layers, keras"])
+def test_keras_opens_our_files_once_both_are_imported(small_checkpoint, imports):
+    code = f"import {imports}; model = keras.saving.load_model({str(small_checkpoint)!r}); print(type(model).__name__)"
+    assert python(code) == "StyleTransformer\n"
+
+
+def test_keras_is_found_and_loaded_as_ever():
+    code = (
+        "import importlib.util, magstyle, keras; spec = importlib.util.find_spec('keras'); "
+        "assert spec is keras.__spec__ and spec.origin == keras.__file__; "
+        "assert importlib.util.find_spec('keras.layers') and not importlib.util.find_spec('keras_nowhere')"
+    )
+    python(code)
+
+
+def test_public_signatures_are_typed():
+    typed = [getattr(magstyle, name) for name in magstyle.__all__]
+    typed += [method for name, method in vars(magstyle.Stylizer).items() if name[0] != "_" or name == "__init__"]
+    for function in filter(inspect.isfunction, typed):
+        signature = inspect.signature(function)
+        arguments = [argument for name, argument in signature.parameters.items() if name != "self"]
+        assert all(argument.annotation is not argument.empty for argument in arguments), function
+        assert function.__name__ == "__init__" or signature.return_annotation is not signature.empty, function
+    assert (ROOT / "magstyle" / "py.typed").exists()
 
 
 def test_all_public_names_are_there_and_documented():
@@ -87,6 +118,16 @@ def test_programs_and_functions_have_the_same_arguments_and_defaults(program, fl
         if argument.default is not argument.empty and (program, name) not in SAME_BY_OTHER_WORDS:
             default = found[name].default
             assert (tuple(default) if isinstance(default, list) else default) == argument.default, name
+
+
+@pytest.mark.parametrize("program", [*PROGRAMS, "convert_checkpoint"])
+def test_no_path_may_be_empty(program, flags_of):
+    for name, flag in flags_of(program).items():
+        if flag.flag_type() in ("string", "multi string") and name not in NO_PATHS:
+            flag.value = "" if flag.flag_type() == "string" else [""]
+            with pytest.raises(flags.IllegalFlagValueError, match="must be the path of a file or a folder, not empty"):
+                flags.FLAGS.validate_all_flags()
+            flag.value = flag.default
 
 
 def test_every_file_in_configs_is_a_flagfile_from_any_folder(flags_of, tmp_path, monkeypatch):

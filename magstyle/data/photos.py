@@ -69,6 +69,11 @@ def places(patterns: Patterns, outside: str | os.PathLike | None = None) -> dict
     return found
 
 
+def passed_over(patterns: Patterns, outside: str | os.PathLike | None = None) -> list[str]:
+    """The visible files in folders that `find` leaves out, as they have not the extensions of images: videos, say."""
+    return [path for pattern in _as_list(patterns) for path in _found(pattern, _others_below, outside)]
+
+
 @dataclasses.dataclass
 class Source:
     """A collection of encoded photos.
@@ -346,13 +351,18 @@ def _matches(pattern: str) -> list[str]:
     return _gfile().glob(pattern) if _is_in_bucket(pattern) else glob.glob(pattern, recursive=True)
 
 
-def _images_below(path: str) -> Iterator[str]:
-    if not _is_folder(path):
-        yield path
-        return
+def _images_below(path: str) -> Iterable[str]:
+    return _visible_below(path, images.is_image) if _is_folder(path) else [path]
+
+
+def _others_below(path: str) -> Iterable[str]:
+    return _visible_below(path, lambda name: not images.is_image(name)) if _is_folder(path) else []
+
+
+def _visible_below(path: str, wanted: Callable[[str], bool]) -> Iterator[str]:
     for folder, subfolders, names in (_gfile().walk if _is_in_bucket(path) else os.walk)(path):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        yield from (os.path.join(folder, name) for name in names if images.is_image(name))
+        yield from (os.path.join(folder, name) for name in names if not name.startswith(".") and wanted(name))
 
 
 def _root(pattern: str) -> str:

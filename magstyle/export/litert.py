@@ -4,7 +4,7 @@ import io
 import logging
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from magstyle.errors import InputError
 from magstyle.export import PRECISIONS, example_photo, litert_graph, litert_metadata
 from magstyle.export.litert_precision import Editor
 from magstyle.models.transformer import StyleTransformer
-from magstyle.stylizer import Stylizer
+from magstyle.stylizer import StyleOrWeights, Stylizer
 
 # The photos that a file is compared with its model on, and the side that they have where the file takes any.
 _MOST_PHOTOS, _COMPARED_SIDE = 8, 256
@@ -31,14 +31,14 @@ class LiteRTFile(NamedTuple):
 
     Attributes:
         path: of the file.
-        image_size: side of its images in pixels, a multiple of 4; 0 for any.
+        image_size: side of its images in pixels, or (height, width), multiples of 4; 0 for any.
         num_photos: on how many photos it was compared with the model.
         largest_difference: of all numbers of all pictures, which are in [0, 1].
         psnr: peak signal-to-noise ratio, in decibels.
     """
 
     path: pathlib.Path
-    image_size: int
+    image_size: int | tuple[int, int]
     num_photos: int
     largest_difference: float
     psnr: float
@@ -48,9 +48,9 @@ def convert_tflite(
     checkpoint: StyleTransformer | str | os.PathLike,
     output_model: str | os.PathLike,
     *,
-    image_size: int = 384,
+    image_size: int | tuple[int, int] = 384,
     precision: str = "float32",
-    style: int | str | Mapping[int | str, float] | Sequence[float] | None = None,
+    style: StyleOrWeights | None = None,
     representative_images: str | os.PathLike | Sequence[str | os.PathLike | np.ndarray] | None = None,
 ) -> LiteRTFile:
     """Writes a model as a LiteRT file; `convert` says what is in it.
@@ -60,13 +60,14 @@ def convert_tflite(
     Args:
         checkpoint: a StyleTransformer, or anything that `load_model` opens.
         output_model: the file to write, such as model.tflite; it must not exist.
-        image_size: side of the images in pixels, rounded up to a multiple of 4 from 8; 0 for any, chosen by the app.
+        image_size: side of the images in pixels, or (height, width), rounded up to multiples of 4 from 8; 0 for any,
+            chosen by the app.
         precision: one of `magstyle.export.PRECISIONS`.
-        style: what the file paints, if it is to paint nothing else: a number, name or mixture as
-            `Stylizer.style_weights` takes them, or weights [num_styles].
+        style: what the file paints, if it is to paint nothing else, as `Stylizer.style_weights` takes it.
         representative_images: photos to find the ranges of int8 with, and to compare on: names, globs and folders of
-            files, or arrays [H, W, 3], RGB in [0, 1]. The middle squares of the first eight are used; the photo of
-            `magstyle.export.example_photo` by default, but int8 needs some such as it will paint.
+            files, or arrays [H, W, 3], RGB in [0, 1]. The middles of the first eight are used, as large as the shape of
+            the images allows; the photo of `magstyle.export.example_photo` by default, but int8 needs some such as it
+            will paint.
 
     Raises:
         InputError: where load_model does; for a file that exists or cannot be written, an unknown precision or style,
@@ -75,8 +76,7 @@ def convert_tflite(
     output = pathlib.Path(output_model).expanduser()
     if output.exists():
         raise InputError(f"{output} exists already; remove it first, or choose another output_model", "output_model")
-    if image_size < 0:
-        raise InputError(f"image_size={image_size} must be a side in pixels, or 0 for any", "image_size")
+    image_size = _network_size(image_size)
     if precision == "int8" and representative_images is None:
         raise InputError(
             "precision=int8 needs representative_images, some photos such as it will paint",
@@ -84,10 +84,10 @@ def convert_tflite(
         )
     model = checkpoints.load_model(checkpoint)
     if style is not None:
-        style = _style_weights(style, model)
-    image_size = image_size and sizes.padded(image_size)
+        style = Stylizer(model).style_weights(style)
     samples = _read_photos(
-        example_photo() if representative_images is None else representative_images, image_size or _COMPARED_SIDE
+        example_photo() if representative_images is None else representative_images,
+        _sides(image_size or _COMPARED_SIDE),
     )
     with files.replacing(output) as temporary:
         content = convert(model, image_size, precision, style, samples)
@@ -177,27 +177,35 @@ def compare(
     return largest, float(-10 * np.log10(max(np.mean(squares), 1e-20)))
 
 
-def _style_weights(style, model: StyleTransformer) -> np.ndarray:
-    if np.ndim(style) == 0:  # Mixtures too.
-        return Stylizer(model).style_weights(style)
-    weights = np.asarray(style, np.float32)
-    if weights.shape != (model.num_styles,):
-        raise InputError(f"style must have {model.num_styles} weights, not the shape {list(weights.shape)}", "style")
-    return weights
+def _network_size(image_size: int | tuple[int, int]) -> int | tuple[int, int]:
+    """The size that the network takes, of the same form; 0 stays 0."""
+    sides = _sides(image_size)
+    if len(sides) != 2 or min(sides) < 0 or (min(sides) == 0 and image_size != 0):
+        raise InputError(
+            f"image_size={image_size} must be a side in pixels, height and width, or 0 for any", "image_size"
+        )
+    if image_size == 0:
+        return 0
+    height, width = map(sizes.padded, sides)
+    return height if isinstance(image_size, int) else (height, width)
 
 
-def _read_photos(given, side: int) -> list[np.ndarray]:
-    """Squares [side, side, 3] from the middle of photos."""
+def _sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    return (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+
+
+def _read_photos(given, size: tuple[int, int]) -> list[np.ndarray]:
+    """Photos, each scaled until it covers this height and width, and cut to it around its middle."""
     if isinstance(given, str | os.PathLike):
         given = [given]
     if all(isinstance(photo, str | os.PathLike) for photo in given):
         given = photos.find(given)
     if not len(given):
         raise InputError("representative_images must be one photo or more", "representative_images")
-    return [_middle(photo, side) for photo in given[:_MOST_PHOTOS]]
+    return [_middle(photo, *size) for photo in given[:_MOST_PHOTOS]]
 
 
-def _middle(photo, side: int) -> np.ndarray:
+def _middle(photo, height: int, width: int) -> np.ndarray:
     if not isinstance(photo, str | os.PathLike):
         if np.ndim(photo) != 3 or np.shape(photo)[2] != 3:
             raise InputError(
@@ -206,13 +214,16 @@ def _middle(photo, side: int) -> np.ndarray:
             )
         # Scaled as those of files are.
         photo = io.BytesIO(images.encode(np.asarray(photo), ".png"))
-    square = images.read_image(photo, side)
-    top, left = ((length - side) // 2 for length in square.shape[:2])
-    return square[top : top + side, left : left + side]
+    size = images.read_size(photo)
+    # The shorter side that lets both sides be long enough: the quotients, rounded up.
+    shorter = max(-(-wanted * min(size) // side) for wanted, side in zip((height, width), size, strict=True))
+    covering = images.read_image(photo, shorter)
+    top, left = ((side - wanted) // 2 for side, wanted in zip(covering.shape, (height, width), strict=False))
+    return covering[top : top + height, left : left + width]
 
 
 def _convert(model, parameters, image_size, style, shifts) -> schema.ModelT:
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = _sides(image_size)
     specs = [tf.TensorSpec([1, height or None, width or None, 3], tf.float32, "input_image")]
     if style is None:
         specs.append(tf.TensorSpec([model.num_styles], tf.float32, "style_weights"))

@@ -25,6 +25,7 @@ def define_flags() -> None:
         "photo", None, "The photo in the thumbnails, and the example of the page; a cup of coffee by default."
     )
     flags.mark_flag_as_required("output_dir")
+    shared_flags.mark_as_paths("output_dir", "photo")
 
 
 def main(arguments: list[str]) -> None:

@@ -5,6 +5,7 @@ Ctrl-C and SIGTERM end a program with 130 and 143, cleanly; an `InputError` and 
 
 import ast
 import inspect
+import io
 import os
 import pathlib
 import re
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
+from magstyle import project
 from magstyle.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -30,6 +32,7 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
     # What is half done cleans up.
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
+    _prepare_streams()
     define_flags()
     # absl shows the docstring of the main module and the flags of sys.argv[0], which a launcher does not have.
     sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
@@ -39,13 +42,8 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
     def guarded(argv: list[str]) -> None:
         try:
             main(argv[1:])
-            sys.stdout.flush()
         except InputError as error:
             _exit(_in_flags(error))
-        except BrokenPipeError:
-            # The reader of our stdout (`| head`) has gone; Python would complain again when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
 
     def parse_or_exit(argv: list[str]) -> list[str]:
         try:
@@ -53,7 +51,10 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
         except (flags.Error, InputError) as error:
             _exit(str(error))
 
-    app.run(guarded, flags_parser=parse_or_exit)
+    try:
+        app.run(guarded, flags_parser=parse_or_exit)
+    finally:
+        sys.stdout.flush()
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -68,7 +69,8 @@ def parse(argv: Sequence[str]) -> list[str]:
 def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = ()) -> list[str]:
     """The arguments, each --flagfile=NAME replaced by the flags in that file.
 
-    As absl does it, but a file that another one names is looked for beside that one before it is in the current folder.
+    As absl does it, but a file that another one names is looked for beside that one before it is in the current folder,
+    and a name without a folder, in the end, among the configs/ that come with the package.
     """
     found, rest = [], iter(argv)
     for argument in rest:
@@ -79,8 +81,10 @@ def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = 
             found.append(argument)
             continue
         name = os.path.expanduser(next(rest, "") if match[1] is None else match[1])
-        beside = os.path.join(folder, name)
-        path = os.path.realpath(beside if os.path.exists(beside) else name)
+        places = [os.path.join(folder, name), name]
+        if name == os.path.basename(name):
+            places.append(project.file("configs", name))
+        path = os.path.realpath(next(filter(os.path.exists, places), name))
         if path in within:
             raise InputError(f"the flag file {path} names itself")
         try:
@@ -150,18 +154,43 @@ def literal(text: str | None):
         return text
 
 
-def styles(text: str | None, style_names: Sequence[str]):
-    """What a text says of styles: one, by number or name, or what `literal` makes of it."""
-    return text if text in style_names else literal(text)
+def styles(flag: str, style_names: Sequence[str], *words: str):
+    """The value of a flag that says styles: one, several or a mixture, by number, name or part of a name.
+
+    The names need no quotes: `wave`, `wave, 7`, `[wave, 7]` and `{wave: 0.6, 7: 0.4}`. A part stands for the one name
+    that begins with it or, where none does, for the one that it is in; stderr says for which.
+
+    Args:
+        flag: the flag.
+        style_names: of the model.
+        words: what the flag takes beside styles, such as "all".
+
+    Raises:
+        InputError: for a part of several names, or brackets that do not match.
+    """
+    text = FLAGS[flag].value
+    if text is None or text in style_names or text in words:
+        return text
+    found = literal(text)
+    if found == text:
+        quoted = re.sub(r"""'[^']*'|"[^"]*"|[^][{}(),:'"]+""", _quoted, text)
+        found = literal(quoted)
+        if found == quoted:
+            if re.search(r"[][{}()]", text):
+                raise InputError(f'--{flag}={text} must be such as wave, "wave, 7" or "{{wave: 0.6, 7: 0.4}}"')
+            found = text
+    if isinstance(found, dict):
+        return {_full_name(style, flag, style_names): weight for style, weight in found.items()}
+    if isinstance(found, list | tuple):
+        return [_full_name(style, flag, style_names) for style in found]
+    return _full_name(found, flag, style_names)
 
 
-def style(flag: str, style_names: Sequence[str]) -> int | str | dict | None:
-    """The value of a flag as `7`, `munch-the-scream` or `{'munch-the-scream': 0.6, 7: 0.4}`; None where it has none."""
-    found = styles(FLAGS[flag].value, style_names)
+def style(flag: str, style_names: Sequence[str], *words: str) -> int | str | dict | None:
+    """The value of a flag that says one style or a mixture, as `styles` takes it; None where it has none."""
+    found = styles(flag, style_names, *words)
     if found == {} or not isinstance(found, int | str | dict | None):
-        raise InputError(
-            f"--{flag}={FLAGS[flag].value} must be a style or a mixture such as \"{{0: 0.6, 'scream': 0.4}}\""
-        )
+        raise InputError(f'--{flag}={FLAGS[flag].value} must be a style or a mixture such as "{{0: 0.6, scream: 0.4}}"')
     return found
 
 
@@ -169,6 +198,58 @@ def values_for(function: Callable, **known) -> dict[str, object]:
     """The arguments of a function: what is known of them, the rest from the flags of the same names."""
     names = inspect.signature(function).parameters
     return {name: FLAGS[name].value for name in names if name in FLAGS} | known
+
+
+def _quoted(match: re.Match) -> str:
+    """A word in quotes, if Python's words need them there."""
+    word = match[0].strip()
+    return repr(word) if word and literal(word) == word else match[0]
+
+
+def _full_name(style, flag: str, style_names: Sequence[str]):
+    """The name that a part of it stands for; anything else as it is."""
+    if not isinstance(style, str) or style in style_names or not _simplified(style):
+        return style
+    part, simplified = _simplified(style), {name: _simplified(name) for name in style_names}
+    for fits in (str.__eq__, str.startswith, str.__contains__):
+        found = [name for name in style_names if fits(simplified[name], part)]
+        if len(found) > 1:
+            raise InputError(f"--{flag}: {style} can be any of {', '.join(found)}")
+        if found:
+            print(f"--{flag}: {style} is {found[0]}", file=sys.stderr)
+            return found[0]
+    return style
+
+
+def _simplified(name: str) -> str:
+    return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
+
+
+class _StandardOutput(io.FileIO):
+    """Ends the program where what it prints cannot be written: in silence if the reader, as of `| head`, has gone."""
+
+    def write(self, data) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            # Python writes the rest when it exits, and would complain again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if isinstance(error, BrokenPipeError):
+                sys.exit(1)
+            _exit(f"cannot write to standard output: {error.strerror}")
+
+
+def _prepare_streams() -> None:
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:  # It is closed, by `>&-`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(_StandardOutput(sys.stdout.fileno(), "w", closefd=False)),
+        sys.stdout.encoding,
+        "surrogateescape",  # Names of files that are no text come out as they are.
+        line_buffering=sys.stdout.line_buffering or sys.stdout.write_through,
+    )
 
 
 def _stop(number: int, _) -> None:

@@ -17,6 +17,7 @@ def define_flags() -> None:
     flags.DEFINE_bool("float16", False, "Store the weights of a .keras file with 16 bits, in half the space.")
     shared_flags.define_num_styles_and_alpha()
     flags.mark_flag_as_required("output")
+    shared_flags.mark_as_paths("output")
 
 
 def main(arguments: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 bin/convert_tflite.py --checkpoint=painters --output_model=painters.tflite
 bin/convert_tflite.py --output_model=small.tflite --precision=int8 --representative_images=photos
-bin/convert_tflite.py --output_model=wave.tflite --style="{'the_great_wave': 0.8, 3: 0.2}" --image_size=0
+bin/convert_tflite.py --output_model=wave.tflite --style="{the_great_wave: 0.8, 3: 0.2}" --image_size=0
 
 Before the file appears, it paints photos, and its pictures are compared with those of the model.
 """
@@ -22,8 +22,11 @@ def define_flags() -> None:
     shared_flags.define_checkpoint()
     shared_flags.define_num_styles_and_alpha()
     flags.DEFINE_string("output_model", None, "File to write, such as model.tflite.")
-    flags.DEFINE_integer(
-        "image_size", 384, "Side of the images, a multiple of 4; 0 for any, chosen by the app.", lower_bound=0
+    flags.DEFINE(
+        shared_flags.SizeParser(),
+        "image_size",
+        384,
+        "Side of the images, or their width and height, as in 640x480; multiples of 4. 0 for any, chosen by the app.",
     )
     flags.DEFINE_enum("precision", None, PRECISIONS, "Of weights and convolutions; float32 by default.")
     flags.DEFINE_bool("quantize", False, "The same as --precision=dynamic_int8.")
@@ -35,9 +38,10 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "style",
         None,
-        "A style by number or name, or a mixture {style: weight}, to bake in; the file then has no other.",
+        "A style by number, name or part of a name, or a mixture {style: weight}, to bake in; the file has no other.",
     )
     flags.mark_flag_as_required("output_model")
+    shared_flags.mark_as_paths("output_model", "representative_images")
 
 
 def main(arguments: list[str]) -> None:

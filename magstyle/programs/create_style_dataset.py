@@ -26,6 +26,7 @@ def define_flags() -> None:
         lower_bound=16,
     )
     flags.mark_flags_as_required(["style_files", "output_file"])
+    shared_flags.mark_as_paths("style_files", "output_file", "vgg_checkpoint")
 
 
 def main(arguments: list[str]) -> None:

@@ -35,6 +35,7 @@ def define_flags() -> None:
     shared_flags.define_alpha()
     training_flags.define_data()
     flags.mark_flag_as_required("eval_dir")
+    shared_flags.mark_as_paths("train_dir", "eval_dir", *shared_flags.PATHS_OF_DATA)
 
 
 def main(arguments: list[str]) -> None:

@@ -16,6 +16,7 @@ def define_flags() -> None:
     shared_flags.define_checkpoint()
     flags.DEFINE_string("output_dir", None, "Folder for the versions of the model; made if it is missing.")
     flags.mark_flag_as_required("output_dir")
+    shared_flags.mark_as_paths("output_dir")
 
 
 def main(arguments: list[str]) -> None:

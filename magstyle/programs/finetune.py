@@ -12,6 +12,7 @@ def define_flags() -> None:
     shared_flags.define_checkpoint()
     shared_flags.define_alpha()
     training_flags.define_training()
+    shared_flags.mark_as_paths("train_dir", *shared_flags.PATHS_OF_DATA)
 
 
 def main(arguments: list[str]) -> None:

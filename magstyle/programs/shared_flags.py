@@ -1,5 +1,6 @@
 """Flags that several programs have, defined in one place, each group for the program that calls it."""
 
+import re
 import sys
 
 from absl import flags
@@ -13,6 +14,18 @@ FLAGS = flags.FLAGS
 flags.disclaim_key_flags()
 
 VGG = "VGG: imagenet, a Keras .h5 file, a slim checkpoint, a .npz file, or random:SEED."
+# Of training and evaluation.
+PATHS_OF_DATA = ("style_dataset_file", "imagenet_data_dir", "vgg_checkpoint")
+
+
+def mark_as_paths(*names: str) -> None:
+    """Refuses what is typed as `--output_dir=`, which a path would take for the current folder."""
+    for name in names:
+        flags.register_validator(
+            name,
+            lambda value: not (value == "" or (isinstance(value, list) and "" in value)),
+            message="must be the path of a file or a folder, not empty",
+        )
 
 
 def define_checkpoint() -> None:
@@ -22,6 +35,7 @@ def define_checkpoint() -> None:
         "painters",
         "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb.",
     )
+    mark_as_paths("checkpoint")
 
 
 def define_num_styles_and_alpha() -> None:
@@ -47,6 +61,7 @@ def define_content_files() -> None:
     flags.DEFINE_multi_string(
         "content_files", None, "Photo, glob or folder of photos; more may follow without the flag."
     )
+    mark_as_paths("content_files")
 
 
 def define_tfds() -> None:
@@ -55,6 +70,7 @@ def define_tfds() -> None:
     flags.DEFINE_string(
         "tfds_data_dir", None, "Where the datasets of TensorFlow Datasets are, if not at its default place."
     )
+    mark_as_paths("tfds_data_dir")
 
 
 def photos(arguments: list[str], *others: str) -> dict[str, object]:
@@ -80,10 +96,31 @@ def photos(arguments: list[str], *others: str) -> dict[str, object]:
     return {given[0]: value, "tfds_data_dir": FLAGS.tfds_data_dir}
 
 
-def size_of(flag: str) -> int:
+class SizeParser(flags.ArgumentParser):
+    """Of a flag that is one side of squares, 384, or a size such as 640x480, which becomes (480, 640)."""
+
+    syntactic_help = "a side in pixels, or WIDTHxHEIGHT"
+
+    def parse(self, argument: str | int) -> int | tuple[int, int]:
+        match = re.fullmatch(r"(\d+)|([1-9]\d*)x([1-9]\d*)", str(argument))
+        if not match:
+            raise ValueError(f"must be {self.syntactic_help}")
+        side, width, height = (digits and int(digits) for digits in match.groups())
+        return (height, width) if side is None else side
+
+    def flag_type(self) -> str:
+        return "size"
+
+
+def size_of(flag: str) -> int | tuple[int, int]:
     """The value of a flag as a size that the network takes; says so where it had to be rounded. 0 stays 0."""
     given = FLAGS[flag].value
-    size = given and sizes.padded(given)
+    if isinstance(given, tuple):
+        size = tuple(map(sizes.padded, given))
+        typed, used, multiple = (f"{given[1]}x{given[0]}", f"{size[1]}x{size[0]}", "multiples")
+    else:
+        size = given and sizes.padded(given)
+        typed, used, multiple = given, size, "a multiple"
     if size != given:
-        print(f"--{flag}={given} is rounded to {size}, a multiple of {sizes.MULTIPLE}", file=sys.stderr)
+        print(f"--{flag}={typed} is rounded to {used}, {multiple} of {sizes.MULTIPLE}", file=sys.stderr)
     return size

@@ -1,7 +1,9 @@
 """Paints photos in the styles of a model: one picture per photo and style, or one mixture of styles per photo.
 
-bin/stylize.py --checkpoint=model.keras --input_image=photo.jpg --which_styles="[0, 'starry_night']" --output_dir=out
-bin/stylize.py --checkpoint=model.keras --which_styles="{0: 0.6, 7: 0.4}" --output_dir=out --input_image photos/*.jpg
+bin/stylize.py photo.jpg
+bin/stylize.py --checkpoint=model.keras --which_styles="0, starry_night" --output_dir=pictures photos/*.jpg
+bin/stylize.py --checkpoint=model.keras --which_styles="{wave: 0.6, 7: 0.4}" photos
+bin/stylize.py --checkpoint=model.keras --list_styles
 
 Without --checkpoint, the styles are those of the bundled model `painters`.
 """
@@ -9,6 +11,7 @@ Without --checkpoint, the styles are those of the bundled model `painters`.
 from absl import flags
 
 from magstyle.data import photos
+from magstyle.errors import InputError
 from magstyle.programs import command_line, shared_flags
 
 FLAGS = flags.FLAGS
@@ -16,15 +19,16 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     shared_flags.define_checkpoint()
-    flags.DEFINE_multi_string("input_image", None, "Photo, glob or folder of photos; more may follow without the flag.")
-    flags.DEFINE_string("output_dir", None, "Folder for the pictures; made if it is missing.")
+    flags.DEFINE_multi_string("input_image", None, "Photo, glob or folder of photos; needs no flag.")
+    flags.DEFINE_string("output_dir", "out", "Folder for the pictures; made if it is missing.")
     flags.DEFINE_string("output_basename", None, "Start of the pictures' names; the photo's own name by default.")
     flags.DEFINE_string(
         "which_styles",
         "[0]",
-        "Styles by number or name: one, a list for one picture each, a dictionary {style: weight} for one mixture, or "
-        "all.",
+        "Styles by number, name or part of a name: one, several such as 'scream, 7' for a picture each, a mixture such "
+        "as '{scream: 0.6, 7: 0.4}', or all.",
     )
+    flags.DEFINE_bool("list_styles", False, "Print the numbers and names of the model's styles; nothing is painted.")
     shared_flags.define_num_styles_and_alpha()
     flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
     flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")
@@ -32,11 +36,16 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "sheet", False, "Also show each photo and its pictures, small and with their names, in one picture."
     )
-    flags.mark_flags_as_required(["input_image", "output_dir"])
+    shared_flags.mark_as_paths("input_image", "output_dir")
 
 
 def main(arguments: list[str]) -> None:
-    input_image = FLAGS.input_image + arguments
+    if FLAGS.list_styles:
+        list_styles()
+        return
+    input_image = [*(FLAGS.input_image or []), *arguments]
+    if not input_image:
+        raise InputError("which photo? Give its name, here or by --input_image; a glob or a folder will do")
     photos.find(input_image)  # What is not there is refused at once.
     command_line.import_tensorflow()
     from tqdm import tqdm
@@ -49,11 +58,18 @@ def main(arguments: list[str]) -> None:
             stylize_photos,
             input_image=input_image,
             checkpoint=model,
-            which_styles=command_line.styles(FLAGS.which_styles, model.style_names),
+            which_styles=command_line.styles("which_styles", model.style_names, "all"),
         )
     )
     for path in paths:
         tqdm.write(str(path))
+
+
+def list_styles() -> None:
+    """Prints the styles of the model, a line each: its number, a blank, its name."""
+    command_line.import_tensorflow()
+    for number, name in enumerate(shared_flags.open_model().style_names):
+        print(number, name)
 
 
 def run() -> None:

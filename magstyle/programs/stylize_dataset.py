@@ -27,7 +27,9 @@ def define_flags() -> None:
         "output_format", "tfrecord", dataset_stylizer.OUTPUT_FORMATS, "TFRecord shards, or a folder of pictures."
     )
     flags.DEFINE_string(
-        "style", "random", "A style by number or name, a mixture {style: weight}, or random: one style per photo."
+        "style",
+        "random",
+        "A style by number, name or part of a name, a mixture {style: weight}, or random: one style per photo.",
     )
     flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Of the random styles.", lower_bound=0)
@@ -38,6 +40,7 @@ def define_flags() -> None:
         "beam_options", "", "Beam's own, as in '--direct_num_workers=2 --direct_running_mode=multi_processing'."
     )
     flags.mark_flag_as_required("output_dir")
+    shared_flags.mark_as_paths("tfrecord_files", "output_dir")
 
 
 def main(arguments: list[str]) -> None:
@@ -54,7 +57,7 @@ def main(arguments: list[str]) -> None:
             **source,
             output_dir=command_line.path_of("output_dir"),
             checkpoint=model,
-            style=command_line.style("style", model.style_names),
+            style=command_line.style("style", model.style_names, "random"),
         )
     )
     skipped = "shards" if FLAGS.output_format == "tfrecord" else "pictures"

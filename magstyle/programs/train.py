@@ -7,7 +7,7 @@ Started again with the same --train_dir, it goes on where it was stopped.
 
 from absl import flags
 
-from magstyle.programs import command_line, training_flags
+from magstyle.programs import command_line, shared_flags, training_flags
 
 
 def define_flags() -> None:
@@ -20,6 +20,7 @@ def define_flags() -> None:
         "A model to start from, with its width: styles of the same names go on, new ones start from the mean of all.",
     )
     training_flags.define_training()
+    shared_flags.mark_as_paths("train_dir", "initial_checkpoint", *shared_flags.PATHS_OF_DATA)
 
 
 def main(arguments: list[str]) -> None:

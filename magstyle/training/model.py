@@ -119,6 +119,14 @@ class StyleTraining(keras.Model):
             total = total + self.checkerboard_weight * terms["checkerboard_loss"]
         return {"total_loss": total, **terms}
 
+    def fit(self, *args, **kwargs) -> keras.callbacks.History:
+        """Trains, as any Keras model; its history holds the losses of the last batch of every epoch as numbers."""
+        history = super().fit(*args, **kwargs)
+        history.history = {
+            name: [float(np.mean(value)) for value in values] for name, values in history.history.items()
+        }
+        return history
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return self.batch_mean(y_pred["total_loss"], y_pred["total_loss"])
 
@@ -126,10 +134,6 @@ class StyleTraining(keras.Model):
         # No Keras metrics: curves show every step as it was, and what is not a scalar is averaged over the devices of
         # all workers (keras/src/backend/tensorflow/trainer.py, reduce_per_replica), which scalars are not.
         return y_pred
-
-    def _get_metrics_result_or_logs(self, logs):
-        # What `fit` gives to its history, and to callbacks at the end of an epoch, which expect numbers.
-        return batch_means(logs)
 
     if hasattr(keras.Model, "_maybe_symbolic_build"):  # On TensorFlow, since Keras 3.5.
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from magstyle import checkpoints, export
+from magstyle import checkpoints
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.export import PRECISIONS, example_photo, litert, litert_graph, litert_metadata
@@ -255,6 +255,20 @@ def test_representative_images_are_patterns_or_arrays_of_which_eight_middles_are
         np.testing.assert_array_equal(squares, np.array(arrays)[:8, :, 4:20])
 
 
+@pytest.mark.parametrize(("size", "scaled", "box"), [((8, 32), (22, 33), (7, 0)), ((32, 16), (32, 48), (0, 16))])
+def test_photos_cover_a_file_that_is_not_square(converted, small_model, tmp_path, size, scaled, box):
+    images.write_image(tmp_path / "photo.png", photo(16, 24))
+    written = litert.convert_tflite(
+        small_model, tmp_path / "a", image_size=size, precision="int8", representative_images=tmp_path / "photo.png"
+    )
+    assert written.image_size == size
+    [(image_size, _, _, [sample])] = converted
+    assert image_size == size
+    covering = images.read_image(tmp_path / "photo.png", min(scaled))
+    top, left = box
+    np.testing.assert_array_equal(sample, covering[top : top + size[0], left : left + size[1]])
+
+
 def test_a_file_for_any_size_is_compared_too(small_model, tmp_path):
     written = litert.convert_tflite(small_model, tmp_path / "model.tflite", image_size=0)
     assert (written.image_size, written.largest_difference) == (0, pytest.approx(0, abs=2e-3))
@@ -274,8 +288,10 @@ def test_a_file_that_paints_other_pictures_does_not_appear(small_model, tmp_path
         ({"precision": "int4"}, "precision=int4 must be one of float32, float16, dynamic_int8, int8", ["precision"]),
         ({"precision": "int8"}, "needs representative_images", ["precision", "representative_images"]),
         ({"image_size": -4}, "image_size=-4 must be", ["image_size"]),
+        ({"image_size": (16, 0)}, r"image_size=\(16, 0\) must be", ["image_size"]),
+        ({"image_size": (16, 16, 3)}, r"image_size=\(16, 16, 3\) must be", ["image_size"]),
         ({"style": "wavy"}, "no style 'wavy'; its styles are 0 to 2, or scream, wave, starry_night", []),
-        ({"style": [1, 0]}, r"style must have 3 weights, not the shape \[2\]", ["style"]),
+        ({"style": [1, 0]}, r"the model has 3 styles, so their weights must have the shape \[3\], not \[2\]", []),
         ({"representative_images": "/nowhere"}, "no image at /nowhere", []),
         ({"representative_images": []}, "representative_images must be one photo or more", ["representative_images"]),
         ({"representative_images": [np.zeros((8, 8))]}, r"not \[8, 8\]", ["representative_images"]),
@@ -299,11 +315,3 @@ def test_precisions_and_the_example_are_known_without_tensorflow():
     script = "import sys, magstyle.export as export; export.example_photo(); assert 'tensorflow' not in sys.modules"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-
-
-def test_the_example_photo_is_found_in_a_checkout_and_in_an_installed_package(tmp_path, monkeypatch):
-    for examples in ("examples", "magstyle/examples"):
-        (tmp_path / examples).mkdir(parents=True)
-        (tmp_path / examples / "coffee.jpg").touch()
-        monkeypatch.setattr(export, "__file__", str(tmp_path / "magstyle" / "export" / "__init__.py"))
-        assert example_photo() == tmp_path / examples / "coffee.jpg"

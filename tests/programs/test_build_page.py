@@ -5,6 +5,9 @@ import http.server
 import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -15,7 +18,7 @@ from PIL import Image
 from magstyle.data import images
 from magstyle.export import page
 from magstyle.stylizer import Stylizer
-from tests.places import ENV
+from tests.places import ENV, ROOT
 from tests.processes import start
 from tests.samples import picture
 
@@ -40,6 +43,21 @@ def site(tmp_path_factory, small_checkpoint):
     assert (process.returncode, stdout) == (0, f"{folder}/index.html\n"), stderr
     assert f"--image_size={SIZE - 3} is rounded to {SIZE}, a multiple of 4" in stderr
     return folder
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_page_says_that_a_port_is_taken_before_it_builds(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "installed").touch()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        command = ["make", "page", f"VENV={tmp_path}", f"PORT={port}"]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode and result.stdout == ""
+    assert result.stderr.splitlines()[0] == (
+        f"Port {port} cannot be had; another program may use it. Choose another, as by: make page PORT={port + 1}"
+    )
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
+from absl import flags
 
 from magstyle.errors import InputError
 from magstyle.programs import command_line
@@ -15,7 +17,13 @@ PROGRAMS = sorted(path.stem for path in (ROOT / "bin").glob("*.py"))
 # What is refused before anything heavy is imported, by what it says.
 REFUSED = [
     (["stylize", "--format=gif", "--input_image=a.jpg", "--output_dir=out"], "value should be one of"),
-    (["stylize", "--input_image=examples"], "--output_dir"),
+    (["stylize", "--output_dir=out"], "which photo? Give its name, here or by --input_image"),
+    (
+        ["stylize", "--input_image=examples", "--output_dir="],
+        "flag --output_dir=: must be the path of a file or a folder",
+    ),
+    (["train", "--style_dataset_file=a", "--train_dir="], "flag --train_dir=: must be the path of a file or a folder"),
+    (["create_style_dataset", "--style_files=a", "--output_file="], "flag --output_file=: must be the path of a file"),
     (["stylize", "--input_image=nowhere.jpg", "--output_dir=out"], "no image at nowhere.jpg"),
     (["train", "--nonsense"], "Unknown command line flag 'nonsense'"),
     (["train", "--style_dataset_file=a", "--train_dir=b", "--image_size=33"], "must be a multiple of 4"),
@@ -62,6 +70,44 @@ def test_what_is_refused_is_refused_at_once(command, sentence):
     assert result.stderr.startswith(f"{command[0]}.py: ") and sentence in result.stderr
 
 
+def to(stdout, *arguments):
+    """What stylize.py says on stderr, and its exit code."""
+    command = [sys.executable, "bin/stylize.py", *map(str, arguments)]
+    result = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=ENV, cwd=ROOT)
+    return result.returncode, result.stderr
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull", "--helpxml"])
+def test_help_whose_reader_has_gone_is_silent(flag):
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert to(writer, flag) == (1, "")
+    os.close(writer)
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull"])
+def test_what_cannot_be_printed_is_one_sentence(flag):
+    with open("/dev/full", "w") as full:
+        assert to(full, flag) == (1, "stylize.py: cannot write to standard output: No space left on device\n")
+
+
+def test_a_program_works_without_standard_output(small_checkpoint, tmp_path):
+    arguments = f"examples/coffee.jpg --image_size=32 --checkpoint={small_checkpoint} --output_dir={tmp_path}"
+    for closed in (">&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        result = subprocess.run(f"{sys.executable} bin/stylize.py {arguments} {closed}", shell=True, env=ENV, cwd=ROOT)
+        assert result.returncode == 0
+        (tmp_path / "coffee_0.png").unlink()
+
+
+def test_names_of_files_that_are_no_text_are_printed_as_they_are(small_checkpoint, tmp_path):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    shutil.copy(ROOT / "examples" / "coffee.jpg", name)
+    command = [sys.executable, "bin/stylize.py", name, "--image_size=32", f"--checkpoint={small_checkpoint}"]
+    result = subprocess.run([*command, f"--output_dir={tmp_path}", "--sheet"], capture_output=True, env=ENV, cwd=ROOT)
+    folder = os.fsencode(tmp_path)
+    assert result.stdout.splitlines() == [folder + b"/caf\xe9_0.png", folder + b"/caf\xe9_sheet.png"], result.stderr
+
+
 def test_launchers_are_three_lines_and_executable():
     for program in PROGRAMS:
         path = ROOT / "bin" / f"{program}.py"
@@ -95,6 +141,16 @@ def test_flag_files_name_files_beside_them(tmp_path, monkeypatch):
     assert command_line.with_flagfiles(["program", "--", "--flagfile=x"]) == ["program", "--", "--flagfile=x"]
 
 
+def test_flag_files_of_configs_need_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = command_line.with_flagfiles(["program", "--flagfile=painters_2.cfg"])
+    assert "--decay_steps=1000" in found and "--checkerboard_weight=5000" in found
+    (tmp_path / "painters_2.cfg").write_text("--mine\n")
+    assert command_line.with_flagfiles(["program", "--flagfile=painters_2.cfg"]) == ["program", "--mine"]
+    with pytest.raises(InputError, match=r"cannot read the flag file nowhere/painters\.cfg: No such file"):
+        command_line.with_flagfiles(["program", "--flagfile=nowhere/painters.cfg"])
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [(b"--flagfile=a.cfg\n", "names itself"), (b"\xff\xfe", "it is no text"), (None, "No such file or directory")],
@@ -110,9 +166,36 @@ def test_flag_files_that_cannot_be_used_are_refused(tmp_path, monkeypatch, conte
 def test_texts_become_literals_and_others_stay_as_they_are():
     for text, value in [("[0, 'a']", [0, "a"]), ("{'a': 1}", {"a": 1}), ("wave", "wave"), ("7", 7), (None, None)]:
         assert command_line.literal(text) == value
-    assert command_line.styles("1984", ["1984"]) == "1984"
-    assert command_line.styles("19", ["1984"]) == 19
     assert command_line.literal("[" * 10000) == "[" * 10000
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *[("1984", "1984"), ("19", 19), ("'1984'", "1984"), ("all", "all"), ("alm", "almond"), ("", "")],
+        *[("wave", "wave"), ("l'eau, morte", "l'eau, morte"), ("LEAU", "LEAU"), ("[]", []), ("{}", {})],
+        *[("0, wave ,'pale'", [0, "wave", "pale-wave"]), ("(wave, -1)", ["wave", -1]), ("l'eau", "l'eau, morte")],
+        *[("{wave: .5, 1984: -1}", {"wave": 0.5, 1984: -1}), ("{pale wave:1e-3}", {"pale-wave": 1e-3})],
+    ],
+)
+def test_styles_are_numbers_names_without_quotes_and_parts_of_names(flag_of_styles, text, value):
+    flag_of_styles(text)
+    assert command_line.styles("styles", ["wave", "pale-wave", "almond", "1984", "l'eau, morte"], "all") == value
+
+
+@pytest.mark.parametrize("text", ["[wave", "{wave}: 1", "{[0]: 1}", "(" * 10000])
+def test_styles_in_brackets_that_do_not_match_are_refused(flag_of_styles, text):
+    flag_of_styles(text)
+    with pytest.raises(InputError, match=re.escape(f"--styles={text} must be such as wave,")):
+        command_line.styles("styles", ["wave"])
+
+
+@pytest.fixture
+def flag_of_styles():
+    """Defines the flag --styles, and gives what sets it."""
+    flags.DEFINE_string("styles", None, "")
+    yield lambda text: flags.FLAGS["styles"].parse(text)
+    del flags.FLAGS.styles
 
 
 def test_an_error_names_flags_where_the_library_names_arguments(refused, small_checkpoint, tmp_path):

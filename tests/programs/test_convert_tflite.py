@@ -45,6 +45,16 @@ def test_flags_choose_precision_and_style(run, small_checkpoint, small_model, tm
     assert output.read_bytes() == expected
 
 
+def test_a_file_need_not_be_square(run, small_checkpoint, small_model, tmp_path):
+    output = tmp_path / "model.tflite"
+    result = run("convert_tflite", f"--checkpoint={small_checkpoint}", f"--output_model={output}", "--image_size=78x40")
+    assert result.returncode == 0, result.stderr
+    assert "--image_size=78x40 is rounded to 80x40, multiples of 4" in result.stderr
+    assert output.read_bytes() == litert.convert(small_model, (40, 80))
+    difference, _ = litert.compare(output.read_bytes(), small_model, [images.read_image(COFFEE, 80)[:40, :80]])
+    assert difference <= 2e-3
+
+
 def test_any_size(run, small_checkpoint, small_model, tmp_path):
     output = tmp_path / "model.tflite"
     result = run("convert_tflite", f"--checkpoint={small_checkpoint}", f"--output_model={output}", "--image_size=0")
@@ -61,7 +71,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(refused, small_checkpoint,
         return refused("convert_tflite", f"--checkpoint={small_checkpoint}", f"--output_model={output}", *flags)
 
     assert "--precision" in refuse("--precision=int4")
-    assert "--image_size" in refuse("--image_size=-4")
+    for size in ("-4", "640x", "640x0", "0x640", "640*480", "6.5", ""):
+        assert f"flag --image_size={size}: must be a side in pixels, or WIDTHxHEIGHT" in refuse(f"--image_size={size}")
     assert "num_styles=9" in refuse("--num_styles=9")
     assert "alpha=0.5" in refuse("--alpha=0.5")
     assert "no style 'wavy'; its styles are 0 to 2, or scream, wave, starry_night" in refuse("--style=wavy")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from magstyle.data import images
+from magstyle.photo_stylizer import stylize_photos
 from magstyle.stylizer import Stylizer, preserve_color
 
 
@@ -48,6 +49,34 @@ def test_a_list_gives_one_picture_per_style_under_magentas_names(run, small_chec
         assert_shows(path, expected(small_checkpoint, photo, style))
         with Image.open(path) as image:
             assert image.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("which_styles", "names", "taken"),
+    [
+        ("scream,2", ["scream", "2"], ""),
+        ("[ scream, wave ]", ["scream", "wave"], ""),
+        ("{wave: 0.5, 0: 0.25}", ["0_250_wave_500"], ""),
+        ("star", ["starry_night"], "--which_styles: star is starry_night\n"),
+        ("Starry Night", ["starry_night"], "--which_styles: Starry Night is starry_night\n"),
+        ("['night', cream]", ["starry_night", "scream"], "--which_styles: night is starry_night\n"),
+        ("{night: 1.5}", ["starry_night_1500"], "--which_styles: night is starry_night\n"),
+    ],
+)
+def test_names_of_styles_need_no_quotes_and_may_be_parts(
+    run, small_checkpoint, photo, tmp_path, which_styles, names, taken
+):
+    flags = [f"--checkpoint={small_checkpoint}", f"--input_image={photo}", f"--output_dir={tmp_path}"]
+    result = run("stylize", *flags, f"--which_styles={which_styles}")
+    assert result.stdout.split() == [str(tmp_path / f"photo_{name}.png") for name in names], result.stderr
+    assert taken in result.stderr
+
+
+def test_styles_are_listed_without_a_photo(run, small_checkpoint, tmp_path):
+    result = run("stylize", f"--checkpoint={small_checkpoint}", "--list_styles", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "0 scream\n1 wave\n2 starry_night\n"
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("style", [1, "wave"])
@@ -124,7 +153,10 @@ FLAGS = {
     "--which_styles=[7]": "no style 7; its styles are 0 to 2, or scream, wave, starry_night",
     "--which_styles=['monet']": "no style 'monet'",
     "--which_styles=7": "no style 7",
-    "--which_styles=monet": "--which_styles=monet must be a style, all, a list",
+    "--which_styles=monet": "no style 'monet'; its styles are 0 to 2, or scream, wave, starry_night",
+    "--which_styles=wafe": "no style 'wafe'; its styles are 0 to 2, or scream, wave, starry_night; nearest: wave",
+    "--which_styles=s": "--which_styles: s can be any of scream, starry_night",
+    "--which_styles=[wave": '--which_styles=[wave must be such as wave, "wave, 7" or "{wave: 0.6, 7: 0.4}"',
     "--which_styles=[]": "--which_styles=[] must be",
     "--which_styles=[[0]]": "--which_styles=[[0]] must be",
     "--which_styles={{[0]: 1}}": "--which_styles={[0]: 1} must be",
@@ -168,10 +200,45 @@ def test_a_sheet_shows_the_photo_and_all_its_pictures(run, small_checkpoint, pho
         assert np.abs(shown[24:].mean((0, 1)) - picture.mean((0, 1))).max() < 0.02
 
 
-@pytest.mark.parametrize("missing", ["--input_image", "--output_dir"])
-def test_a_missing_flag_is_named(refused, missing):
-    given = [flag for flag in ("--checkpoint=a", "--input_image=b", "--output_dir=c") if not flag.startswith(missing)]
-    assert missing in refused("stylize", *given)
+def test_names_of_styles_may_hold_whatever_text_can(small_model, photo, tmp_path):
+    names = ["line\nbreak", "null\0byte", "lone\udc80surrogate"]
+    config = {**small_model.get_config(), "style_names": names}
+    model = type(small_model).from_config(config)
+    model.set_weights(small_model.get_weights())
+    other = photo.rename(tmp_path / "two\nlines.jpg")
+    paths = stylize_photos(other, tmp_path / "out", checkpoint=model, which_styles="all", sheet=True)
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(path.name for path in paths)
+    assert [path.name for path in paths] == [
+        f"two\nlines_{name}.png" for name in ("line_break", "null_byte", "lone_surrogate", "sheet")
+    ]
+
+
+def test_a_line_break_in_a_photos_name_is_no_traceback(run, small_checkpoint, photo, tmp_path):
+    photo = photo.rename(tmp_path / "two\nlines.jpg")
+    result = run(
+        "stylize", f"--checkpoint={small_checkpoint}", f"--output_dir={tmp_path}/out", "--sheet", "--input_image", photo
+    )
+    assert result.returncode == 0, result.stderr
+    assert sorted(os.listdir(tmp_path / "out")) == ["two\nlines_0.png", "two\nlines_sheet.png"]
+
+
+def test_a_photo_needs_no_flag_and_its_picture_goes_to_out(run, small_checkpoint, photo, tmp_path):
+    result = run("stylize", "photo.jpg", f"--checkpoint={small_checkpoint}", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "out/photo_0.png\n"), result.stderr
+    assert_shows(tmp_path / "out" / "photo_0.png", expected(small_checkpoint, photo, 0))
+
+
+def test_a_damaged_photo_of_several_is_a_sentence_after_the_others_are_painted(run, small_checkpoint, photo, tmp_path):
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(photo.read_bytes()[:-400])
+    result = run("stylize", cut, photo, f"--checkpoint={small_checkpoint}", f"--output_dir={tmp_path}/out")
+    assert (result.returncode, result.stdout) == (1, f"{tmp_path}/out/photo_0.png\n")
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(f"stylize.py: 1 of 2 photos could not be painted: cannot read {cut}: the image is damaged")
+
+
+def test_a_missing_photo_is_asked_for(refused):
+    assert "which photo? Give its name, here or by --input_image" in refused("stylize", "--checkpoint=a")
 
 
 def test_photos_that_would_take_each_others_pictures_or_place_are_refused(refused, small_checkpoint, photo, tmp_path):
