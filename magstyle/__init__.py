@@ -10,13 +10,11 @@ Everything that the programs do can be called from here, with the same names and
 - `convert_tflite`, `export_saved_model` and `build_page` take it to phones, servers and browsers.
 - `read_image` and `write_image` stand between files and arrays.
 
-What people get wrong raises an `InputError`: one sentence. Once this package and Keras are imported, in whatever order,
-`keras.saving.load_model` opens `.keras` files of ours, too.
+What people get wrong raises an `InputError`: one sentence. `keras.saving.load_model` opens `.keras` files of ours, too,
+once `magstyle.StyleTransformer` has been used.
 """
 
 import importlib
-import importlib.machinery
-import sys
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -89,32 +87,3 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _KerasFinder:
-    """Finds Keras as Python does, and then registers our classes with it: `keras.saving.load_model` opens our files."""
-
-    @staticmethod
-    def find_spec(name: str, path=None, target=None):
-        spec = importlib.machinery.PathFinder.find_spec(name) if name == "keras" else None
-        if spec is None or spec.loader is None:
-            return None
-        execute = spec.loader.exec_module
-
-        def exec_module(module):
-            execute(module)
-            _register_classes()
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
-def _register_classes() -> None:
-    for room in ("magstyle.models.transformer", "magstyle.training.optimizer"):
-        importlib.import_module(room)
-
-
-if "keras" in sys.modules:
-    _register_classes()
-else:
-    sys.meta_path.insert(0, _KerasFinder)

@@ -1,7 +1,5 @@
 """The networks: the style transformer and the VGG loss network. Keras alone, on any backend."""
 
-import keras  # noqa: F401  Before the modules in here, which `magstyle` imports as soon as Keras is there.
-
 from magstyle.errors import InputError
 
 
