@@ -49,6 +49,23 @@ def reading(path: str | os.PathLike, kind: str) -> Iterator[None]:
         raise InputError(f"cannot read {path}: {reason}") from error
 
 
+def read_bytes(path: str) -> bytes:
+    """The bytes of a file, local or in a bucket; raises an InputError if it cannot be read."""
+    if "://" not in path:
+        check_regular(path)
+        try:
+            return pathlib.Path(path).read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+    import tensorflow as tf  # Here, as local files can do without.
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except tf.errors.OpError as error:
+        raise InputError(f"cannot read {path}: {error.message}") from error
+
+
 def check_regular(path: str | os.PathLike) -> None:
     """Raises an InputError for a named pipe or a device, which a reader would wait for for ever.
 

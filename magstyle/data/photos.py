@@ -9,7 +9,6 @@ import dataclasses
 import glob
 import logging
 import os
-import pathlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -279,23 +278,6 @@ def from_tfds(name: str, data_dir: str | os.PathLike | None = None) -> Source:
         return example.get("file_name", tf.strings.format(f"{name}/{split}:{{}}", index)), example["image"]
 
     return Source(name, dealt, pairs=dataset.enumerate().map(named))
-
-
-def read_file(path: str) -> bytes:
-    """The bytes of a file, local or in a bucket; raises an InputError if it cannot be read."""
-    if not _is_in_bucket(path):
-        check_regular(path)
-        try:
-            return pathlib.Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from error
-    import tensorflow as tf
-
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return file.read()
-    except tf.errors.OpError as error:
-        raise InputError(f"cannot read {path}: {error.message}") from error
 
 
 def is_below(path: str, folder: str) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from magstyle import files
 from magstyle.data import images
-from magstyle.data.photos import Source, read_file
+from magstyle.data.photos import Source
 from magstyle.errors import InputError
 
 # In the place of a photo, after the last one of an epoch; without it, an epoch of no photos would leave no trace.
@@ -78,7 +79,7 @@ def batches(
         name = os.fsdecode(name)
         rng = np.random.default_rng([seed, epoch, index])
         try:
-            encoded = read_file(name) if source.files else encoded
+            encoded = files.read_bytes(name) if source.files else encoded
             crop = images.training_crop(encoded, name, image_size, rng if augment else None)
         except InputError as error:
             source.skipped[name] = str(error)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from magstyle.data import photos
+from magstyle import files
 from magstyle.errors import InputError
 
 
@@ -78,7 +78,7 @@ class Files:
             if os.path.dirname(name):
                 features["image/class/text"] = feature(os.path.dirname(name))
                 features["image/class/label"] = feature(1 + bisect.bisect_left(self.classes, os.path.dirname(name)))
-            yield Photo(name, os.path.splitext(name)[0], file, features, functools.partial(photos.read_file, file))
+            yield Photo(name, os.path.splitext(name)[0], file, features, functools.partial(files.read_bytes, file))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, TiffTags
 
-from magstyle.data import images, photos
+from magstyle import files
+from magstyle.data import images
 from magstyle.errors import InputError
 
 
@@ -292,7 +293,7 @@ def test_a_missing_file_a_folder_and_a_bomb_are_one_sentence(tmp_path, monkeypat
 
 def test_a_named_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "photo.jpg")
-    for read in (images.read_image, images.read_size, photos.read_file):
+    for read in (images.read_image, images.read_size, files.read_bytes):
         with pytest.raises(InputError, match=r"cannot read .*photo\.jpg: it is no regular file"):
             read(str(tmp_path / "photo.jpg"))
 

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from magstyle import files
 from magstyle.data import images, photos, shards
 from magstyle.errors import InputError
 from tests.sources import STEP, Colours, colour, write_files, write_shards
@@ -49,7 +50,7 @@ def passed(source, seed=(0, 0)):
     found = {}
     for name, encoded in source.examples(tf.constant(seed)).as_numpy_iterator():
         name = os.fsdecode(name)
-        with Image.open(io.BytesIO(photos.read_file(name) if source.files else encoded)) as image:
+        with Image.open(io.BytesIO(files.read_bytes(name) if source.files else encoded)) as image:
             found[name] = round(image.getpixel((8, 8))[0] / STEP)
     return found
 
@@ -161,8 +162,8 @@ def test_buckets_are_searched_too():
     everything["ram://photos/b/out/4.jpg"] = "b/out/4.jpg"
     assert photos.places("ram://photos", "out") == everything
     assert photos.places("ram://photos/a/*.png") == {"ram://photos/a/1.png": "1.png"}
-    assert photos.read_file("ram://photos/b/c/2.jpg") == b"b/c/2.jpg"
-    for search in (photos.find, photos.read_file):
+    assert files.read_bytes("ram://photos/b/c/2.jpg") == b"b/c/2.jpg"
+    for search in (photos.find, files.read_bytes):
         with pytest.raises(InputError, match="ram://photos/missing"):
             search("ram://photos/missing")
 
