@@ -90,7 +90,7 @@ def stylize_dataset(
     beam_pipeline = _import_beam_pipeline()
     from magstyle.stylizer import Stylizer
 
-    output = files.make_folder(pathlib.Path(output_dir).expanduser())
+    output = pathlib.Path(output_dir).expanduser()
     folder = output.absolute()  # Workers may run in another one.
     source = photos.open_source(
         content_files=content_files,
@@ -107,6 +107,7 @@ def stylize_dataset(
     stylizer = Stylizer(checkpoint)
     style_weights = None if style == "random" else stylizer.style_weights(style)
     painter = beam_pipeline.Painter(stylizer, style_weights, seed, image_size)
+    files.make_folder(folder)
     _check_settings(folder, {**painter.settings(), "content_files": output_format == "tfrecord" and _digest(source)})
     files.remove_leftovers(folder)
     counts = beam_pipeline.run(pipeline, source, painter, folder, output_format)
