@@ -1,9 +1,10 @@
 """How well a network paints: its losses style by style, measures that models can be compared by, and grids of pictures.
 
-Two measures compare models whatever they were trained with. `relative_style_loss` is the style loss of the pictures,
+Four measures compare models whatever they were trained with. `relative_style_loss` is the style loss of the pictures,
 relative to that of the photos, averaged over conv1 to conv4; `relative_content_loss` is their content loss at conv3,
-relative to that of another photo. Both are 0 at best, and 1 for what has nothing of the painting, or nothing of the
-photo.
+relative to that of another photo. `palette` and `pattern` need no network: they are the distances of the pictures'
+colours and small shapes from those of the painting, relative to the photos'; see `magstyle.appearance`. All are 0 at
+best, and 1 for what has nothing of the painting, or nothing of the photo.
 """
 
 import itertools
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from magstyle import checkpoints, grids, losses
+from magstyle import appearance, checkpoints, grids, losses
 from magstyle.data import pipeline
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
@@ -27,6 +28,8 @@ PHOTOS_IN_GRID = 4
 STYLE_BLOCKS = (1, 2, 3, 4)
 CONTENT_BLOCK = 3
 LBFGS_EVALUATIONS = 300
+# Measures that need no network, by name.
+APPEARANCE = {"palette": appearance.palette, "pattern": appearance.pattern}
 
 
 @shows(Objective)
@@ -46,8 +49,8 @@ def evaluate(
         **objective: see `magstyle.objective.Objective`.
 
     Returns:
-        [num_styles] by name: the means of all losses of the training, `relative_style_loss` and, where there are two
-        photos or more, `relative_content_loss`.
+        [num_styles] by name: the means of all losses of the training, `relative_style_loss`, `palette`, `pattern` and,
+        where there are two photos or more, `relative_content_loss`.
 
     Raises:
         InputError: for arguments or files that cannot be used, or a model of another number of styles.
@@ -89,14 +92,21 @@ class Evaluation:
         model, num_styles, batch_size = self._model(transformer), len(self.paintings), self.objective.batch_size
         content_name = _end_point(model, CONTENT_BLOCK)
         sums, of_photos, of_others, other = {}, {}, [], None
+        wanted = {name: [look(painting.image) for painting in self.paintings] for name, look in APPEARANCE.items()}
         with tqdm(total=num_evals * num_styles, unit="batch", mininterval=1) as progress:
             measured = 0
-            for batch in self._batches(batch_size).take(num_evals):
+            for batch in self._batches(batch_size).take(num_evals).as_numpy_iterator():
                 measured += 1
+                plain = {name: [look(photo) for photo in batch] for name, look in APPEARANCE.items()}
                 for style in range(num_styles):
                     labels = np.full(batch_size, style, np.int32)
                     for name, values in model.predict_on_batch({"image": batch, "label": labels}).items():
                         sums.setdefault(name, np.zeros(num_styles))[style] += values.mean()
+                    pictures = transformer.predict_on_batch([batch, np.eye(num_styles, dtype=np.float32)[labels]])
+                    for name, look in APPEARANCE.items():
+                        for looks, total in ((map(look, pictures), sums), (plain[name], of_photos)):
+                            distances = [appearance.distance(one, wanted[name][style]) for one in looks]
+                            total.setdefault(name, np.zeros(num_styles))[style] += np.mean(distances)
                     progress.update()
                 features = model.vgg.predict_on_batch(batch)
                 for name, values in _style_losses(features, model.gram_matrices).items():
@@ -106,9 +116,10 @@ class Evaluation:
                 other = in_turn[-1:]
         if measured < num_evals:
             raise pipeline.nothing_left(self._photos)
-        found = {name: total / num_evals for name, total in sums.items()}
+        found = {name: total / num_evals for name, total in sums.items() if name not in APPEARANCE}
         names = [f"style_loss/{_end_point(model, block)}" for block in STYLE_BLOCKS]
         found["relative_style_loss"] = np.mean([sums[name] / of_photos[name] for name in names], axis=0)
+        found |= {name: sums[name] / of_photos[name] for name in APPEARANCE}
         if of_others:
             found["relative_content_loss"] = found[f"content_loss/{content_name}"] / np.mean(of_others)
         return found
