@@ -17,7 +17,8 @@ import tensorflow as tf
 from magstyle import files, magenta
 from magstyle.errors import InputError
 from magstyle.models import random_seed
-from magstyle.models.transformer import StyleTransformer, count_parameters, scaled
+from magstyle.models.architecture import count_parameters, scaled
+from magstyle.models.transformer import StyleTransformer
 
 _BUNDLED = pathlib.Path(__file__).parent / "pretrained"
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from magstyle.models.transformer import Convolution
+from magstyle.models.architecture import Convolution
 
 EPSILON = 1e-5
 # Output channels that XNNPACK computes at once, with AVX2.
