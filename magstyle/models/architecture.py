@@ -6,6 +6,61 @@ The Keras model, LiteRT's graphs and Magenta's variable names follow it; it need
 import dataclasses
 from collections.abc import Sequence
 
+FILTERS = (32, 64, 128)
+EXPAND_FILTERS = (64, 32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """What tells one style transformer from another, but for its weights: the arguments of StyleTransformer.
+
+    Attributes:
+        num_styles: how many styles the network knows.
+        alpha: multiplies every number of filters (truncated to int) but the 3 of the last convolution.
+        filters: of the three contracting convolutions, before alpha.
+        expand_filters: of the two up-sampling convolutions, before alpha.
+        residual_blocks: how many, of two convolutions each.
+        style_names: one name per style, unique; the numbers "0", "1", ... where none are given.
+
+    Raises:
+        ValueError: for numbers that make no network, or names that do not fit num_styles.
+    """
+
+    num_styles: int
+    alpha: float = 1.0
+    filters: tuple[int, ...] = FILTERS
+    expand_filters: tuple[int, ...] = EXPAND_FILTERS
+    residual_blocks: int = 5
+    style_names: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        contract, expand = scaled(self.filters, self.alpha), scaled(self.expand_filters, self.alpha)
+        if (len(contract), len(expand)) != (3, 2) or min(contract + expand) < 1:
+            raise ValueError(
+                f"The network needs three filters and two expand_filters of at least 1, not {self.filters} and "
+                f"{self.expand_filters} times {self.alpha}."
+            )
+        if self.num_styles < 1 or self.residual_blocks < 0:
+            raise ValueError(
+                f"There is no network of {self.num_styles} styles and {self.residual_blocks} residual blocks."
+            )
+        names = tuple(str(name) for name in self.style_names or range(self.num_styles))
+        if len(names) != self.num_styles or len(set(names)) != self.num_styles:
+            raise ValueError(f"{self.num_styles} styles need as many different names, not {list(names)}.")
+        for name, value in {
+            "filters": tuple(self.filters),
+            "expand_filters": tuple(self.expand_filters),
+            "style_names": names,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def convolutions(self) -> "tuple[Convolution, ...]":
+        """The whole network, from input to output."""
+        return convolutions(
+            scaled(self.filters, self.alpha), scaled(self.expand_filters, self.alpha), self.residual_blocks
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import keras
 
-from magstyle.models.architecture import Convolution, convolutions, scaled
+from magstyle.models.architecture import EXPAND_FILTERS, FILTERS, Architecture, Convolution
 from magstyle.models.layers import ConditionalInstanceNormalization, ReflectionPadding2D, SubpixelConv2D
 
 
@@ -47,8 +47,8 @@ class StyleTransformer(keras.Model):
         ValueError: for numbers that make no network, or names that do not fit num_styles.
     """
 
-    FILTERS = (32, 64, 128)
-    EXPAND_FILTERS = (64, 32)
+    FILTERS = FILTERS
+    EXPAND_FILTERS = EXPAND_FILTERS
 
     def __init__(
         self,
@@ -60,19 +60,9 @@ class StyleTransformer(keras.Model):
         style_names: Sequence[str] | None = None,
         **kwargs,
     ):
-        contract, expand = scaled(filters, alpha), scaled(expand_filters, alpha)
-        if (len(contract), len(expand)) != (3, 2) or min(contract + expand) < 1:
-            raise ValueError(
-                f"The network needs three filters and two expand_filters of at least 1, not {filters} and "
-                f"{expand_filters} times {alpha}."
-            )
-        if num_styles < 1 or residual_blocks < 0:
-            raise ValueError(f"There is no network of {num_styles} styles and {residual_blocks} residual blocks.")
-        style_names = [str(name) for name in style_names or range(num_styles)]
-        if len(style_names) != num_styles or len(set(style_names)) != num_styles:
-            raise ValueError(f"{num_styles} styles need as many different names, not {style_names}.")
+        architecture = Architecture(num_styles, alpha, filters, expand_filters, residual_blocks, style_names)
         initializer = keras.initializers.RandomNormal(stddev=0.01)
-        table = convolutions(contract, expand, residual_blocks)
+        table = architecture.convolutions
 
         # === Functional Model ===
         image = keras.Input((None, None, 3), name="input_image")
@@ -95,10 +85,10 @@ class StyleTransformer(keras.Model):
         # === Config ===
         self.num_styles = num_styles
         self.alpha = alpha
-        self.filters = tuple(filters)
-        self.expand_filters = tuple(expand_filters)
+        self.filters = architecture.filters
+        self.expand_filters = architecture.expand_filters
         self.residual_blocks = residual_blocks
-        self.style_names = tuple(style_names)
+        self.style_names = architecture.style_names
         self.convolutions = table
 
     def get_config(self):
