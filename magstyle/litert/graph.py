@@ -10,6 +10,7 @@ Reference:
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -115,7 +116,7 @@ class Graph:
         """The mean along an axis, which is kept."""
         options = schema.ReducerOptionsT()
         options.keepDims = True
-        shape = x.shape[:axis] + (1,) + x.shape[axis + 1 :]
+        shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
         return self._operation("MEAN", options, [x, self._integers_of(axis)], shape)
 
     def maximum(self, x: Tensor, y: Tensor) -> Tensor:
