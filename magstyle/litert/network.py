@@ -162,7 +162,7 @@ def _mean(x: Tensor) -> Tensor:
 def _convolve_in_pairs(x: Tensor, kernel: np.ndarray) -> Tensor:
     rows, columns, channels_in, channels_out = kernel.shape
     _, height, width, _ = x.shape
-    if channels_out >= _LANES or height is None or width is None:
+    if channels_out >= _LANES or height is None or width is None or (width - columns + 1) % 2:
         return x.graph.conv2d(x, kernel)
     pairs = np.zeros((rows, columns + 1, channels_in, 2, channels_out), np.float32)
     pairs[:, :-1, :, 0] = pairs[:, 1:, :, 1] = kernel
