@@ -4,11 +4,8 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Where no earlier run has left anything.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="magstyle-tests-")
 
 import numpy as np
 import pytest
