@@ -58,7 +58,7 @@ class Graph:
         self._graph.name = b"main"
         self._graph.tensors, self._graph.operators = [], []
         self._inputs, self._scope = {}, ""
-        self._integers, self._codes = {}, {}
+        self._constants, self._codes = {}, {}
         self.model = schema.ModelT()
         self.model.version, self.model.description = 3, b"magstyle"
         # The first buffer is that of all tensors without content.
@@ -77,17 +77,21 @@ class Graph:
         self._inputs[name] = self._add_tensor(name, shape)
         return self._inputs[name]
 
-    def constant(self, values: np.ndarray) -> Tensor:
-        """A constant, float32 or int32."""
-        values = np.ascontiguousarray(values, np.float32 if values.dtype.kind == "f" else np.int32)
-        buffer = schema.BufferT()
-        buffer.data = values.reshape(-1).view(np.uint8)
-        self.model.buffers.append(buffer)
-        tensor = self._add_tensor("constant", values.shape)
-        entry = self._graph.tensors[tensor.index]
-        entry.buffer = len(self.model.buffers) - 1
-        entry.type = schema.TensorType.FLOAT32 if values.dtype == np.float32 else schema.TensorType.INT32
-        return tensor
+    def constant(self, values: np.ndarray | int | Sequence[int]) -> Tensor:
+        """A constant, float32 or int32; equal ones are one."""
+        values = np.asarray(values)
+        values = values.astype(np.float32 if values.dtype.kind == "f" else np.int32)
+        content = values.tobytes()
+        key = (values.dtype, values.shape, content)
+        if key not in self._constants:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(content, np.uint8)
+            self.model.buffers.append(buffer)
+            self._constants[key] = self._add_tensor(None, values.shape)
+            entry = self._graph.tensors[-1]
+            entry.buffer = len(self.model.buffers) - 1
+            entry.type = schema.TensorType.FLOAT32 if values.dtype == np.float32 else schema.TensorType.INT32
+        return self._constants[key]
 
     def conv2d(self, x: Tensor, kernel: np.ndarray, strides: int | tuple[int, int] = 1) -> Tensor:
         """The convolution of x [B, H, W, C_in] with a kernel [k, l, C_in, C_out], without padding."""
@@ -117,7 +121,7 @@ class Graph:
         options = schema.ReducerOptionsT()
         options.keepDims = True
         shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-        return self._operation("MEAN", options, [x, self._integers_of(axis)], shape)
+        return self._operation("MEAN", options, [x, self.constant(axis)], shape)
 
     def maximum(self, x: Tensor, y: Tensor) -> Tensor:
         return self._elementwise("MAXIMUM", schema.MaximumMinimumOptionsT(), x, y)
@@ -135,7 +139,7 @@ class Graph:
         """Of the same numbers; all sides of the new shape are known."""
         options = schema.ReshapeOptionsT()
         options.newShape = list(shape)
-        return self._operation("RESHAPE", options, [x, self._integers_of(shape)], shape)
+        return self._operation("RESHAPE", options, [x, self.constant(shape)], shape)
 
     def depth_to_space(self, x: Tensor, block: int) -> Tensor:
         """[B, H, W, block^2 C] to [B, block H, block W, C]."""
@@ -180,7 +184,7 @@ class Graph:
         options.endMask = sum((part.stop is None) << axis for axis, part in enumerate(slices))
         bounds = [[part.start or 0 for part in slices], [part.stop or 0 for part in slices], [1] * len(slices)]
         shape = tuple(map(_sliced, x.shape, slices))
-        return self._operation("STRIDED_SLICE", options, [x, *map(self._integers_of, bounds)], shape)
+        return self._operation("STRIDED_SLICE", options, [x, *map(self.constant, bounds)], shape)
 
     def _operation(self, name: str, options, inputs: Sequence[Tensor], shape: Shape) -> Tensor:
         output = self._add_tensor(f"{self._scope}{name.lower()}", shape)
@@ -200,22 +204,15 @@ class Graph:
             self.model.operatorCodes.append(operator_code(builtin, version=1))
         return self._codes[builtin]
 
-    def _add_tensor(self, name: str, shape: Shape) -> Tensor:
+    def _add_tensor(self, name: str | None, shape: Shape) -> Tensor:
         entry = schema.TensorT()
-        entry.name, entry.type, entry.buffer, entry.hasRank = name.encode(), schema.TensorType.FLOAT32, 0, True
+        entry.name, entry.hasRank = name and name.encode(), True
+        entry.type, entry.buffer = schema.TensorType.FLOAT32, 0
         entry.shape = np.array([side or 1 for side in shape], np.int32)
         if None in shape:
             entry.shapeSignature = np.array([side or -1 for side in shape], np.int32)
         self._graph.tensors.append(entry)
         return Tensor(self, len(self._graph.tensors) - 1, shape)
-
-    def _integers_of(self, values: int | Sequence[int]) -> Tensor:
-        """Constants of operations, each once."""
-        key = np.array(values, np.int32)
-        name = (key.shape, key.tobytes())
-        if name not in self._integers:
-            self._integers[name] = self.constant(key)
-        return self._integers[name]
 
 
 def operator_code(builtin: int, version: int) -> schema.OperatorCodeT:

@@ -116,30 +116,30 @@ def draw(
     x, inputs, bordered = image, {}, False
     for row, following in zip(convolutions, [*convolutions[1:], None], strict=True):
         inputs[row.scope] = x
+        if row.upsampling == 1:
+            x = _reflect(x, row.kernel_size // 2)
+        elif not bordered:
+            x = _repeat_border(x)
         with graph.scope(row.scope):
-            if row.upsampling == 1:
-                x = _reflect(x, row.kernel_size // 2)
-            elif not bordered:
-                x = _repeat_border(x)
             y = _convolution(row, x, parameters[row.scope]["kernel"], few_channels=following is None)
-            if row.scope in watched:
-                outputs |= {f"{row.scope}/input": x, f"{row.scope}/result": y}
-            # The next up-sampling wants the border repeated, and is given it.
-            bordered = row.upsampling > 1 and following.upsampling > 1
-            inner = y if row.upsampling == 1 else y[:, 1:-1, 1:-1]
-            if following is None:
-                x, shift = normalize_in_lanes(row.scope, y)
-            else:
-                x, shift = normalize(row.scope, y if bordered else inner, inner)
-            if row.activation == "relu":
-                x = graph.maximum(x, shift)
-            # Where results are added up, the shifts are subtracted first: it would lose digits otherwise.
-            if row.activation != "relu" or shifts or following.scope in shortcuts:
-                x = x - shift
-            if row.activation == "sigmoid":
-                x = graph.sigmoid(x)
-            if row.shortcut:
-                x = inputs[row.shortcut] + x
+        if row.scope in watched:
+            outputs |= {f"{row.scope}/input": x, f"{row.scope}/result": y}
+        # The next up-sampling wants the border repeated, and is given it.
+        bordered = row.upsampling > 1 and following.upsampling > 1
+        inner = y if row.upsampling == 1 else y[:, 1:-1, 1:-1]
+        if following is None:
+            x, shift = normalize_in_lanes(row.scope, y)
+        else:
+            x, shift = normalize(row.scope, y if bordered else inner, inner)
+        if row.activation == "relu":
+            x = graph.maximum(x, shift)
+        # Where results are added up, the shifts are subtracted first: it would lose digits otherwise.
+        if row.activation != "relu" or shifts or following.scope in shortcuts:
+            x = x - shift
+        if row.activation == "sigmoid":
+            x = graph.sigmoid(x)
+        if row.shortcut:
+            x = inputs[row.shortcut] + x
     return graph.finish({"stylized_image": graph.reshape(x, image.shape) if height else x, **outputs})
 
 
