@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import pathlib
-import pickle
 import re
 import shlex
 import sys
@@ -59,7 +58,7 @@ class Painter:
         self._style_weights = style_weights
         self._seed = seed
         self._image_size = image_size
-        self._model = pickle.dumps(stylizer.model)
+        self._network = stylizer.network
         self._handle = shared.Shared()
         # In this process, what `setup` acquires is the one that is there.
         self._handle.acquire(lambda: stylizer)
@@ -69,7 +68,7 @@ class Painter:
 
     def setup(self) -> None:
         """Loads the model, once per process."""
-        self._stylizer = self._handle.acquire(lambda: _warmed(Stylizer(pickle.loads(self._model))))
+        self._stylizer = self._handle.acquire(lambda: _warmed(Stylizer(self._network)))
 
     def paint(self, photo: shards.Photo) -> np.ndarray:
         """The picture [H, W, 3] of a photo.
@@ -85,7 +84,7 @@ class Painter:
 
     def style(self, name: str) -> str:
         """What the photo of this name is painted in: the name of a style, or a mixture as `--style` takes it."""
-        weights, names = self._weights(name), self._stylizer.model.style_names
+        weights, names = self._weights(name), self._network.style_names
         # The shortest decimal number that is the float32.
         mixture = {names[i]: float(str(weights[i])) for i in np.flatnonzero(weights)}
         text = next(iter(mixture)) if list(mixture.values()) == [1] else str(mixture)
@@ -95,13 +94,14 @@ class Painter:
         if self._style_weights is not None:
             return self._style_weights
         digest = hashlib.sha256(os.fsencode(f"{self._seed}:{name}")).digest()
-        return self._stylizer.style_weights(int.from_bytes(digest[:8], "big") % self._stylizer.model.num_styles)
+        return self._stylizer.style_weights(int.from_bytes(digest[:8], "big") % self._network.num_styles)
 
     def settings(self) -> dict[str, object]:
         """What a picture depends on besides its photo, by the argument that says it."""
         digest = hashlib.sha256()
-        for weights in self._stylizer.model.get_weights():
-            digest.update(np.ascontiguousarray(weights))
+        for parameters in self._network.parameters.values():
+            for values in parameters.values():
+                digest.update(np.ascontiguousarray(values))
         return {
             "checkpoint": digest.hexdigest(),
             "style": "random" if self._style_weights is None else self._style_weights.tolist(),

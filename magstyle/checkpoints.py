@@ -1,23 +1,24 @@
 """Opens a style transformer from wherever it lives, and saves it."""
 
+import dataclasses
 import glob
-import io
-import json
 import os
 import pathlib
 import re
 import time
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from magstyle import files, magenta
+from magstyle import files, network_cache, networks
 from magstyle.errors import InputError
 from magstyle.models import random_seed
-from magstyle.models.transformer import StyleTransformer, count_parameters, scaled
+from magstyle.models.architecture import scaled
+from magstyle.networks import Network
+
+if TYPE_CHECKING:
+    from magstyle.models.transformer import StyleTransformer
 
 _BUNDLED = pathlib.Path(__file__).parent / "pretrained"
 
@@ -28,8 +29,10 @@ def bundled_models() -> list[str]:
 
 
 def load_model(
-    checkpoint: StyleTransformer | str | os.PathLike, num_styles: int | None = None, alpha: float | None = None
-) -> StyleTransformer:
+    checkpoint: "StyleTransformer | Network | str | os.PathLike",
+    num_styles: int | None = None,
+    alpha: float | None = None,
+) -> "StyleTransformer":
     """Opens a style transformer.
 
     Args:
@@ -40,7 +43,7 @@ def load_model(
             - a Magenta checkpoint, V1 (`model.ckpt`) or V2 (`model.ckpt-40000`, with or without `.index`);
             - a frozen graph of Magenta's network (`.pb`), with float or eight-bit constants;
             - `random:SEED`: an untrained network of four styles, to try things with;
-            - a StyleTransformer, which is given back.
+            - a StyleTransformer, which is given back, or a Network.
         num_styles, alpha: nobody has to give them; if given, the model must have them.
 
     Returns:
@@ -50,20 +53,67 @@ def load_model(
         InputError: for a path that is not there, damaged or no such model, for weights that are NaN or infinite, or for
             a model that differs from num_styles or alpha.
     """
-    if isinstance(checkpoint, StyleTransformer):
+    if isinstance(checkpoint, Network):
+        model = _build(checkpoint)
+    elif not isinstance(checkpoint, str | os.PathLike):
         model = checkpoint
+    elif os.fspath(checkpoint).startswith("random:"):
+        model = _build(networks.random(random_seed(os.fspath(checkpoint))))
     else:
-        model = _open(os.fspath(checkpoint))
-        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
-            raise InputError(f"cannot use {checkpoint}: some of its weights are no finite numbers")
-    if num_styles is not None and num_styles != model.num_styles:
-        raise InputError(f"{checkpoint} has {model.num_styles} styles, not num_styles={num_styles}", "num_styles")
-    if alpha is not None and not _has_alpha(model, alpha):
-        raise InputError(f"the width of {checkpoint} is {model.alpha}, not alpha={alpha}", "alpha")
+        model = _load(_find(checkpoint))
+        _check_finite(model.get_weights(), checkpoint)
+    _check_arguments(model, checkpoint, num_styles, alpha)
     return model
 
 
-def save_model(model: StyleTransformer, path: str | os.PathLike, float16: bool = False) -> None:
+def read_network(
+    checkpoint: "StyleTransformer | Network | str | os.PathLike",
+    num_styles: int | None = None,
+    alpha: float | None = None,
+) -> Network:
+    """Opens a style transformer as plain arrays, without Keras where that can be.
+
+    What only Keras and TensorFlow can open (Magenta's files) is kept in the user's cache, and comes from there the next
+    time.
+
+    Args:
+        checkpoint, num_styles, alpha: as load_model's.
+
+    Raises:
+        InputError: where load_model does.
+    """
+    network = read_without_keras(checkpoint)
+    if network is None:
+        path = _find(checkpoint)
+        model = load_model(path)
+        network = networks.from_model(model)
+        network_cache.write(_parts(path), lambda target: save_model(model, target))
+    _check_arguments(network, checkpoint, num_styles, alpha)
+    return network
+
+
+def read_without_keras(checkpoint: "StyleTransformer | Network | str | os.PathLike") -> Network | None:
+    """What `read_network` reads if it does not take Keras to open it; None if it does.
+
+    Raises:
+        InputError: where load_model does, as far as it is known by then.
+    """
+    if isinstance(checkpoint, Network):
+        return checkpoint
+    if not isinstance(checkpoint, str | os.PathLike):
+        return networks.from_model(checkpoint)
+    if os.fspath(checkpoint).startswith("random:"):
+        return networks.random(random_seed(os.fspath(checkpoint)))
+    path = _find(checkpoint)
+    network = networks.read_keras(path) if path.endswith(".keras") else None
+    if network is None:
+        network = network_cache.read(_parts(path))
+    if network is not None:
+        _check_finite([value for values in network.parameters.values() for value in values.values()], checkpoint)
+    return network
+
+
+def save_model(model: "StyleTransformer", path: str | os.PathLike, float16: bool = False) -> None:
     """Writes a model as a `.keras` file (architecture, weights, style names), or as a Magenta V2 `.ckpt`.
 
     Args:
@@ -84,63 +134,91 @@ def save_model(model: StyleTransformer, path: str | os.PathLike, float16: bool =
     elif float16:
         raise InputError(f"cannot write {path} in float16: that is for .keras files", "float16")
     elif re.search(r"\.ckpt(-\d+)?$", path):
+        from magstyle import magenta
+
         magenta.save_checkpoint(model, path)
     else:
         raise InputError(f"cannot write {path}: its name must end in .keras, or in .ckpt for a Magenta checkpoint")
 
 
-def _in_float16(model: StyleTransformer) -> StyleTransformer:
+def _in_float16(model: "StyleTransformer") -> "StyleTransformer":
+    """A copy of a model that stores 16 bits."""
+    import keras
+
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float16")
     try:
-        half = StyleTransformer.from_config(model.get_config())
+        half = type(model).from_config(model.get_config())
     finally:
         keras.config.set_dtype_policy(policy)
     half.set_weights(model.get_weights())
     return half
 
 
-def _open(path: str) -> StyleTransformer:
-    if path.startswith("random:"):
-        return _random_transformer(random_seed(path))
-    path = os.path.expanduser(path)
+def _build(network: Network) -> "StyleTransformer":
+    from magstyle.models.transformer import StyleTransformer
+
+    model = StyleTransformer(**dataclasses.asdict(network.architecture))
+    for scope, values in network.parameters.items():
+        for name, variable in model.parameters(scope).items():
+            variable.assign(values[name])
+    return model
+
+
+def _find(checkpoint: str | os.PathLike) -> str:
+    """The path of a checkpoint's file or, for Magenta's in several files, what their names have in common.
+
+    Raises:
+        InputError: where there is none.
+    """
+    path = os.path.expanduser(os.fspath(checkpoint))
     path = str(_BUNDLED / f"{path}.keras") if path in bundled_models() else latest(path)
     path = path.removesuffix(".index")
     if not (os.path.exists(path) or os.path.exists(f"{path}.index")):
         raise InputError(
             f"there is no checkpoint at {path}; a path was expected, or a name: {', '.join(bundled_models())}"
         )
+    return path
+
+
+def _parts(path: str) -> list[str]:
+    """The files of a checkpoint."""
+    parts = (path, f"{path}.index", *sorted(glob.glob(f"{glob.escape(path)}.data-*")))
+    return [part for part in parts if os.path.exists(part)]
+
+
+def _load(path: str) -> "StyleTransformer":
+    """Opens what `_find` has found, with Keras."""
+    from magstyle import magenta
+    from magstyle.models.transformer import StyleTransformer
+
     if path.endswith(".keras"):
-        return _load_keras(path)
+        import keras
+
+        with files.reading(path, "model of this project"):
+            networks.check_keras(path)
+            model = keras.saving.load_model(path, compile=False)
+        assert isinstance(model, StyleTransformer)
+        return model
     if path.endswith(".pb"):
         return magenta.build_transformer(magenta.read_frozen_graph(path), path)
     return magenta.build_transformer(magenta.read_checkpoint(path), path)
 
 
-def _load_keras(path: str) -> StyleTransformer:
-    with files.reading(path, "model of this project"):
-        _check_keras(path)
-        model = keras.saving.load_model(path, compile=False)
-    assert isinstance(model, StyleTransformer)
-    return model
+def _check_finite(weights: Iterable[np.ndarray], checkpoint: str | os.PathLike) -> None:
+    if not all(np.isfinite(values).all() for values in weights):
+        raise InputError(f"cannot use {checkpoint}: some of its weights are no finite numbers")
 
 
-def _check_keras(path: str) -> None:
-    """Raises an InputError for a .keras file that holds no StyleTransformer, or less than its config asks for.
-
-    Nothing that is in it is built before that.
-    """
-    files.check_archive(path)
-    with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json"))
-        weights = io.BytesIO(archive.read("model.weights.h5"))
-    if config["registered_name"] != keras.saving.get_registered_name(StyleTransformer):
-        raise InputError(f"cannot read {path}: it is a Keras model, but no style transformer")
-    names = ("num_styles", "filters", "expand_filters", "residual_blocks", "alpha")
-    count = count_parameters(**{name: config["config"][name] for name in names})
-    # Each takes two bytes, or four.
-    if 2 * count > files.check_hdf5(path, weights):
-        raise InputError(f"cannot read {path}: its config asks for {count} weights, and it holds fewer")
+def _check_arguments(model, checkpoint, num_styles: int | None, alpha: float | None) -> None:
+    if num_styles is not None and num_styles != model.num_styles:
+        raise InputError(f"{checkpoint} has {model.num_styles} styles, not num_styles={num_styles}", "num_styles")
+    if alpha is None:
+        return
+    architecture = model.architecture if isinstance(model, Network) else model
+    full = architecture.filters + architecture.expand_filters
+    if scaled(full, alpha) != scaled(full, architecture.alpha):
+        raise InputError(f"the width of {checkpoint} is {architecture.alpha}, not alpha={alpha}", "alpha")
 
 
 def latest(path: str) -> str:
@@ -159,12 +237,20 @@ def latest(path: str) -> str:
     found = glob.glob(f"{escaped}/*.keras") or glob.glob(f"{escaped}/*.index")
     if not found:
         # A V1 checkpoint has no extension; TF1's file `checkpoint` names it, with the folder it was written to.
-        with files.reading(os.path.join(path, "checkpoint"), "list of checkpoints"):
-            state = tf.train.get_checkpoint_state(path)
-        found = [os.path.join(path, os.path.basename(state.model_checkpoint_path))] if state else []
+        found = [os.path.join(path, os.path.basename(name)) for name in _listed(os.path.join(path, "checkpoint"))]
         if not (found and os.path.isfile(found[0])):
             raise InputError(f"there is no checkpoint in {path}")
     return max(found, key=age)
+
+
+def _listed(path: str) -> list[str]:
+    """The newest checkpoint that TF1's file `checkpoint` names, a CheckpointState in protobuf's text format, if any."""
+    if not os.path.exists(path):
+        return []
+    with files.reading(path, "list of checkpoints"), open(path, encoding="utf-8") as file:
+        name = re.search(r'^\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', file.read(), re.MULTILINE)[1]
+        # Whatever is no ASCII is escaped, byte by byte.
+        return [name.encode().decode("unicode_escape").encode("latin-1").decode()]
 
 
 def follow(path: str | os.PathLike, interval_secs: float) -> Iterator[str]:
@@ -197,18 +283,3 @@ def step(path: str) -> int:
     """The step in the name of a checkpoint, such as model-000400.keras; -1 if there is none."""
     steps = re.findall(r"\d+", os.path.basename(path))
     return int(steps[-1]) if steps else -1
-
-
-def _has_alpha(model: StyleTransformer, alpha: float) -> bool:
-    full = model.filters + model.expand_filters
-    return scaled(full, alpha) == scaled(full, model.alpha)
-
-
-def _random_transformer(seed: int) -> StyleTransformer:
-    model = StyleTransformer(num_styles=4)
-    rng = np.random.default_rng(seed)
-    for scope in model.scopes:
-        parameters = model.parameters(scope)
-        for variable, mean, deviation in zip(parameters.values(), (0, 1, 0), (0.01, 0.5, 0.5), strict=True):
-            variable.assign(rng.normal(mean, deviation, variable.shape))
-    return model

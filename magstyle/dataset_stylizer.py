@@ -23,6 +23,7 @@ from magstyle.errors import InputError
 if TYPE_CHECKING:
     from magstyle.data.shards import Photo
     from magstyle.models.transformer import StyleTransformer
+    from magstyle.networks import Network
 
 OUTPUT_FORMATS = ("tfrecord", "png", "jpg", "webp")
 _SETTINGS = ".settings.json"
@@ -49,7 +50,7 @@ class StylizedDataset(NamedTuple):
 def stylize_dataset(
     output_dir: str | os.PathLike,
     *,
-    checkpoint: "StyleTransformer | str | os.PathLike" = "painters",
+    checkpoint: "StyleTransformer | Network | str | os.PathLike" = "painters",
     content_files: photos.Patterns | None = None,
     tfrecord_files: photos.Patterns | None = None,
     tfds_name: str | None = None,

@@ -2,19 +2,22 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from magstyle.data import images
-from magstyle.data.styles import Style
 from magstyle.stylizer import Stylizer
+
+if TYPE_CHECKING:
+    from magstyle.data.styles import Style
 
 _LABEL_HEIGHT = 24
 _TILE_SIDE = 320
 
 
-def style_grid(stylizer: Stylizer, photos: np.ndarray, paintings: Sequence[Style]) -> np.ndarray:
+def style_grid(stylizer: Stylizer, photos: np.ndarray, paintings: "Sequence[Style]") -> np.ndarray:
     """Paintings along the top, under their names; below, each photo and its picture in every style.
 
     Args:
@@ -35,7 +38,7 @@ def style_grid(stylizer: Stylizer, photos: np.ndarray, paintings: Sequence[Style
     return np.concatenate([names, grid])
 
 
-def paintings_as_squares(paintings: Sequence[Style], side: int) -> np.ndarray:
+def paintings_as_squares(paintings: "Sequence[Style]", side: int) -> np.ndarray:
     """The centres of paintings, [N, side, side, 3] in [0, 1]."""
     crops = [images.training_crop(painting.jpeg, painting.name, side) for painting in paintings]
     return images.to_float(np.stack(crops))

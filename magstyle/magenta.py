@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from magstyle import files
 from magstyle.errors import InputError
-from magstyle.models.transformer import StyleTransformer, convolutions, count_parameters, residual_scopes, scaled
+from magstyle.models.architecture import convolutions, count_parameters, residual_scopes, scaled
+from magstyle.models.transformer import StyleTransformer
 
 _PREFIX = "transformer/"
 

@@ -2,34 +2,35 @@
 
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import keras
 import psutil
 
 from magstyle import sizes
 from magstyle.errors import InputError
-from magstyle.models.transformer import StyleTransformer
+from magstyle.models.architecture import Convolution
 
 _FLOAT = 4
+Convolutions = Sequence[Convolution]
 
 
-def check(model: StyleTransformer, height: int, width: int, keeps: int = 0) -> None:
+def check(convolutions: Convolutions, engine: str, height: int, width: int, keeps: int = 0) -> None:
     """Raises an InputError if a photo of this size does not fit; it names the size that does.
 
     Args:
-        model: what stylises it.
+        convolutions: of the network that stylises it.
+        engine: what computes it, "litert" or "keras".
         height, width: of the photo, in pixels.
-        keeps: bytes that the caller is going to hold beside it.
+        keeps: bytes that the caller is going to hold beside it; less than 0 for what it gives back first.
     """
     free = max(available() - keeps, 0)
-    takes = f"a photo of {width} x {height} pixels takes about {_gib(needed(model, height, width))}"
-    excess = needed(model, height, width) / max(free, 1)
+    takes = f"a photo of {width} x {height} pixels takes about {_gib(needed(convolutions, engine, height, width))}"
+    excess = needed(convolutions, engine, height, width) / max(free, 1)
     has = f"{_gib(free)} free"
-    if _tensorflow_convolves_on_a_cpu():
+    if engine == "keras" and _tensorflow_convolves_on_a_cpu():
         # Linux grants no block larger than all of the memory, and a process that asks for one is aborted.
         largest = psutil.virtual_memory().total + psutil.swap_memory().total
-        block = largest_block(model, height, width)
+        block = largest_block(convolutions, height, width)
         takes += f", in blocks of up to {_gib(block)}"
         has += f" of {_gib(largest)}"
         excess = max(excess, block / largest)
@@ -39,25 +40,27 @@ def check(model: StyleTransformer, height: int, width: int, keeps: int = 0) -> N
         raise InputError(f"{takes}; with {has}, {fits}", "image_size")
 
 
-def needed(model: StyleTransformer, height: int, width: int) -> int:
-    """How many bytes of this machine's memory stylising a photo of this size takes."""
+def needed(convolutions: Convolutions, engine: str, height: int, width: int) -> int:
+    """How many bytes of this machine's memory stylising a photo of this size takes, by this engine."""
     # As measured, so many float32 copies of the widest tensor are alive at a time: XLA reuses less of its memory than
     # TensorFlow. The photo itself and its result come on top. A GPU computes in memory of its own.
-    if _on_a_gpu():
+    if engine == "litert":
+        copies = 3
+    elif on_a_gpu():
         copies = 0
-    elif keras.backend.backend() == "tensorflow":
+    elif _keras_backend() == "tensorflow":
         copies = 2
     else:
         copies = 9
-    return int(sizes.padded(height) * sizes.padded(width) * (16 + copies * _widest(model)) * _FLOAT)
+    return int(sizes.padded(height) * sizes.padded(width) * (16 + copies * _widest(convolutions)) * _FLOAT)
 
 
-def largest_block(model: StyleTransformer, height: int, width: int) -> int:
+def largest_block(convolutions: Convolutions, height: int, width: int) -> int:
     """The bytes of the largest block that TensorFlow reserves on a CPU, of which it touches little.
 
     It is the input of the first convolution, with the 9 x 9 x 3 values under the kernel laid out for every pixel.
     """
-    values = model.convolutions[0].kernel_size ** 2 * 3
+    values = convolutions[0].kernel_size ** 2 * 3
     return sizes.padded(height) * sizes.padded(width) * values * _FLOAT
 
 
@@ -72,21 +75,30 @@ def available(process: str = "/proc/self/cgroup", cgroups: str = "/sys/fs/cgroup
     return max(0, min([free, *_free_in_cgroups(pathlib.Path(process), pathlib.Path(cgroups))]))
 
 
-def _widest(model: StyleTransformer) -> float:
+def _widest(convolutions: Convolutions) -> float:
     """The numbers per pixel of the image in the widest tensor of the network."""
     widest, area = 0.0, 1.0
-    for row in model.convolutions:
+    for row in convolutions:
         area *= (row.upsampling / row.strides) ** 2
         widest = max(widest, row.filters * area)
     return widest
 
 
-def _on_a_gpu() -> bool:
+def on_a_gpu() -> bool:
+    """Whether Keras computes on a GPU or a TPU."""
+    import keras
+
     return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
+def _keras_backend() -> str:
+    import keras
+
+    return keras.backend.backend()
+
+
 def _tensorflow_convolves_on_a_cpu() -> bool:
-    return keras.backend.backend() == "tensorflow" and not _on_a_gpu()
+    return _keras_backend() == "tensorflow" and not on_a_gpu()
 
 
 def _free_in_cgroups(process: pathlib.Path, cgroups: pathlib.Path) -> Iterator[int]:

@@ -7,6 +7,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -14,9 +15,12 @@ from tqdm import tqdm
 from magstyle import files, grids
 from magstyle.data import images, photos
 from magstyle.errors import InputError
-from magstyle.models.transformer import StyleTransformer
+from magstyle.networks import Network
 from magstyle.stylizer import Stylizer
 from magstyle.stylizer import preserve_color as keep_color
+
+if TYPE_CHECKING:
+    from magstyle.models.transformer import StyleTransformer
 
 Styles = int | str | Sequence[int | str] | Mapping[int | str, float]
 
@@ -25,7 +29,8 @@ def stylize_photos(
     input_image: str | os.PathLike | Sequence[str | os.PathLike],
     output_dir: str | os.PathLike = "out",
     *,
-    checkpoint: StyleTransformer | str | os.PathLike = "painters",
+    checkpoint: "StyleTransformer | Network | str | os.PathLike" = "painters",
+    engine: str = "auto",
     which_styles: Styles = (0,),
     output_basename: str | None = None,
     image_size: int | None = None,
@@ -43,6 +48,7 @@ def stylize_photos(
             place: `photos/a/x.jpg` of `photos` becomes `a/x_0.png`.
         output_dir: folder for the pictures; made if it is missing. What lies in it is no photo of a folder around it.
         checkpoint: the model, anything that `magstyle.load_model` opens.
+        engine: what computes it, as Stylizer's: "litert" on this machine's CPU, "keras", or "auto".
         which_styles: a style by number or name, several for a picture each, "all", or {style: weight} for one mixture.
         output_basename: start of the pictures' names, of one photo; the photo's own name by default.
         image_size: shorter side of the pictures; as it is by default.
@@ -63,6 +69,7 @@ def stylize_photos(
             input_image,
             output_dir,
             checkpoint=checkpoint,
+            engine=engine,
             which_styles=which_styles,
             output_basename=output_basename,
             image_size=image_size,
@@ -77,7 +84,8 @@ def stylize_one_by_one(
     input_image: photos.Patterns,
     output_dir: str | os.PathLike,
     *,
-    checkpoint: StyleTransformer | str | os.PathLike,
+    checkpoint: "StyleTransformer | Network | str | os.PathLike",
+    engine: str,
     which_styles: Styles,
     output_basename: str | None,
     image_size: int | None,
@@ -92,7 +100,7 @@ def stylize_one_by_one(
         raise InputError(
             f"output_basename names the pictures of one photo, not of {len(places)}; leave it out", "output_basename"
         )
-    stylizer = Stylizer(checkpoint)
+    stylizer = Stylizer(checkpoint, engine)
     styles = _style_weights(which_styles, stylizer)
     _tell_what_is_passed_over(photos.passed_over(input_image, outside=folder))
     endings = [*styles, *(["sheet"] if sheet else [])]
@@ -154,7 +162,7 @@ def _tell_what_is_passed_over(paths: Sequence[str]) -> None:
 
 def _style_weights(which_styles: Styles, stylizer: Stylizer) -> dict[str, np.ndarray]:
     """The weights [num_styles] of every picture to paint, by the end of its name: `7`, or `7_600_12_400`."""
-    names = stylizer.model.style_names
+    names = stylizer.network.style_names
     if isinstance(which_styles, Mapping) and which_styles:
         weights = stylizer.style_weights(which_styles)
         in_order = sorted(which_styles, key=stylizer.style_index)

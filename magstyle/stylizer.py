@@ -1,16 +1,21 @@
 """A photo of any size in, the stylised photo of the same size out."""
 
 import difflib
+import functools
 import numbers
 import os
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import checkpoints, memory, sizes
+from magstyle import checkpoints, engines, sizes
 from magstyle.errors import InputError
-from magstyle.models.transformer import StyleTransformer
+from magstyle.networks import Network
+
+if TYPE_CHECKING:
+    from magstyle.models.transformer import StyleTransformer
 
 # One style by number or name, a mixture {style: weight}, or weights [num_styles].
 StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
@@ -24,13 +29,32 @@ class Stylizer:
 
     Args:
         checkpoint_or_model: a StyleTransformer, or anything that `checkpoints.load_model` opens.
+        engine: what computes it. "litert" takes all cores of the CPU and needs neither TensorFlow nor Keras, which are
+            imported for Magenta's files alone, the first time that they are opened; it computes a StyleTransformer as
+            it is now. "keras" takes Keras's backend, on whatever device that takes. "auto" is "keras" where that
+            device is a GPU or a TPU, and "litert" elsewhere. Both paint the same pictures.
+
+    Attributes:
+        network: the model as plain arrays.
+        engine: "litert" or "keras".
 
     Raises:
-        InputError: where load_model does.
+        InputError: where load_model does, or for another engine.
     """
 
-    def __init__(self, checkpoint_or_model: StyleTransformer | str | os.PathLike):
-        self.model = checkpoints.load_model(checkpoint_or_model)
+    def __init__(self, checkpoint_or_model: "StyleTransformer | Network | str | os.PathLike", engine: str = "auto"):
+        self.engine = engines.choose(engine)
+        self.network = checkpoints.read_network(checkpoint_or_model)
+        self._opened = None if isinstance(checkpoint_or_model, Network | str | os.PathLike) else checkpoint_or_model
+
+    @functools.cached_property
+    def model(self) -> "StyleTransformer":
+        """The model in Keras, built when it is first asked for; `network` has its styles, too."""
+        return self._opened or checkpoints.load_model(self.network)
+
+    @functools.cached_property
+    def _engine(self) -> engines.LiteRTEngine | engines.KerasEngine:
+        return engines.LiteRTEngine(self.network) if self.engine == "litert" else engines.KerasEngine(self.model)
 
     def stylize(self, image: np.ndarray, style_weights: StyleOrWeights) -> np.ndarray:
         """Stylises one photo.
@@ -55,8 +79,7 @@ class Stylizer:
         self.check_size(height, width)
         padding = [(0, sizes.padded(side) - side) for side in (height, width)]
         padded = np.pad(image, [*padding, (0, 0)], mode="reflect")
-        stylized = self.model.predict_on_batch([padded[None], style_weights[None]])
-        return np.asarray(stylized)[0, :height, :width]
+        return self._engine.paint(padded, style_weights)[:height, :width]
 
     def style_weights(self, style: StyleOrWeights) -> np.ndarray:
         """The weights, float32 [num_styles], of a style, by number or name, or of a mixture {style: weight, ...}.
@@ -68,14 +91,14 @@ class Stylizer:
                 number or beyond float32.
         """
         if np.ndim(style):
-            if np.shape(style) != (self.model.num_styles,):
+            if np.shape(style) != (self.network.num_styles,):
                 raise InputError(
-                    f"the model has {self.model.num_styles} styles, so their weights must have the shape "
-                    f"[{self.model.num_styles}], not {list(np.shape(style))}"
+                    f"the model has {self.network.num_styles} styles, so their weights must have the shape "
+                    f"[{self.network.num_styles}], not {list(np.shape(style))}"
                 )
             style = dict(enumerate(style))
         mixture = style.items() if isinstance(style, Mapping) else [(style, 1.0)]
-        weights = np.zeros(self.model.num_styles, np.float32)
+        weights = np.zeros(self.network.num_styles, np.float32)
         for key, weight in mixture:
             if not isinstance(weight, numbers.Real) or isinstance(weight, bool) or not abs(weight) < 1e38:
                 raise InputError(f"the weight of style {key!r} must be a number, not {weight!r}")
@@ -88,7 +111,7 @@ class Stylizer:
         Raises:
             InputError: for a style that the model does not have; it lists those that it has, and names the nearest.
         """
-        names = self.model.style_names
+        names = self.network.style_names
         if isinstance(style, str) and style in names:
             return names.index(style)
         if isinstance(style, numbers.Integral) and not isinstance(style, bool) and 0 <= style < len(names):
@@ -106,7 +129,7 @@ class Stylizer:
             height, width: of the photo, in pixels.
             keeps: bytes that the caller is going to hold beside it, such as pictures painted earlier.
         """
-        memory.check(self.model, height, width, keeps)
+        self._engine.check(height, width, keeps)
 
 
 def _nearest(style: str, names: Sequence[str]) -> list[str]:

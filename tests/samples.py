@@ -15,6 +15,12 @@ def picture(seed: int, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(blotches).resize(size, Image.Resampling.BICUBIC)
 
 
+def blotches(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Coloured squares, float32 [height, width, 3]; both sides multiples of 4."""
+    rng = np.random.default_rng(seed)
+    return np.repeat(np.repeat(rng.random((height // 4, width // 4, 3), np.float32), 4, axis=0), 4, axis=1)
+
+
 def narrow_vgg(depth: int, convolutions_per_block: Sequence[int]) -> dict[str, np.ndarray]:
     """Random weights of a VGG 4 to 8 channels wide."""
     rng = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 import types
 
+import keras
 import psutil
 import pytest
 
@@ -28,56 +29,56 @@ def machine(monkeypatch):
 
 
 def test_a_photo_that_does_not_fit_is_refused_with_the_size_that_does(model, machine):
-    machine.available = memory.needed(model, 1000, 2000)
-    memory.check(model, 1000, 2000)
-    memory.check(model, 2000, 1000)
+    machine.available = memory.needed(model.convolutions, "keras", 1000, 2000)
+    memory.check(model.convolutions, "keras", 1000, 2000)
+    memory.check(model.convolutions, "keras", 2000, 1000)
     with pytest.raises(InputError, match=r"2400 x 1200 pixels takes about .* GiB.*; .*image_size=1000 fits") as error:
-        memory.check(model, 1200, 2400)
+        memory.check(model.convolutions, "keras", 1200, 2400)
     assert error.value.arguments == ("image_size",)
 
 
 def test_a_photo_that_takes_larger_blocks_than_tensorflow_gets_is_refused(model, machine):
-    machine.total = memory.largest_block(model, 500, 1000)
-    memory.check(model, 500, 1000)
+    machine.total = memory.largest_block(model.convolutions, 500, 1000)
+    memory.check(model.convolutions, "keras", 500, 1000)
     with pytest.raises(InputError, match=r"in blocks of up to .*image_size=500 fits"):
-        memory.check(model, 1000, 2000)
+        memory.check(model.convolutions, "keras", 1000, 2000)
 
 
 def test_other_backends_and_gpus_take_no_such_blocks(model, machine, monkeypatch):
-    machine.total = memory.largest_block(model, 500, 1000)
-    monkeypatch.setattr(memory.keras.backend, "backend", lambda: "jax")
-    memory.check(model, 1000, 2000)
+    machine.total = memory.largest_block(model.convolutions, 500, 1000)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    memory.check(model.convolutions, "keras", 1000, 2000)
     machine.available = 2**20
     with pytest.raises(InputError) as error:
-        memory.check(model, 1000, 2000)
+        memory.check(model.convolutions, "keras", 1000, 2000)
     assert "blocks" not in str(error.value)
 
 
 def test_xla_holds_more_than_tensorflow(model, monkeypatch):
     # As measured on JAX: 0.66 GiB for 640 x 960 pixels.
-    monkeypatch.setattr(memory.keras.backend, "backend", lambda: "jax")
-    assert 0.66 * 2**30 < memory.needed(model, 640, 960) < 0.75 * 2**30
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert 0.66 * 2**30 < memory.needed(model.convolutions, "keras", 640, 960) < 0.75 * 2**30
 
 
 def test_a_gpu_holds_what_the_network_computes(model, monkeypatch):
-    on_a_cpu = memory.needed(model, 1000, 2000)
-    monkeypatch.setattr(memory.keras.distribution, "list_devices", lambda: ["gpu:0"])
-    assert memory.needed(model, 1000, 2000) == on_a_cpu - 1000 * 2000 * 4 * 2 * 32
+    on_a_cpu = memory.needed(model.convolutions, "keras", 1000, 2000)
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])
+    assert memory.needed(model.convolutions, "keras", 1000, 2000) == on_a_cpu - 1000 * 2000 * 4 * 2 * 32
 
 
 def test_what_the_caller_keeps_is_not_free(model, machine):
-    machine.available = memory.needed(model, 1000, 2000) + 10**9
-    memory.check(model, 1000, 2000, keeps=10**9)
+    machine.available = memory.needed(model.convolutions, "keras", 1000, 2000) + 10**9
+    memory.check(model.convolutions, "keras", 1000, 2000, keeps=10**9)
     with pytest.raises(InputError, match="image_size=996 fits"):
-        memory.check(model, 1000, 2000, keeps=10**9 + 10**6)
+        memory.check(model.convolutions, "keras", 1000, 2000, keeps=10**9 + 10**6)
     with pytest.raises(InputError, match="no image_size fits"):
-        memory.check(model, 1000, 2000, keeps=10**12)
+        memory.check(model.convolutions, "keras", 1000, 2000, keeps=10**12)
     with pytest.raises(InputError, match="no image_size fits"):
         Stylizer(model).check_size(1000, 2000, keeps=10**12)
 
 
 def test_24_megapixels_fit_into_12_gib():
-    assert memory.needed(StyleTransformer(32), 4000, 6000) < 11 * 2**30
+    assert memory.needed(StyleTransformer(32).convolutions, "keras", 4000, 6000) < 11 * 2**30
 
 
 def test_the_widest_tensor_of_a_narrow_start_is_a_later_one():
@@ -85,7 +86,8 @@ def test_the_widest_tensor_of_a_narrow_start_is_a_later_one():
         StyleTransformer(1, filters=(n, 64, 128), expand_filters=(64, 2), residual_blocks=0) for n in (32, 2)
     )
     # 64 channels of an image that is half as high and half as wide.
-    assert memory.needed(wide, 8, 8) - memory.needed(narrow, 8, 8) == 8 * 8 * 4 * 2 * (32 - 64 / 4)
+    needed = [memory.needed(model.convolutions, "keras", 8, 8) for model in (wide, narrow)]
+    assert needed[0] - needed[1] == 8 * 8 * 4 * 2 * (32 - 64 / 4)
 
 
 @pytest.fixture

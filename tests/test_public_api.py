@@ -61,6 +61,18 @@ def test_photos_are_found_read_and_written_without_tensorflow(tmp_path):
     assert (tmp_path / "small.png").exists()
 
 
+def test_stylizing_on_a_cpu_imports_neither_tensorflow_nor_keras(tmp_path):
+    program = "import sys; sys.argv = ['stylize.py', {}]; from magstyle.programs import stylize as program; "
+    ends = (
+        "from magstyle import engines\ntry: program.run()\nexcept SystemExit as end: assert not end.code, end.code\n"
+        "assert engines.may_have_a_gpu() or not {'tensorflow', 'keras', 'jax'} & set(sys.modules)"
+    )
+    arguments = ["examples/coffee.jpg", "--image_size=16", "--which_styles=scream", f"--output_dir={tmp_path}"]
+    picture = python(program.format(repr(arguments)[1:-1]) + ends)
+    assert picture == f"{tmp_path}/coffee_munch-the-scream.png\n"
+    assert "munch-the-scream" in python(program.format("'--list_styles'") + ends)
+
+
 def test_keras_opens_our_files_once_the_network_has_been_used(small_checkpoint):
     code = (
         "import magstyle, keras; magstyle.StyleTransformer; "

@@ -1,22 +1,20 @@
 """LiteRT files (TensorFlow Lite of old), for phones, browsers and everything small."""
 
 import io
-import logging
 import os
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from magstyle import checkpoints, files, sizes
 from magstyle.data import images, photos
 from magstyle.errors import InputError
-from magstyle.export import PRECISIONS, example_photo, litert_graph, litert_metadata
+from magstyle.export import PRECISIONS, example_photo, litert_metadata
 from magstyle.export.litert_precision import Editor
+from magstyle.litert import graph, network
 from magstyle.models.transformer import StyleTransformer
 from magstyle.stylizer import StyleOrWeights, Stylizer
 
@@ -137,7 +135,8 @@ def convert(
     quantized = dict.fromkeys(model.scopes[3:-1]) if precision.endswith("int8") else {}
     if precision == "int8":
         quantized |= _calibrate(model, parameters, model.scopes[5:-1], _samples(model, images, style))
-    editor = Editor(_convert(model, parameters, image_size, style, shifts=bool(quantized)))
+    height, width = _sides(image_size)
+    editor = Editor(network.draw(model.convolutions, parameters, height, width, style, shifts=bool(quantized)))
     editor.quantize_kernels(quantized)
     if precision != "float32":
         editor.halve_kernels()
@@ -162,15 +161,10 @@ def compare(
         The largest difference, and the peak signal-to-noise ratio in decibels.
     """
     interpreter = Interpreter(model_content=content)
-    # Whatever size it has, or none.
-    position = interpreter.get_signature_runner().get_input_details()["input_image"]["index"]
     largest, squares = 0.0, []
     for image, weights in _samples(model, images, style):
-        interpreter.resize_tensor_input(position, [1, *image.shape])
-        inputs = {"input_image": image[None], "style_weights": weights}
-        if style is not None:
-            del inputs["style_weights"]
-        found = interpreter.get_signature_runner()(**inputs)["stylized_image"]
+        inputs = {"style_weights": weights} if style is None else {}
+        found = _run(interpreter, image, **inputs)["stylized_image"]
         difference = found - np.asarray(model.predict_on_batch([image[None], weights[None]]))
         largest = max(largest, float(np.abs(difference).max()))
         squares.append(np.mean(np.square(difference)))
@@ -222,26 +216,11 @@ def _middle(photo, height: int, width: int) -> np.ndarray:
     return covering[top : top + height, left : left + width]
 
 
-def _convert(model, parameters, image_size, style, shifts) -> schema.ModelT:
-    height, width = _sides(image_size)
-    specs = [tf.TensorSpec([1, height or None, width or None, 3], tf.float32, "input_image")]
-    if style is None:
-        specs.append(tf.TensorSpec([model.num_styles], tf.float32, "style_weights"))
-
-    @tf.function(input_signature=specs)
-    def stylize(input_image, *style_weights):
-        (weights,) = style_weights or [np.asarray(style, np.float32)]
-        image = litert_graph.stylize(model.convolutions, parameters, input_image, weights, shifts=shifts)
-        return {"stylized_image": image}
-
-    module = tf.Module()
-    module.stylize = stylize
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([stylize.get_concrete_function()], module)
-    logging.disable(logging.INFO)  # Of a SavedModel that the converter makes on its way.
-    try:
-        return schema.ModelT.InitFromPackedBuf(converter.convert())
-    finally:
-        logging.disable(logging.NOTSET)
+def _run(interpreter: Interpreter, image: np.ndarray, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs for an image [H, W, 3], whatever size the file has, or none."""
+    position = interpreter.get_signature_runner().get_input_details()["input_image"]["index"]
+    interpreter.resize_tensor_input(position, [1, *image.shape])
+    return interpreter.get_signature_runner()(input_image=image[None], **inputs)
 
 
 def _samples(
@@ -261,24 +240,21 @@ def _calibrate(model, parameters, scopes, samples) -> dict[str, tuple[float, flo
     """
     inputs = {scope: [] for scope in scopes}
     results = {scope: [] for scope in scopes}
-
-    def watch(scope, x, y):
-        if scope in inputs:
-            # Without the few outliers, which would cost the rest its resolution.
-            inputs[scope].append(np.percentile(x, (0.01, 99.99)))
-            results[scope].append(np.abs(y).max(axis=(0, 1, 2)))
-
+    watching = network.draw(model.convolutions, parameters, height=0, width=0, shifts=True, watched=scopes)
+    interpreter = Interpreter(model_content=graph.serialize(watching))
     for image, weights in samples:
-        litert_graph.stylize(
-            model.convolutions, parameters, tf.constant(image[None]), tf.constant(weights), watch, shifts=True
-        )
+        outputs = _run(interpreter, image, style_weights=weights)
+        for scope in scopes:
+            # Without the few outliers, which would cost the rest its resolution.
+            inputs[scope].append(np.percentile(outputs[f"{scope}/input"], (0.01, 99.99)))
+            results[scope].append(np.abs(outputs[f"{scope}/result"]).max(axis=(0, 1, 2)))
     ranges = {}
     for scope in scopes:
         largest = np.max(results[scope], axis=0).astype(np.float32)
         # XNNPACK refuses the scales that channels of next to nothing would get.
         scale = 1 / np.maximum(largest, max(1e-4 * largest.max(), 1e-6))
         parameters[scope]["kernel"] = parameters[scope]["kernel"] * scale
-        parameters[scope]["epsilon"] = np.float32(litert_graph.EPSILON) * scale**2
+        parameters[scope]["epsilon"] = np.float32(network.EPSILON) * scale**2
         least, greatest = np.min(inputs[scope], axis=0)[0], np.max(inputs[scope], axis=0)[1]
         ranges[scope] = (min(float(least), 0.0), max(float(greatest), 0.0), 1.0)
     return ranges

@@ -1,4 +1,4 @@
-"""Names inside a LiteRT file: those of its tensors, and those of the styles, as LiteRT metadata.
+"""Names of styles inside a LiteRT file, as LiteRT metadata.
 
 The names of the styles are the lines of a text file, style_names.txt, in a zip archive at the end of the LiteRT file,
 as label files of LiteRT models are. Everything that opens zip archives reads it; so do the metadata libraries of
@@ -14,6 +14,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from magstyle.litert.graph import serialize
+
 STYLE_NAMES = "style_names.txt"
 # https://github.com/tensorflow/tflite-support, metadata_schema.fbs.
 _IDENTIFIER = b"M001"
@@ -24,20 +26,15 @@ def pack(model: schema.ModelT, style_names: Sequence[str]) -> bytes:
     """The content of a file.
 
     Args:
-        model: of one graph with one signature, whose names its inputs and outputs get.
+        model: of one graph.
         style_names: of the styles.
     """
-    (signature,), (graph,) = model.signatureDefs, model.subgraphs
-    for named in (*signature.inputs, *signature.outputs):
-        graph.tensors[named.tensorIndex].name = named.name
-    names = {named.tensorIndex: named.name.decode() for named in signature.inputs}
-    # For programs that count the inputs: as Magenta has them, the image first.
-    graph.inputs = np.array(sorted(graph.inputs, key=names.get), np.int32)
+    graph = model.subgraphs[0]
     buffer, metadata = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(_metadata([names[index] for index in graph.inputs]), np.uint8)
+    buffer.data = np.frombuffer(_metadata([graph.tensors[index].name.decode() for index in graph.inputs]), np.uint8)
     metadata.name, metadata.buffer = b"TFLITE_METADATA", len(model.buffers)
     model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or []), metadata]
+    model.metadata.append(metadata)
     content = io.BytesIO(serialize(model))
     with zipfile.ZipFile(content, "a") as archive:
         # Without a date, so that the same model gives the same file.
@@ -45,24 +42,10 @@ def pack(model: schema.ModelT, style_names: Sequence[str]) -> bytes:
     return content.getvalue()
 
 
-def serialize(model: schema.ModelT) -> bytes:
-    """The content of a LiteRT file, its constants where float32 numbers may lie."""
-    builder = _Builder(2**20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
 def style_names(content: bytes) -> list[str]:
     """The names of the styles in the content of a LiteRT file."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return archive.read(STYLE_NAMES).decode().splitlines()
-
-
-class _Builder(flatbuffers.Builder):
-    """Puts long vectors of bytes, which hold the constants, where float32 numbers may lie: LiteRT maps them there."""
-
-    def StartVector(self, element_size, count, alignment):  # noqa: N802
-        return super().StartVector(element_size, count, 16 if element_size == 1 and count >= 16 else alignment)
 
 
 def _metadata(inputs: Sequence[str]) -> bytes:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from magstyle.litert.graph import operator_code
+
 # Smaller constants are not worth an operation that unpacks them.
 _SMALLEST = 256
 
@@ -34,7 +36,7 @@ class Editor:
             # Not the biases: XNNPACK takes none that were packed, where a kernel has eight bits.
             if values is None or values.ndim < 4 or values.size < _SMALLEST:
                 continue
-            half = self._add_constant(values.astype(np.float16), tensor.name + b"/float16")
+            half = self._add_constant(values.astype(np.float16))
             unpacked.append(self._operation(schema.BuiltinOperator.DEQUANTIZE, [half], [index], version=3))
             tensor.buffer = 0
         self._graph.operators = unpacked + self._graph.operators
@@ -80,7 +82,7 @@ class Editor:
         scale = np.maximum(np.abs(values).max(axis=(1, 2, 3)), 1e-12) / 127
         quantized = np.rint(values / scale[:, None, None, None]).astype(np.int8)
         operator.inputs = operator.inputs.copy()
-        operator.inputs[1] = self._add_constant(quantized, kernel.name + b"/int8", scale)
+        operator.inputs[1] = self._add_constant(quantized, scale)
         operator.opcodeIndex = self._operator_code(schema.BuiltinOperator.CONV_2D, version=5)
         return scale
 
@@ -97,7 +99,7 @@ class Editor:
             for like, quantization in ((image, (scale, zero)), (output, (max(result, 1e-12) / 127, 0)))
         ]
         operator.inputs[0], operator.outputs = integers[0], np.array(integers[1:], np.int32)
-        operator.inputs[2] = self._add_constant(values, b"bias/int32", scale * kernel_scale)
+        operator.inputs[2] = self._add_constant(values, scale * kernel_scale)
         return [
             self._operation(schema.BuiltinOperator.QUANTIZE, [image], integers[:1], version=1),
             operator,
@@ -110,12 +112,12 @@ class Editor:
             return None
         return np.asarray(data, np.uint8).view(np.float32).reshape(tensor.shape)
 
-    def _add_constant(self, values: np.ndarray, name: bytes, scale: np.ndarray | None = None) -> int:
+    def _add_constant(self, values: np.ndarray, scale: np.ndarray | None = None) -> int:
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
         self.model.buffers.append(buffer)
         tensor = schema.TensorT()
-        tensor.name, tensor.buffer = name, len(self.model.buffers) - 1
+        tensor.buffer = len(self.model.buffers) - 1
         tensor.shape = np.array(values.shape, np.int32)
         tensor.type = getattr(schema.TensorType, values.dtype.name.upper())
         if scale is not None:
@@ -141,10 +143,7 @@ class Editor:
         for index, found in enumerate(self.model.operatorCodes):
             if (found.builtinCode, found.version) == (code, version):
                 return index
-        added = schema.OperatorCodeT()
-        added.builtinCode, added.version = code, version
-        added.deprecatedBuiltinCode = min(code, 127)  # Where readers of the first versions look.
-        self.model.operatorCodes.append(added)
+        self.model.operatorCodes.append(operator_code(code, version))
         return len(self.model.operatorCodes) - 1
 
     def _code(self, operator) -> int:

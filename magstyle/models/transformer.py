@@ -4,86 +4,12 @@ Reference:
     Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. ICLR 2017, arXiv 1610.07629.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import keras
 
+from magstyle.models.architecture import EXPAND_FILTERS, FILTERS, Architecture, Convolution
 from magstyle.models.layers import ConditionalInstanceNormalization, ReflectionPadding2D, SubpixelConv2D
-
-
-@dataclasses.dataclass(frozen=True)
-class Convolution:
-    """A row of the network's table: a convolution, and the conditional instance normalisation after it.
-
-    The convolution is reflection-padded and has no bias.
-
-    Attributes:
-        scope: its name, as in Magenta's checkpoints.
-        filters: output channels.
-        kernel_size: odd side of the kernel.
-        strides: of the convolution.
-        upsampling: the input is first enlarged so many times, to the nearest neighbours.
-        activation: of the normalised result: "relu", "sigmoid" or None.
-        shortcut: the scope of an earlier convolution, whose input is added to the result at the end; None for nothing.
-    """
-
-    scope: str
-    filters: int
-    kernel_size: int = 3
-    strides: int = 1
-    upsampling: int = 1
-    activation: str | None = "relu"
-    shortcut: str | None = None
-
-
-def convolutions(
-    filters: Sequence[int], expand_filters: Sequence[int], residual_blocks: int
-) -> tuple[Convolution, ...]:
-    """The whole network, from input to output; every form of it is built from this table.
-
-    Args:
-        filters, expand_filters, residual_blocks: as StyleTransformer's, but after alpha.
-    """
-    residuals = []
-    for i in range(1, residual_blocks + 1):
-        first, second = residual_scopes(i)
-        residuals += [Convolution(first, filters[2]), Convolution(second, filters[2], activation=None, shortcut=first)]
-    return (
-        Convolution("contract/conv1", filters[0], kernel_size=9),
-        Convolution("contract/conv2", filters[1], strides=2),
-        Convolution("contract/conv3", filters[2], strides=2),
-        *residuals,
-        Convolution("expand/conv1/conv", expand_filters[0], upsampling=2),
-        Convolution("expand/conv2/conv", expand_filters[1], upsampling=2),
-        Convolution("expand/conv3/conv", 3, kernel_size=9, activation="sigmoid"),
-    )
-
-
-def residual_scopes(block: int) -> tuple[str, str]:
-    """The scopes of the two convolutions of a residual block, of which the first is number 1."""
-    return f"residual/residual{block}/conv1", f"residual/residual{block}/conv2"
-
-
-def scaled(filters: Sequence[int], alpha: float) -> tuple[int, ...]:
-    """Numbers of filters times the width multiplier alpha, truncated."""
-    return tuple(int(alpha * n) for n in filters)
-
-
-def count_parameters(
-    num_styles: int, filters: Sequence[int], expand_filters: Sequence[int], residual_blocks: int, alpha: float = 1.0
-) -> int:
-    """How many numbers a StyleTransformer of these arguments holds, told without building it."""
-
-    def count(blocks: int) -> int:
-        table = convolutions(scaled(filters, alpha), scaled(expand_filters, alpha), blocks)
-        channels = [3, *(row.filters for row in table)]
-        return sum(
-            row.filters * (row.kernel_size**2 * inputs + 2 * num_styles)
-            for row, inputs in zip(table, channels, strict=False)
-        )
-
-    return count(0) + residual_blocks * (count(1) - count(0))
 
 
 @keras.saving.register_keras_serializable(package="magstyle")
@@ -121,8 +47,8 @@ class StyleTransformer(keras.Model):
         ValueError: for numbers that make no network, or names that do not fit num_styles.
     """
 
-    FILTERS = (32, 64, 128)
-    EXPAND_FILTERS = (64, 32)
+    FILTERS = FILTERS
+    EXPAND_FILTERS = EXPAND_FILTERS
 
     def __init__(
         self,
@@ -134,19 +60,9 @@ class StyleTransformer(keras.Model):
         style_names: Sequence[str] | None = None,
         **kwargs,
     ):
-        contract, expand = scaled(filters, alpha), scaled(expand_filters, alpha)
-        if (len(contract), len(expand)) != (3, 2) or min(contract + expand) < 1:
-            raise ValueError(
-                f"The network needs three filters and two expand_filters of at least 1, not {filters} and "
-                f"{expand_filters} times {alpha}."
-            )
-        if num_styles < 1 or residual_blocks < 0:
-            raise ValueError(f"There is no network of {num_styles} styles and {residual_blocks} residual blocks.")
-        style_names = [str(name) for name in style_names or range(num_styles)]
-        if len(style_names) != num_styles or len(set(style_names)) != num_styles:
-            raise ValueError(f"{num_styles} styles need as many different names, not {style_names}.")
+        architecture = Architecture(num_styles, alpha, filters, expand_filters, residual_blocks, style_names)
         initializer = keras.initializers.RandomNormal(stddev=0.01)
-        table = convolutions(contract, expand, residual_blocks)
+        table = architecture.convolutions
 
         # === Functional Model ===
         image = keras.Input((None, None, 3), name="input_image")
@@ -169,10 +85,10 @@ class StyleTransformer(keras.Model):
         # === Config ===
         self.num_styles = num_styles
         self.alpha = alpha
-        self.filters = tuple(filters)
-        self.expand_filters = tuple(expand_filters)
+        self.filters = architecture.filters
+        self.expand_filters = architecture.expand_filters
         self.residual_blocks = residual_blocks
-        self.style_names = tuple(style_names)
+        self.style_names = architecture.style_names
         self.convolutions = table
 
     def get_config(self):

@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
     sizes = {name: shared_flags.size_of(name) for name in ("image_size", "preview_size")}
     command_line.import_tensorflow()
+    shared_flags.import_engine()
     from magstyle.export.page import build_page
 
     print(

@@ -4,6 +4,7 @@ Ctrl-C and SIGTERM end a program with 130 and 143, cleanly; an `InputError` and 
 """
 
 import ast
+import contextlib
 import inspect
 import io
 import os
@@ -11,7 +12,7 @@ import pathlib
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags
 
@@ -107,15 +108,21 @@ def import_tensorflow() -> None:
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with open(os.devnull, "wb") as devnull:
-        os.dup2(devnull.fileno(), 2)
-    try:
+    with _silent_stderr():
         import tensorflow  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+
+
+def import_litert() -> None:
+    """Imports LiteRT, without the line about XNNPACK that it logs with the first graph of a process."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from magstyle.litert.graph import Graph, serialize
+
+    graph = Graph()
+    number = graph.input("number", (1,))
+    content = serialize(graph.finish({"sum": number + number}))
+    with _silent_stderr():
+        Interpreter(model_content=content).allocate_tensors()
 
 
 def start_again() -> None:
@@ -198,6 +205,20 @@ def values_for(function: Callable, **known) -> dict[str, object]:
     """The arguments of a function: what is known of them, the rest from the flags of the same names."""
     names = inspect.signature(function).parameters
     return {name: FLAGS[name].value for name in names if name in FLAGS} | known
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keeps also those from writing to it who do not ask Python."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as devnull:
+        os.dup2(devnull.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _quoted(match: re.Match) -> str:

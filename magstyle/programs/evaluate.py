@@ -42,6 +42,7 @@ def define_flags() -> None:
 def main(arguments: list[str]) -> None:
     given = training_flags.data(arguments)
     command_line.import_tensorflow()
+    shared_flags.import_engine()
     import tensorflow as tf
 
     from magstyle import checkpoints, files

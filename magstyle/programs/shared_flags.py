@@ -5,7 +5,7 @@ import sys
 
 from absl import flags
 
-from magstyle import sizes
+from magstyle import engines, sizes
 from magstyle.errors import InputError
 from magstyle.programs import command_line
 
@@ -54,6 +54,23 @@ def open_model():
     from magstyle import checkpoints
 
     return checkpoints.load_model(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
+
+
+def open_network():
+    """The same as plain arrays, for what needs Keras only where the file does."""
+    from magstyle import checkpoints
+
+    if checkpoints.read_without_keras(FLAGS.checkpoint) is None:
+        command_line.import_tensorflow()
+    return checkpoints.read_network(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
+
+
+def import_engine(engine: str = "auto") -> None:
+    """Imports what a Stylizer of this engine is going to compute with."""
+    if engine == "keras" or (engine == "auto" and engines.may_have_a_gpu()):
+        command_line.import_tensorflow()
+    if engines.choose(engine) == "litert":
+        command_line.import_litert()
 
 
 def define_content_files() -> None:

@@ -10,6 +10,7 @@ Without --checkpoint, the styles are those of the bundled model `painters`.
 
 from absl import flags
 
+from magstyle import engines
 from magstyle.data import photos
 from magstyle.errors import InputError
 from magstyle.programs import command_line, shared_flags
@@ -30,6 +31,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_bool("list_styles", False, "Print the numbers and names of the model's styles; nothing is painted.")
     shared_flags.define_num_styles_and_alpha()
+    flags.DEFINE_enum("engine", "auto", engines.ENGINES, "What computes: auto is keras on a GPU, litert elsewhere.")
     flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
     flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")
     flags.DEFINE_enum("format", "png", ["png", "jpg", "jpeg", "webp"], "File format and extension of the pictures.")
@@ -47,18 +49,18 @@ def main(arguments: list[str]) -> None:
     if not input_image:
         raise InputError("which photo? Give its name, here or by --input_image; a glob or a folder will do")
     photos.find(input_image)  # What is not there is refused at once.
-    command_line.import_tensorflow()
+    shared_flags.import_engine(FLAGS.engine)
     from tqdm import tqdm
 
     from magstyle.photo_stylizer import stylize_one_by_one, stylize_photos
 
-    model = shared_flags.open_model()
+    network = shared_flags.open_network()
     paths = stylize_one_by_one(
         **command_line.values_for(
             stylize_photos,
             input_image=input_image,
-            checkpoint=model,
-            which_styles=command_line.styles("which_styles", model.style_names, "all"),
+            checkpoint=network,
+            which_styles=command_line.styles("which_styles", network.style_names, "all"),
         )
     )
     for path in paths:
@@ -67,8 +69,7 @@ def main(arguments: list[str]) -> None:
 
 def list_styles() -> None:
     """Prints the styles of the model, a line each: its number, a blank, its name."""
-    command_line.import_tensorflow()
-    for number, name in enumerate(shared_flags.open_model().style_names):
+    for number, name in enumerate(shared_flags.open_network().style_names):
         print(number, name)
 
 

@@ -48,16 +48,17 @@ def main(arguments: list[str]) -> None:
     if FLAGS.num_shards and not ("content_files" in source and FLAGS.output_format == "tfrecord"):
         raise InputError("--num_shards is for TFRecord shards of --content_files; leave it out")
     command_line.import_tensorflow()
+    shared_flags.import_engine()
     from magstyle import checkpoints
 
-    model = checkpoints.load_model(FLAGS.checkpoint)
+    network = checkpoints.read_network(FLAGS.checkpoint)
     made = dataset_stylizer.stylize_dataset(
         **command_line.values_for(
             dataset_stylizer.stylize_dataset,
             **source,
             output_dir=command_line.path_of("output_dir"),
-            checkpoint=model,
-            style=command_line.style("style", model.style_names, "random"),
+            checkpoint=network,
+            style=command_line.style("style", network.style_names, "random"),
         )
     )
     skipped = "shards" if FLAGS.output_format == "tfrecord" else "pictures"

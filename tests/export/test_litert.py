@@ -3,17 +3,16 @@ import subprocess
 import sys
 import zipfile
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from magstyle import checkpoints
 from magstyle.data import images, photos
 from magstyle.errors import InputError
-from magstyle.export import PRECISIONS, example_photo, litert, litert_graph, litert_metadata
+from magstyle.export import PRECISIONS, example_photo, litert, litert_metadata
 from magstyle.models.transformer import StyleTransformer
+from tests.samples import blotches
 
 # What XNNPACK takes, LiteRT's GPU delegates too.
 OPERATIONS = {
@@ -23,17 +22,11 @@ OPERATIONS = {
 MIXTURE = np.array([0.5, 0.75, -0.25], np.float32)
 
 
-def photo(height, width, seed=0):
-    """Coloured blotches."""
-    rng = np.random.default_rng(seed)
-    return np.repeat(np.repeat(rng.random((height // 4, width // 4, 3), np.float32), 4, axis=0), 4, axis=1)
-
-
 @pytest.fixture(scope="module")
 def contents(small_model):
     """A file of every precision, for 32 x 40 pixels."""
     return {
-        precision: litert.convert(small_model, (32, 40), precision, images=[photo(32, 40, k) for k in range(3)])
+        precision: litert.convert(small_model, (32, 40), precision, images=[blotches(32, 40, k) for k in range(3)])
         for precision in PRECISIONS
     }
 
@@ -54,20 +47,20 @@ def expected(model, image, weights):
 
 
 def test_the_interpreter_paints_the_same(contents, small_model):
-    image = photo(32, 40)
+    image = blotches(32, 40)
     found = run(contents["float32"], image, style_weights=MIXTURE)
     np.testing.assert_allclose(found, expected(small_model, image, MIXTURE), atol=1e-4)
 
 
 def test_fewer_bits_paint_nearly_the_same(contents, small_model):
-    image = photo(32, 40)
+    image = blotches(32, 40)
     for precision, least in (("float16", 50), ("dynamic_int8", 30), ("int8", 25)):
         found = run(contents[precision], image, style_weights=MIXTURE)
         assert psnr(found, expected(small_model, image, MIXTURE)) > least, precision
 
 
 def test_comparing_tells_the_largest_difference_of_all_images_and_styles(contents, small_model):
-    photos = [photo(32, 40, k) for k in range(2)]
+    photos = [blotches(32, 40, k) for k in range(2)]
     difference, ratio = litert.compare(contents["float16"], small_model, photos)
     pairs = [(photos[k % 2], np.eye(3, dtype=np.float32)[k]) for k in range(3)]
     differences = [run(contents["float16"], x, style_weights=w) - expected(small_model, x, w) for x, w in pairs]
@@ -107,15 +100,17 @@ def test_xnnpack_takes_the_whole_graph_and_gpus_could(contents, precision):
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_a_resizable_file_takes_any_size(small_model, precision):
-    content = litert.convert(small_model, 0, precision, images=[photo(32, 32)])
-    for image in (photo(8, 8), photo(24, 16), photo(16, 36)):
+    content = litert.convert(small_model, 0, precision, images=[blotches(32, 32)])
+    for image in (blotches(8, 8), blotches(24, 16), blotches(16, 36)):
         found = run(content, image, style_weights=MIXTURE)
         assert psnr(found, expected(small_model, image, MIXTURE)) > {"float32": 80, "int8": 20}[precision]
 
 
 def test_a_baked_style_needs_no_weights(small_model):
     content = litert.convert(small_model, 16, style=MIXTURE)
-    np.testing.assert_allclose(run(content, photo(16, 16)), expected(small_model, photo(16, 16), MIXTURE), atol=1e-4)
+    np.testing.assert_allclose(
+        run(content, blotches(16, 16)), expected(small_model, blotches(16, 16), MIXTURE), atol=1e-4
+    )
     content = litert.convert(small_model, 16, style=np.array([0, 1, 0]))
     assert litert_metadata.style_names(content) == ["wave"]
 
@@ -133,58 +128,12 @@ def test_the_same_model_gives_the_same_file(contents, small_model):
     assert litert.convert(small_model, (32, 40), "float16") == contents["float16"]
 
 
-ARCHITECTURES = {
-    "published": {"alpha": 1.0},
-    "quarter": {"alpha": 0.25},
-    "android": {"filters": (32, 32, 32), "expand_filters": (8, 4), "residual_blocks": 6},
-}
-
-
-@pytest.mark.parametrize("shifts", [False, True])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_convolution_gives_the_numbers_of_keras(architecture, shifts):
-    model = StyleTransformer(2, **ARCHITECTURES[architecture])
-    rng = np.random.default_rng(0)
-    for scope in model.scopes:
-        for variable, mean, deviation in zip(
-            model.parameters(scope).values(), (0, 1, 0), (0.05, 0.5, 0.5), strict=True
-        ):
-            variable.assign(rng.normal(mean, deviation, variable.shape))
-    parameters = {
-        scope: {name: np.asarray(value) for name, value in model.parameters(scope).items()} for scope in model.scopes
-    }
-    results = {}
-    image, weights = photo(24, 40), np.array([0.75, 0.5], np.float32)
-    picture = litert_graph.stylize(
-        model.convolutions,
-        parameters,
-        tf.constant(image[None]),
-        tf.constant(weights),
-        lambda scope, x, y: results.setdefault(scope, y.numpy()),
-        shifts,
-    )
-    layers = [model.get_layer(scope.replace("/", "_")).output for scope in model.scopes]
-    *expected, stylized_image = keras.Model(model.inputs, [*layers, model.output]).predict_on_batch(
-        [image[None], weights[None]]
-    )
-    assert list(results) == model.scopes
-    for scope, features in zip(model.scopes, expected, strict=True):
-        found = results[scope]
-        if found.shape != features.shape:  # Up-sampled, with a border of one pixel.
-            found = found[:, 1:-1, 1:-1]
-        if not shifts:
-            # Both but for a number per channel, which the normalisation after it takes away.
-            found, features = (x - x.mean(axis=(1, 2), keepdims=True) for x in (found, features))
-        np.testing.assert_allclose(found, features, rtol=0, atol=1e-4 * np.abs(features).max(), err_msg=scope)
-    np.testing.assert_allclose(picture, stylized_image, atol=1e-4)
-
-
 def test_the_published_network_of_32_styles_is_small():
     model = StyleTransformer(32)
     for precision, most in (("float32", 7.5e6), ("float16", 3.8e6), ("dynamic_int8", 2.2e6), ("int8", 2.2e6)):
-        content = litert.convert(model, 16, precision, images=[photo(16, 16)])
+        content = litert.convert(model, 16, precision, images=[blotches(16, 16)])
         assert len(content) <= most, precision
-        run(content, photo(16, 16), style_weights=np.eye(32, dtype=np.float32)[0])
+        run(content, blotches(16, 16), style_weights=np.eye(32, dtype=np.float32)[0])
 
 
 def test_the_android_network_paints_photos_the_same(shared):
@@ -202,8 +151,8 @@ def test_a_network_without_residual_blocks_paints_the_same():
     model = StyleTransformer(1, alpha=0.1, residual_blocks=0)
     content = litert.convert(model, 16)
     np.testing.assert_allclose(
-        run(content, photo(16, 16), style_weights=np.ones(1, np.float32)),
-        expected(model, photo(16, 16), np.ones(1, np.float32)),
+        run(content, blotches(16, 16), style_weights=np.ones(1, np.float32)),
+        expected(model, blotches(16, 16), np.ones(1, np.float32)),
         atol=1e-4,
     )
 
@@ -242,7 +191,7 @@ def test_a_style_is_a_number_a_name_a_mixture_or_weights(converted, small_model,
 
 def test_representative_images_are_patterns_or_arrays_of_which_eight_middles_are_used(converted, small_model, tmp_path):
     for k in range(9):
-        images.write_image(tmp_path / "photos" / f"{k}.png", photo(16, 24, seed=k))
+        images.write_image(tmp_path / "photos" / f"{k}.png", blotches(16, 24, seed=k))
     arrays = [images.read_image(tmp_path / "photos" / f"{k}.png") for k in range(9)]
     given = [str(tmp_path / "photos"), [tmp_path / "photos" / "*.png"], arrays, np.array(arrays)]
     for k, representative in enumerate(given):
@@ -257,7 +206,7 @@ def test_representative_images_are_patterns_or_arrays_of_which_eight_middles_are
 
 @pytest.mark.parametrize(("size", "scaled", "box"), [((8, 32), (22, 33), (7, 0)), ((32, 16), (32, 48), (0, 16))])
 def test_photos_cover_a_file_that_is_not_square(converted, small_model, tmp_path, size, scaled, box):
-    images.write_image(tmp_path / "photo.png", photo(16, 24))
+    images.write_image(tmp_path / "photo.png", blotches(16, 24))
     written = litert.convert_tflite(
         small_model, tmp_path / "a", image_size=size, precision="int8", representative_images=tmp_path / "photo.png"
     )

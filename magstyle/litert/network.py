@@ -17,71 +17,101 @@ from the Keras model, and why:
   relu(x scale - shift), and takes two passes over the image instead of three.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 
-from magstyle.models.transformer import Convolution
+from magstyle.litert.graph import Graph, Tensor, serialize
+from magstyle.models.architecture import Convolution
 
 EPSILON = 1e-5
 # Output channels that XNNPACK computes at once, with AVX2.
 _LANES = 16
 
+Parameters = Mapping[str, Mapping[str, np.ndarray]]
 
-def stylize(
+
+def build(
     convolutions: Sequence[Convolution],
-    parameters: dict[str, dict[str, np.ndarray]],
-    image: tf.Tensor,
-    style_weights: tf.Tensor,
-    watch: Callable[[str, tf.Tensor, tf.Tensor], None] = lambda scope, x, y: None,
-    shifts: bool = False,
-) -> tf.Tensor:
-    """Paints an image.
+    parameters: Parameters,
+    height: int,
+    width: int,
+    style: np.ndarray | None = None,
+) -> bytes:
+    """The network as the content of a LiteRT file, in float32, without the names of its styles.
+
+    Its inputs are `input_image` [1, H, W, 3], RGB in [0, 1], and `style_weights` [num_styles], its output is
+    `stylized_image` [1, H, W, 3], all float32.
 
     Args:
         convolutions: of the network, `StyleTransformer.convolutions`.
-        parameters: of every scope, as `StyleTransformer.parameters` returns them; and `epsilon`, if it is another than
-            1e-5, a number or [C_out].
-        image: [1, H, W, 3], RGB in [0, 1]; H and W multiples of 4, from 8.
-        style_weights: [num_styles].
-        watch: called with every scope, the input of its convolution, with its border, and the result: as in the Keras
-            model, but that of an up-sampling one has a border of one pixel and, without `shifts`, all may differ by
-            a number per channel.
+        parameters: of every scope: `kernel` [k, k, C_in, C_out], `gamma` and `beta` [num_styles, C_out].
+        height, width: of the images, multiples of 4 from 8; both 0 for what the program chooses, by resizing the input
+            to such numbers.
+        style: weights [num_styles] to bake in; the file then has no input `style_weights`.
+    """
+    return serialize(draw(convolutions, parameters, height, width, style))
+
+
+def draw(
+    convolutions: Sequence[Convolution],
+    parameters: Parameters,
+    height: int,
+    width: int,
+    style: np.ndarray | None = None,
+    shifts: bool = False,
+    watched: Collection[str] = (),
+) -> schema.ModelT:
+    """The same as `build`, as objects of LiteRT's schema.
+
+    Args:
+        convolutions, height, width, style: as of `build`.
+        parameters: as of `build`; and `epsilon`, if it is another than 1e-5, a number or [C_out].
         shifts: subtracts the shift of every normalisation: the picture is the same, but numbers on the way have smaller
             ranges, which those of eight bits need.
-
-    Returns:
-        [1, H, W, 3], in [0, 1].
+        watched: scopes whose convolutions have outputs of their own: `{scope}/input`, with its border, and
+            `{scope}/result`, as in the Keras model, but that of an up-sampling one has a border of one pixel and,
+            without `shifts`, all may differ by a number per channel.
     """
-    style_weights = tf.reshape(style_weights, [1, 1, 1, -1])
+    graph = Graph()
+    image = graph.input("input_image", (1, height or None, width or None, 3))
+    if style is None:
+        num_styles = len(parameters[convolutions[0].scope]["gamma"])
+        style_weights = graph.input("style_weights", (num_styles,))
+        style_weights = graph.reshape(style_weights, (1, 1, 1, num_styles))
+    else:
+        style_weights = graph.constant(np.asarray(style, np.float32).reshape(1, 1, 1, -1))
 
     def scale_and_shift(scope, mean, variance, pixels=1):
         """Of an instance normalisation x scale - shift, each [1, 1, 1, pixels C]."""
         gamma, beta = (
-            _convolve(style_weights, np.tile(parameters[scope][name], pixels)[None, None]) for name in ("gamma", "beta")
+            graph.conv2d(style_weights, np.tile(parameters[scope][name], pixels)[None, None])
+            for name in ("gamma", "beta")
         )
-        scale = gamma * tf.math.rsqrt(variance + parameters[scope].get("epsilon", EPSILON))
+        epsilon = np.float32(parameters[scope].get("epsilon", EPSILON))
+        scale = gamma * graph.rsqrt(variance + graph.constant(epsilon.reshape(1, 1, 1, -1)))
         return scale, mean * scale - beta
 
     def normalize(scope, x, inner):
         """The product and the shift of instance normalisation, by the moments of `inner`, which the rest repeats."""
         mean = _mean(inner)
-        scale, shift = scale_and_shift(scope, mean, _mean(tf.math.squared_difference(inner, mean)))
+        scale, shift = scale_and_shift(scope, mean, _mean(graph.squared_difference(inner, mean)))
         return x * scale, shift
 
     def normalize_in_lanes(scope, x):
         """The same, of an image of few channels: where its size is known, 16 pixels at a time as channels of one."""
-        channels, pixels = x.shape[3], 1
+        (_, height, width, channels), pixels = x.shape, 1
         if None not in x.shape:
             pixels = _LANES
-            x = tf.reshape(x, [1, 1, -1, channels * pixels])
+            x = graph.reshape(x, (1, 1, height * width // pixels, channels * pixels))
         average = np.tile(np.eye(channels, dtype=np.float32) / pixels, (pixels, pixels))[None, None]
-        mean = _convolve(_mean(x), average)
-        variance = _convolve(_mean(tf.math.squared_difference(x, mean)), average)
+        mean = graph.conv2d(_mean(x), average)
+        variance = graph.conv2d(_mean(graph.squared_difference(x, mean)), average)
         scale, shift = scale_and_shift(scope, mean, variance, pixels)
         return x * scale, shift
 
+    outputs = {}
     shortcuts = {row.shortcut for row in convolutions}
     x, inputs, bordered = image, {}, False
     for row, following in zip(convolutions, [*convolutions[1:], None], strict=True):
@@ -90,81 +120,79 @@ def stylize(
             x = _reflect(x, row.kernel_size // 2)
         elif not bordered:
             x = _repeat_border(x)
-        y = _convolution(row, x, parameters[row.scope]["kernel"], few_channels=following is None)
-        watch(row.scope, x, y)
+        with graph.scope(row.scope):
+            y = _convolution(row, x, parameters[row.scope]["kernel"], few_channels=following is None)
+        if row.scope in watched:
+            outputs |= {f"{row.scope}/input": x, f"{row.scope}/result": y}
         # The next up-sampling wants the border repeated, and is given it.
         bordered = row.upsampling > 1 and following.upsampling > 1
-        inner = y if row.upsampling == 1 else _crop(y)
+        inner = y if row.upsampling == 1 else y[:, 1:-1, 1:-1]
         if following is None:
             x, shift = normalize_in_lanes(row.scope, y)
         else:
             x, shift = normalize(row.scope, y if bordered else inner, inner)
         if row.activation == "relu":
-            x = tf.maximum(x, shift)
+            x = graph.maximum(x, shift)
         # Where results are added up, the shifts are subtracted first: it would lose digits otherwise.
         if row.activation != "relu" or shifts or following.scope in shortcuts:
             x = x - shift
         if row.activation == "sigmoid":
-            x = tf.nn.sigmoid(x)
+            x = graph.sigmoid(x)
         if row.shortcut:
             x = inputs[row.shortcut] + x
-    return x if None in image.shape else tf.reshape(x, image.shape)
+    return graph.finish({"stylized_image": graph.reshape(x, image.shape) if height else x, **outputs})
 
 
-def _convolution(row: Convolution, x: tf.Tensor, kernel: np.ndarray, few_channels: bool) -> tf.Tensor:
-    with tf.name_scope(row.scope):
-        if row.upsampling > 1:
-            return _expand(x, kernel)
-        if row.strides > 1:
-            return _convolve(x, kernel, row.strides)
-        if few_channels:
-            columns, sum_of_columns = _by_columns(kernel)
-            return _convolve_in_pairs(_convolve(x, columns), sum_of_columns)
-        return _convolve_in_pairs(x, kernel)
+def _convolution(row: Convolution, x: Tensor, kernel: np.ndarray, few_channels: bool) -> Tensor:
+    if row.upsampling > 1:
+        return _expand(x, kernel)
+    if row.strides > 1:
+        return x.graph.conv2d(x, kernel, row.strides)
+    if few_channels:
+        columns, sum_of_columns = _by_columns(kernel)
+        return _convolve_in_pairs(x.graph.conv2d(x, columns), sum_of_columns)
+    return _convolve_in_pairs(x, kernel)
 
 
-def _mean(x: tf.Tensor) -> tf.Tensor:
+def _mean(x: Tensor) -> Tensor:
     # One direction after the other: XNNPACK is a third faster then.
-    return tf.reduce_mean(tf.reduce_mean(x, 2, keepdims=True), 1, keepdims=True)
+    return x.graph.mean(x.graph.mean(x, 2), 1)
 
 
-def _convolve(x: tf.Tensor, kernel: np.ndarray, stride: int = 1) -> tf.Tensor:
-    return tf.nn.conv2d(x, kernel, stride, "VALID")
-
-
-def _convolve_in_pairs(x: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
+def _convolve_in_pairs(x: Tensor, kernel: np.ndarray) -> Tensor:
     rows, columns, channels_in, channels_out = kernel.shape
     _, height, width, _ = x.shape
-    if channels_out >= _LANES or height is None or width is None:
-        return _convolve(x, kernel)
+    if channels_out >= _LANES or height is None or width is None or (width - columns + 1) % 2:
+        return x.graph.conv2d(x, kernel)
     pairs = np.zeros((rows, columns + 1, channels_in, 2, channels_out), np.float32)
     pairs[:, :-1, :, 0] = pairs[:, 1:, :, 1] = kernel
-    x = tf.nn.conv2d(x, pairs.reshape(rows, columns + 1, channels_in, -1), [1, 2], "VALID")
-    return tf.reshape(x, [1, height - rows + 1, width - columns + 1, channels_out])
+    x = x.graph.conv2d(x, pairs.reshape(rows, columns + 1, channels_in, -1), (1, 2))
+    return x.graph.reshape(x, (1, height - rows + 1, width - columns + 1, channels_out))
 
 
-def _reflect(x: tf.Tensor, padding: int) -> tf.Tensor:
+def _reflect(x: Tensor, padding: int) -> Tensor:
     """Mirrors an image at its borders, without repeating the border itself."""
     # One after the other: XNNPACK concatenates at most five tensors.
-    top = tf.concat([x[:, k : k + 1] for k in range(padding, 0, -1)], axis=1)
-    bottom = tf.concat([x[:, -k - 1 : -k] for k in range(1, padding + 1)], axis=1)
-    x = tf.concat([top, x, bottom], axis=1)
-    left = tf.concat([x[:, :, k : k + 1] for k in range(padding, 0, -1)], axis=2)
-    right = tf.concat([x[:, :, -k - 1 : -k] for k in range(1, padding + 1)], axis=2)
-    return tf.concat([left, x, right], axis=2)
+    concatenate = x.graph.concatenate
+    top = [x[:, k : k + 1] for k in range(padding, 0, -1)]
+    bottom = [x[:, -k - 1 : -k] for k in range(1, padding + 1)]
+    x = concatenate([_joined(top, 1), x, _joined(bottom, 1)], axis=1)
+    left = [x[:, :, k : k + 1] for k in range(padding, 0, -1)]
+    right = [x[:, :, -k - 1 : -k] for k in range(1, padding + 1)]
+    return concatenate([_joined(left, 2), x, _joined(right, 2)], axis=2)
 
 
-def _repeat_border(x: tf.Tensor) -> tf.Tensor:
+def _joined(parts: Sequence[Tensor], axis: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else parts[0].graph.concatenate(parts, axis)
+
+
+def _repeat_border(x: Tensor) -> Tensor:
     """[1, H, W, C] to [1, H + 2, W + 2, C]."""
-    x = tf.concat([x[:, :1], x, x[:, -1:]], axis=1)
-    return tf.concat([x[:, :, :1], x, x[:, :, -1:]], axis=2)
+    x = x.graph.concatenate([x[:, :1], x, x[:, -1:]], axis=1)
+    return x.graph.concatenate([x[:, :, :1], x, x[:, :, -1:]], axis=2)
 
 
-def _crop(x: tf.Tensor) -> tf.Tensor:
-    return x[:, 1:-1, 1:-1]
-
-
-def _expand(x: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
+def _expand(x: Tensor, kernel: np.ndarray) -> Tensor:
     """Up-samples an image by 2, reflects its border and convolves it with a 3 x 3 kernel.
 
     Args:
@@ -178,7 +206,7 @@ def _expand(x: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
     # up-sampled copies of i, i, i + 1, the latter of i, i + 1, i + 1: [output row, input row, kernel row].
     taps = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
     kernel = np.einsum("pik,qjl,klco->ijcpqo", taps, taps, kernel)
-    return tf.nn.depth_to_space(_convolve(x, kernel.reshape(*kernel.shape[:3], -1)), 2)
+    return x.graph.depth_to_space(x.graph.conv2d(x, kernel.reshape(*kernel.shape[:3], -1)), 2)
 
 
 def _by_columns(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""The network as LiteRT graphs, written from its weights."""

@@ -1,0 +1,46 @@
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from magstyle.litert import graph, network
+from magstyle.models.transformer import StyleTransformer
+from tests.samples import blotches
+
+ARCHITECTURES = {
+    "published": {"alpha": 1.0},
+    "quarter": {"alpha": 0.25},
+    "android": {"filters": (32, 32, 32), "expand_filters": (8, 4), "residual_blocks": 6},
+}
+
+
+@pytest.mark.parametrize("shifts", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_convolution_gives_the_numbers_of_keras(architecture, shifts):
+    model = StyleTransformer(2, **ARCHITECTURES[architecture])
+    rng = np.random.default_rng(0)
+    for scope in model.scopes:
+        for variable, mean, deviation in zip(
+            model.parameters(scope).values(), (0, 1, 0), (0.05, 0.5, 0.5), strict=True
+        ):
+            variable.assign(rng.normal(mean, deviation, variable.shape))
+    parameters = {
+        scope: {name: np.asarray(value) for name, value in model.parameters(scope).items()} for scope in model.scopes
+    }
+    image, weights = blotches(24, 40), np.array([0.75, 0.5], np.float32)
+    model_of_graph = network.draw(model.convolutions, parameters, 24, 40, shifts=shifts, watched=model.scopes)
+    paint = Interpreter(model_content=graph.serialize(model_of_graph)).get_signature_runner()
+    outputs = paint(input_image=image[None], style_weights=weights)
+    layers = [model.get_layer(scope.replace("/", "_")).output for scope in model.scopes]
+    *expected, stylized_image = keras.Model(model.inputs, [*layers, model.output]).predict_on_batch(
+        [image[None], weights[None]]
+    )
+    for scope, features in zip(model.scopes, expected, strict=True):
+        found = outputs[f"{scope}/result"]
+        if found.shape != features.shape:  # Up-sampled, with a border of one pixel.
+            found = found[:, 1:-1, 1:-1]
+        if not shifts:
+            # Both but for a number per channel, which the normalisation after it takes away.
+            found, features = (x - x.mean(axis=(1, 2), keepdims=True) for x in (found, features))
+        np.testing.assert_allclose(found, features, rtol=0, atol=1e-4 * np.abs(features).max(), err_msg=scope)
+    np.testing.assert_allclose(outputs["stylized_image"], stylized_image, atol=1e-4)
