@@ -8,7 +8,7 @@ import pathlib
 import re
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -51,7 +51,7 @@ def load_model(
             a model that differs from num_styles or alpha.
     """
     if isinstance(checkpoint, StyleTransformer):
-        model = checkpoint
+        model, checkpoint = checkpoint, "the model"
     else:
         model = _open(os.fspath(checkpoint))
         if not all(np.isfinite(weights).all() for weights in model.get_weights()):
@@ -87,6 +87,56 @@ def save_model(model: StyleTransformer, path: str | os.PathLike, float16: bool =
         magenta.save_checkpoint(model, path)
     else:
         raise InputError(f"cannot write {path}: its name must end in .keras, or in .ckpt for a Magenta checkpoint")
+
+
+def merge_models(checkpoints: Sequence[StyleTransformer | str | os.PathLike]) -> StyleTransformer:
+    """Makes one model of several with the same convolutions, such as those that were fine-tuned from one.
+
+    Args:
+        checkpoints: the models, each anything that `load_model` opens.
+
+    Returns:
+        A model of all their styles, in that order. What several have under one name, the same to the last bit, it has
+        once.
+
+    Raises:
+        InputError: where `load_model` does; for models of other convolutions, or two styles of one name.
+    """
+    models = [load_model(checkpoint) for checkpoint in checkpoints]
+    kernels, found = _kernels(models[0]), {}
+    for source, model in zip(checkpoints, models, strict=True):
+        if not _same(_kernels(model), kernels):
+            raise InputError(f"cannot merge {checkpoints[0]} and {source}: their convolutions differ")
+        for name, tables in _styles(model).items():
+            other, others = found.setdefault(name, (source, tables))
+            if not _same(tables, others):
+                raise InputError(f"cannot merge {other} and {source}: both have a style {name}, and these differ")
+    config = {"num_styles": len(found), "style_names": tuple(found)}
+    merged = StyleTransformer.from_config({**models[0].get_config(), **config})
+    tables = zip(*(tables for _, tables in found.values()), strict=True)
+    for scope, kernel in zip(merged.scopes, kernels, strict=True):
+        values = kernel, np.stack(next(tables)), np.stack(next(tables))
+        for variable, value in zip(merged.parameters(scope).values(), values, strict=True):
+            variable.assign(value)
+    return merged
+
+
+def _kernels(model: StyleTransformer) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(model.parameters(scope)["kernel"]) for scope in model.scopes]
+
+
+def _styles(model: StyleTransformer) -> dict[str, list[np.ndarray]]:
+    """By name, what a style consists of: from input to output, each normalisation's scale [C], then its offset [C]."""
+    tables = [
+        keras.ops.convert_to_numpy(model.parameters(scope)[name])
+        for scope in model.scopes
+        for name in ("gamma", "beta")
+    ]
+    return {name: [table[row] for table in tables] for row, name in enumerate(model.style_names)}
+
+
+def _same(arrays: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
+    return len(arrays) == len(others) and all(map(np.array_equal, arrays, others))
 
 
 def _in_float16(model: StyleTransformer) -> StyleTransformer:

@@ -88,7 +88,7 @@ class Objective:
 
         Args:
             transformer: the network.
-            paintings: its styles.
+            paintings: its styles, or some of them: those of the same names; if it has other names, in its order.
             content_blocks, style_blocks: of VGG, whose losses are to be there too, if need be with a weight of 0.
             style_ramp_steps: as `StyleTraining` takes it.
 
@@ -106,16 +106,18 @@ class Objective:
             if name not in vgg.output:
                 raise InputError(f"{self.vgg_checkpoint} has no end point {name!r}; it has {', '.join(vgg.output)}")
         vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in end_points})
+        numbers = _numbers(transformer, paintings)
         return StyleTraining(
             transformer,
             vgg,
             gram_matrices.of_styles(paintings, vgg, list(style_weights)),
             content_weights,
             style_weights,
-            self._coefficients(transformer.style_names),
+            self._coefficients([transformer.style_names[number] for number in numbers]),
             self.total_variation_weight,
             self.checkerboard_weight,
             style_ramp_steps,
+            numbers,
         )
 
     def _weights(self, argument: str, default: dict[str, float]) -> dict[str, float]:
@@ -141,6 +143,14 @@ class Objective:
                 "style_coefficients",
             )
         return [float(coefficient) for coefficient in found]
+
+
+def _numbers(transformer: StyleTransformer, paintings: Sequence[styles.Style]) -> list[int]:
+    """Which style of the network each painting is."""
+    names = [painting.name for painting in paintings]
+    if set(names) <= set(transformer.style_names):
+        return [transformer.style_names.index(name) for name in names]
+    return list(range(len(names)))
 
 
 def shows(options: type) -> Callable[[Callable], Callable]:

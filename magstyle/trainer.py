@@ -118,14 +118,17 @@ def finetune(
     *,
     checkpoint: StyleTransformer | str | os.PathLike = "painters",
     alpha: float | None = None,
+    keep_styles: bool = True,
     **options,
 ) -> pathlib.Path | None:
     """Teaches a trained network new styles: only the scales and offsets of its normalisations are trained.
 
     Args:
         style_dataset_file, train_dir: as of `magstyle.train`.
-        checkpoint: the network, anything that `magstyle.load_model` opens. Its styles give way to the new ones, each of
-            which starts from the mean of them.
+        checkpoint: the network, anything that `magstyle.load_model` opens.
+        keep_styles: the network keeps the styles that it has, which stay as they are to the last bit, and the new ones
+            follow them. A painting of the name of one of them trains it on from where it is. If False, as in Magenta,
+            the styles that it has give way to the new ones.
         alpha: nobody has to give it; if given, the network must have that width.
         **options: as of `magstyle.train`.
 
@@ -137,7 +140,19 @@ def finetune(
     """
 
     def build(names: list[str]) -> StyleTransformer:
-        transformer = transfer.with_styles(checkpoints.load_model(checkpoint, alpha=alpha), names)
+        old = checkpoints.load_model(checkpoint, alpha=alpha)
+        if keep_styles:
+            for name in names:
+                # What has no name is called by its number, so that it is not the same style for that.
+                if name.isdecimal() and name in old.style_names:
+                    raise InputError(
+                        f"{style_dataset_file} and the checkpoint both have a style of the number {name} and without a "
+                        "name; make the dataset anew, of files with names, or set keep_styles=False",
+                        "checkpoint",
+                        "keep_styles",
+                    )
+            names = [*old.style_names, *(name for name in names if name not in old.style_names)]
+        transformer = transfer.with_styles(old, names, match_names=keep_styles)
         transfer.freeze_convolutions(transformer)
         return transformer
 

@@ -2,8 +2,10 @@
 
 bin/finetune.py --checkpoint=model.keras --style_dataset_file=mine.tfrecord --content_files=photos --train_dir=finetuned
 
-The new network paints the styles of the new dataset, with the strokes that the old one knows.
+The network keeps the styles that it has, and paints those of the new dataset too, with the strokes that it knows.
 """
+
+from absl import flags
 
 from magstyle.programs import command_line, shared_flags, training_flags
 
@@ -11,6 +13,7 @@ from magstyle.programs import command_line, shared_flags, training_flags
 def define_flags() -> None:
     shared_flags.define_checkpoint()
     shared_flags.define_alpha()
+    flags.DEFINE_bool("keep_styles", True, "Keep the styles that the model has; otherwise the new ones replace them.")
     training_flags.define_training()
     shared_flags.mark_as_paths("train_dir", *shared_flags.PATHS_OF_DATA)
 

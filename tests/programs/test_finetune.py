@@ -7,7 +7,7 @@ from tests.samples import STYLES
 
 
 def test_only_scales_and_offsets_are_trained(run, training_flags, small_checkpoint, small_model, tmp_path):
-    flags = [*training_flags, f"--checkpoint={small_checkpoint}", f"--train_dir={tmp_path}"]
+    flags = [*training_flags, f"--checkpoint={small_checkpoint}", f"--train_dir={tmp_path}", "--nokeep_styles"]
     result = run("finetune", *flags, "--train_steps=3")
     assert (result.returncode, result.stdout) == (0, f"{tmp_path}/model-000003.keras\n"), result.stderr
     model = checkpoints.load_model(tmp_path)
