@@ -5,6 +5,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import keras
 
@@ -54,6 +55,10 @@ class Objective:
     seed: int = 0
     num_styles: int | None = None
 
+    # By block of VGG, where none are given.
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 1.0}
+    default_style_weights: ClassVar[Mapping[str, float]] = {f"conv{block}": 1e-4 for block in (1, 2, 3, 4)}
+
     def __post_init__(self):
         if self.image_size % sizes.MULTIPLE:
             raise InputError(f"image_size={self.image_size} must be a multiple of {sizes.MULTIPLE}", "image_size")
@@ -97,8 +102,8 @@ class Objective:
         """
         vgg = load_vgg(self.vgg_checkpoint)
         depth = next(iter(vgg.output)).split("/")[0]
-        content_weights = self._weights("content_weights", {f"{depth}/conv3": 1.0})
-        style_weights = self._weights("style_weights", {f"{depth}/conv{i}": 1e-4 for i in (1, 2, 3, 4)})
+        content_weights = self._weights("content_weights", depth)
+        style_weights = self._weights("style_weights", depth)
         content_weights = {**{f"{depth}/conv{i}": 0.0 for i in content_blocks}, **content_weights}
         style_weights = {**{f"{depth}/conv{i}": 0.0 for i in style_blocks}, **style_weights}
         end_points = {**content_weights, **style_weights}
@@ -120,8 +125,9 @@ class Objective:
             numbers,
         )
 
-    def _weights(self, argument: str, default: dict[str, float]) -> dict[str, float]:
+    def _weights(self, argument: str, depth: str) -> dict[str, float]:
         weights = getattr(self, argument)
+        default = {f"{depth}/{block}": weight for block, weight in getattr(self, f"default_{argument}").items()}
         if weights is None:
             return default
         if not (isinstance(weights, Mapping) and weights and all(map(_is_weight, weights.values()))):

@@ -29,6 +29,26 @@ def small(photos, vgg_file):
     }
 
 
+@pytest.mark.parametrize(
+    ("function", "start"), [(magstyle.train, "initial_checkpoint"), (magstyle.finetune, "checkpoint")]
+)
+def test_a_folder_of_magentas_is_refused_with_the_way_to_start_from_it(
+    small_model, style_dataset, small, tmp_path, function, start
+):
+    folder = tmp_path / "magenta"
+    magstyle.save_model(small_model, folder / "model.ckpt-40000")
+    before = sorted(folder.iterdir())
+    with pytest.raises(magstyle.InputError) as caught:
+        function(style_dataset, folder, **small)
+    checkpoint = f"{folder}/model.ckpt-40000"
+    assert str(caught.value) == (
+        f"{folder} holds a training by Magenta; choose another train_dir, and {start}={checkpoint} to start from it"
+    )
+    assert caught.value.arguments == ("train_dir", start)
+    assert sorted(folder.iterdir()) == before
+    assert function(style_dataset, tmp_path / "train", **{start: checkpoint}, **small).exists()
+
+
 def test_a_model_is_trained_from_an_initial_checkpoint_with_all_its_weights(
     small_model, style_dataset, small, tmp_path
 ):
@@ -146,10 +166,16 @@ def test_fine_tuning_leaves_the_convolutions_of_any_model_as_they_are(small_chec
         np.testing.assert_array_equal(old.parameters(scope)["kernel"], tuned.parameters(scope)["kernel"])
 
 
-def test_new_styles_follow_those_that_a_model_has_which_stay_as_they_are(small_model, style_dataset, small, tmp_path):
+def test_new_styles_follow_those_that_a_model_has_which_stay_as_they_are(
+    small_model, style_dataset, small, tmp_path, capfd
+):
     options = {**small, "checkpoint": named(small_model, "rain", "wave", "snow"), "learning_rate": 0.1}
     for steps in (2, 4):  # The second call goes on where the first one ended.
         path = magstyle.finetune(style_dataset, tmp_path, **{**options, "train_steps": steps})
+    assert capfd.readouterr().err.startswith(
+        "2 steps of 2 photos of 32 x 32 pixels, at a learning rate of 0.1, for scream, wave; 2 other styles stay as "
+        "they are\n"
+    )
     tuned = magstyle.load_model(path)
     assert tuned.style_names == ("rain", "wave", "snow", "scream")
     for scope in tuned.scopes:
