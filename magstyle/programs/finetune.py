@@ -19,7 +19,7 @@ HELP = {
     "train_steps": "Steps to train, those of earlier starts included; 80 for each painting by default.",
     "decay_steps": "Over the last so many steps the learning rate falls to 0; three quarters of them by default.",
     "content_weights": "Weights by VGG end point; \"{'vgg_16/conv3': 1e-6}\" by default.",
-    "style_weights": "The same for the style; by default 9e-10 on conv1 and conv2, 4e-9 on conv3, 5e-5 on conv4 of VGG.",
+    "style_weights": "The same for the style; by default 9e-10 on conv1 and conv2, 4e-9 on conv3, 5e-5 on conv4.",
 }
 
 
