@@ -4,8 +4,8 @@ Everything that the programs do can be called from here, with the same names and
 
 - `Stylizer` paints arrays, `stylize_photos` files, `stylize_dataset` whole datasets; `preserve_color` keeps a photo's
   colours.
-- `load_model`, `save_model` and `bundled_models` open and save models, from wherever they come; `load_vgg` opens the
-  loss network.
+- `load_model`, `save_model` and `bundled_models` open and save models, from wherever they come, and `merge_models`
+  makes one of several; `load_vgg` opens the loss network.
 - `create_style_dataset`, `train`, `finetune` and `evaluate` make a model of paintings, and say how good it is.
 - `convert_tflite`, `export_saved_model` and `build_page` take it to phones, servers and browsers.
 - `read_image` and `write_image` stand between files and arrays.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from magstyle.checkpoints import bundled_models, load_model, save_model
+    from magstyle.checkpoints import bundled_models, load_model, merge_models, save_model
     from magstyle.data.images import read_image, write_image
     from magstyle.dataset_stylizer import stylize_dataset
     from magstyle.errors import InputError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 # Imported when they are first used: TensorFlow and Keras take seconds.
 _ROOMS = {
-    "magstyle.checkpoints": ("bundled_models", "load_model", "save_model"),
+    "magstyle.checkpoints": ("bundled_models", "load_model", "merge_models", "save_model"),
     "magstyle.data.images": ("read_image", "write_image"),
     "magstyle.dataset_stylizer": ("stylize_dataset",),
     "magstyle.errors": ("InputError",),
@@ -63,6 +63,7 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
     "load_model",
     "save_model",
     "bundled_models",
+    "merge_models",
     "StyleTransformer",
     "create_style_dataset",
     "train",

@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +56,7 @@ def load_model(
     if isinstance(checkpoint, Network):
         model = _build(checkpoint)
     elif not isinstance(checkpoint, str | os.PathLike):
-        model = checkpoint
+        model, checkpoint = checkpoint, "the model"
     elif os.fspath(checkpoint).startswith("random:"):
         model = _build(networks.random(random_seed(os.fspath(checkpoint))))
     else:
@@ -139,6 +139,46 @@ def save_model(model: "StyleTransformer", path: str | os.PathLike, float16: bool
         magenta.save_checkpoint(model, path)
     else:
         raise InputError(f"cannot write {path}: its name must end in .keras, or in .ckpt for a Magenta checkpoint")
+
+
+def merge_models(checkpoints: "Sequence[StyleTransformer | Network | str | os.PathLike]") -> "StyleTransformer":
+    """Makes one model of several with the same convolutions, such as those that were fine-tuned from one.
+
+    Args:
+        checkpoints: the models, each anything that `load_model` opens.
+
+    Returns:
+        A model of all their styles, in that order. What several have under one name, the same to the last bit, it has
+        once.
+
+    Raises:
+        InputError: where `load_model` does; for models of other convolutions, or two styles of one name.
+    """
+    read = [read_network(checkpoint) for checkpoint in checkpoints]
+    kernels, found = _kernels(read[0]), {}
+    for source, network in zip(checkpoints, read, strict=True):
+        if not _same(_kernels(network), kernels):
+            raise InputError(f"cannot merge {checkpoints[0]} and {source}: their convolutions differ")
+        for row, name in enumerate(network.style_names):
+            style = [values[part][row] for values in network.parameters.values() for part in ("gamma", "beta")]
+            other, others = found.setdefault(name, (source, style))
+            if not _same(style, others):
+                raise InputError(f"cannot merge {other} and {source}: both have a style {name}, and these differ")
+    tables = iter(zip(*(style for _, style in found.values()), strict=True))
+    parameters = {
+        scope: {"kernel": values["kernel"], "gamma": np.stack(next(tables)), "beta": np.stack(next(tables))}
+        for scope, values in read[0].parameters.items()
+    }
+    names = {"num_styles": len(found), "style_names": tuple(found)}
+    return _build(Network(dataclasses.replace(read[0].architecture, **names), parameters))
+
+
+def _kernels(network: Network) -> list[np.ndarray]:
+    return [values["kernel"] for values in network.parameters.values()]
+
+
+def _same(arrays: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
+    return len(arrays) == len(others) and all(map(np.array_equal, arrays, others))
 
 
 def _in_float16(model: "StyleTransformer") -> "StyleTransformer":

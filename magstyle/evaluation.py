@@ -22,6 +22,7 @@ from magstyle.models.transformer import StyleTransformer
 from magstyle.objective import Objective, shows
 from magstyle.optimization import pixels
 from magstyle.stylizer import Stylizer
+from magstyle.training import transfer
 from magstyle.training.model import StyleTraining
 
 PHOTOS_IN_GRID = 4
@@ -44,7 +45,8 @@ def evaluate(
 
     Args:
         checkpoint: the model, anything that `magstyle.load_model` opens.
-        style_dataset_file: the paintings of its styles, in their order.
+        style_dataset_file: the paintings of its styles, or of some of them: those of the same names. A model without
+            these names must have as many styles, in the same order.
         num_evals: batches of photos to measure on, each in every style.
         **objective: see `magstyle.objective.Objective`.
 
@@ -53,7 +55,7 @@ def evaluate(
         where there are two photos or more, `relative_content_loss`.
 
     Raises:
-        InputError: for arguments or files that cannot be used, or a model of another number of styles.
+        InputError: for arguments or files that cannot be used, or a model of other styles.
     """
     evaluation = Evaluation(style_dataset_file, Objective(**objective))
     return evaluation.measure(evaluation.open(checkpoint), num_evals)
@@ -78,12 +80,15 @@ class Evaluation:
         self._training = None
 
     def open(self, checkpoint: StyleTransformer | str | os.PathLike, alpha: float | None = None) -> StyleTransformer:
-        """A model of as many styles as there are paintings; see `magstyle.load_model`."""
+        """A model of the styles that there are paintings of; see `magstyle.load_model`."""
         model = checkpoints.load_model(checkpoint, alpha=alpha)
+        names = [painting.name for painting in self.paintings]
+        if set(names) <= set(model.style_names):
+            return transfer.with_styles(model, names, match_names=True)
         if model.num_styles != len(self.paintings):
             raise InputError(
                 f"{checkpoint} has {model.num_styles} styles, and {self._style_dataset_file} has {len(self.paintings)} "
-                "paintings; they must be of the same styles"
+                "paintings of other names; they must be of the same styles"
             )
         return model
 

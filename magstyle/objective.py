@@ -5,6 +5,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import keras
 
@@ -54,6 +55,10 @@ class Objective:
     seed: int = 0
     num_styles: int | None = None
 
+    # By block of VGG, where none are given.
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 1.0}
+    default_style_weights: ClassVar[Mapping[str, float]] = {f"conv{block}": 1e-4 for block in (1, 2, 3, 4)}
+
     def __post_init__(self):
         if self.image_size % sizes.MULTIPLE:
             raise InputError(f"image_size={self.image_size} must be a multiple of {sizes.MULTIPLE}", "image_size")
@@ -88,7 +93,7 @@ class Objective:
 
         Args:
             transformer: the network.
-            paintings: its styles.
+            paintings: its styles, or some of them: those of the same names; if it has other names, in its order.
             content_blocks, style_blocks: of VGG, whose losses are to be there too, if need be with a weight of 0.
             style_ramp_steps: as `StyleTraining` takes it.
 
@@ -97,8 +102,8 @@ class Objective:
         """
         vgg = load_vgg(self.vgg_checkpoint)
         depth = next(iter(vgg.output)).split("/")[0]
-        content_weights = self._weights("content_weights", {f"{depth}/conv3": 1.0})
-        style_weights = self._weights("style_weights", {f"{depth}/conv{i}": 1e-4 for i in (1, 2, 3, 4)})
+        content_weights = self._weights("content_weights", depth)
+        style_weights = self._weights("style_weights", depth)
         content_weights = {**{f"{depth}/conv{i}": 0.0 for i in content_blocks}, **content_weights}
         style_weights = {**{f"{depth}/conv{i}": 0.0 for i in style_blocks}, **style_weights}
         end_points = {**content_weights, **style_weights}
@@ -106,20 +111,23 @@ class Objective:
             if name not in vgg.output:
                 raise InputError(f"{self.vgg_checkpoint} has no end point {name!r}; it has {', '.join(vgg.output)}")
         vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in end_points})
+        numbers = _numbers(transformer, paintings)
         return StyleTraining(
             transformer,
             vgg,
             gram_matrices.of_styles(paintings, vgg, list(style_weights)),
             content_weights,
             style_weights,
-            self._coefficients(transformer.style_names),
+            self._coefficients([transformer.style_names[number] for number in numbers]),
             self.total_variation_weight,
             self.checkerboard_weight,
             style_ramp_steps,
+            numbers,
         )
 
-    def _weights(self, argument: str, default: dict[str, float]) -> dict[str, float]:
+    def _weights(self, argument: str, depth: str) -> dict[str, float]:
         weights = getattr(self, argument)
+        default = {f"{depth}/{block}": weight for block, weight in getattr(self, f"default_{argument}").items()}
         if weights is None:
             return default
         if not (isinstance(weights, Mapping) and weights and all(map(_is_weight, weights.values()))):
@@ -141,6 +149,14 @@ class Objective:
                 "style_coefficients",
             )
         return [float(coefficient) for coefficient in found]
+
+
+def _numbers(transformer: StyleTransformer, paintings: Sequence[styles.Style]) -> list[int]:
+    """Which style of the network each painting is."""
+    names = [painting.name for painting in paintings]
+    if set(names) <= set(transformer.style_names):
+        return [transformer.style_names.index(name) for name in names]
+    return list(range(len(names)))
 
 
 def shows(options: type) -> Callable[[Callable], Callable]:

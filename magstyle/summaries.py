@@ -27,7 +27,7 @@ class Summaries(keras.callbacks.Callback):
     Args:
         folder: where TensorBoard reads.
         photo: [H, W, 3] in [0, 1], painted in the styles in turn, and shown beside the painting and its picture.
-        paintings: of all styles.
+        paintings: of the styles that are trained.
         step: how many steps the model has been trained already.
         learning_rate: of the training, a float or a schedule.
         save_summaries_secs: 0 writes every step.
@@ -85,9 +85,9 @@ class Summaries(keras.callbacks.Callback):
         label = self.points // _POINTS_PER_PICTURE % len(self.paintings)
         painting = self.paintings[label]
         transformer = self.model.transformer
-        styles = np.eye(transformer.num_styles, dtype=np.float32)[label : label + 1]
+        style_weights = np.eye(transformer.num_styles, dtype=np.float32)[self.model.styles[label], None]
         # A plain call: predict would wait for the other workers, which paint no pictures.
-        picture = keras.ops.convert_to_numpy(transformer([self.photo[None], styles]))
+        picture = keras.ops.convert_to_numpy(transformer([self.photo[None], style_weights]))
         tf.summary.image("photo", self.photo[None])
         tf.summary.image("style", painting.image[None], description=painting.name)
         tf.summary.image("result", picture, description=painting.name)

@@ -11,7 +11,8 @@ import os
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -28,7 +29,7 @@ from magstyle.training import transfer
 from magstyle.training.callbacks import Progress, StopOnNaN
 from magstyle.training.model import StyleTraining
 from magstyle.training.optimizer import DecayAtEnd, StyleAdam
-from magstyle.training.saving import SaveAndResume
+from magstyle.training.saving import STATE, SaveAndResume
 
 
 class WorkerLostError(RuntimeError):
@@ -72,6 +73,42 @@ class Options(Objective):
     jit_compile: bool = False
     distribution: str = "none"
 
+    def for_paintings(self, count: int) -> "Options":
+        """The same, with what depends on the number of paintings."""
+        return self
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneOptions(Options):
+    """The keyword arguments of `finetune`: those of `train`, with defaults for a minute or two on two cores.
+
+    With the convolutions as they are there is little to learn, for which few, small photos at a high learning rate do.
+    The weights, of ImageNet's VGG-16, give every layer its say: those of the style divide a layer's loss by about that
+    of plain photos.
+
+    Args:
+        train_steps: 80 for each painting by default.
+        decay_steps: three quarters of train_steps by default.
+    """
+
+    checkerboard_weight: float = 400.0
+    batch_size: int = 2
+    image_size: int = 128
+    train_steps: int | None = None
+    learning_rate: float = 0.1
+    decay_steps: int | None = None
+    augment: bool = True
+
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 1e-6}
+    default_style_weights: ClassVar[Mapping[str, float]] = {
+        **{"conv1": 9e-10, "conv2": 9e-10, "conv3": 4e-9, "conv4": 5e-5}
+    }
+
+    def for_paintings(self, count: int) -> Options:
+        train_steps = 80 * count if self.train_steps is None else self.train_steps
+        decay_steps = train_steps * 3 // 4 if self.decay_steps is None else self.decay_steps
+        return dataclasses.replace(self, train_steps=train_steps, decay_steps=decay_steps)
+
 
 @shows(Options)
 def train(
@@ -108,26 +145,29 @@ def train(
             return StyleTransformer(len(names), 1.0 if alpha is None else alpha, style_names=names)
         return transfer.with_styles(checkpoints.load_model(initial_checkpoint, alpha=alpha), names, match_names=True)
 
-    return _train(build, style_dataset_file, train_dir, Options(**options))
+    return _train(build, style_dataset_file, train_dir, Options(**options), start="initial_checkpoint")
 
 
-@shows(Options)
+@shows(FinetuneOptions)
 def finetune(
     style_dataset_file: str | os.PathLike,
     train_dir: str | os.PathLike,
     *,
     checkpoint: StyleTransformer | str | os.PathLike = "painters",
     alpha: float | None = None,
+    keep_styles: bool = True,
     **options,
 ) -> pathlib.Path | None:
     """Teaches a trained network new styles: only the scales and offsets of its normalisations are trained.
 
     Args:
         style_dataset_file, train_dir: as of `magstyle.train`.
-        checkpoint: the network, anything that `magstyle.load_model` opens. Its styles give way to the new ones, each of
-            which starts from the mean of them.
+        checkpoint: the network, anything that `magstyle.load_model` opens.
+        keep_styles: the network keeps the styles that it has, which stay as they are to the last bit, and the new ones
+            follow them. A painting of the name of one of them trains it on from where it is. If False, as in Magenta,
+            the styles that it has give way to the new ones.
         alpha: nobody has to give it; if given, the network must have that width.
-        **options: as of `magstyle.train`.
+        **options: see `magstyle.trainer.FinetuneOptions`; as of `magstyle.train`, with other defaults.
 
     Returns:
         The path of the trained model, as `magstyle.train`.
@@ -137,11 +177,23 @@ def finetune(
     """
 
     def build(names: list[str]) -> StyleTransformer:
-        transformer = transfer.with_styles(checkpoints.load_model(checkpoint, alpha=alpha), names)
+        old = checkpoints.load_model(checkpoint, alpha=alpha)
+        if keep_styles:
+            for name in names:
+                # What has no name is called by its number, so that it is not the same style for that.
+                if name.isdecimal() and name in old.style_names:
+                    raise InputError(
+                        f"{style_dataset_file} and the checkpoint both have a style of the number {name} and without a "
+                        "name; make the dataset anew, of files with names, or set keep_styles=False",
+                        "checkpoint",
+                        "keep_styles",
+                    )
+            names = [*old.style_names, *(name for name in names if name not in old.style_names)]
+        transformer = transfer.with_styles(old, names, match_names=keep_styles)
         transfer.freeze_convolutions(transformer)
         return transformer
 
-    return _train(build, style_dataset_file, train_dir, Options(**options))
+    return _train(build, style_dataset_file, train_dir, FinetuneOptions(**options), start="checkpoint")
 
 
 def _train(
@@ -149,10 +201,14 @@ def _train(
     style_dataset_file: str | os.PathLike,
     train_dir: str | os.PathLike,
     options: Options,
+    start: str,
 ) -> pathlib.Path | None:
+    """Trains the network of these style names; `start` is the argument of `train` or `finetune` that it starts from."""
     train_dir = pathlib.Path(train_dir).expanduser()
+    _refuse_magentas(train_dir, start)
     strategy = _strategy(options)
     paintings = options.read_paintings(style_dataset_file)
+    options = options.for_paintings(len(paintings))
     source = options.open_photos()
     keras.utils.set_random_seed(options.seed)
     with contextlib.ExitStack() as stack:
@@ -192,6 +248,7 @@ def _fit(
     callbacks, ran_out = [StopOnNaN()], False
     with contextlib.ExitStack() as stack:
         if _is_chief(strategy):
+            print(_course(model, paintings, options), file=sys.stderr)
             progress = stack.enter_context(contextlib.closing(Progress(step, options.train_steps)))
             photo = next(iter(pipeline.batches(source, options.image_size, 1, 1)))["image"][0].numpy()
             summaries = Summaries(
@@ -226,6 +283,16 @@ def _fit(
         raise pipeline.nothing_left(source)
 
 
+def _course(model: StyleTraining, paintings: Sequence[Style], options: Options) -> str:
+    """One line on what a training is going to do."""
+    side, others = options.image_size, model.transformer.num_styles - len(paintings)
+    return (
+        f"{options.train_steps} steps of {options.batch_size} photos of {side} x {side} pixels, at a learning rate of "
+        f"{options.learning_rate:g}, for {', '.join(painting.name for painting in paintings)}"
+        + (f"; {others} other styles stay as they are" if others else "")
+    )
+
+
 def _saying(what: str) -> tqdm:
     """Shows on a terminal, during a block, what is done in it."""
     return tqdm(desc=what, bar_format="{desc}", leave=False, disable=None)
@@ -237,6 +304,28 @@ def _alone_in(train_dir: pathlib.Path) -> contextlib.AbstractContextManager:
         f"another training is running in {train_dir}; wait for its end, or choose another train_dir", "train_dir"
     )
     return files.locked(files.make_folder(train_dir) / "training.lock", refusal)
+
+
+def _refuse_magentas(train_dir: pathlib.Path, start: str) -> None:
+    """Raises an InputError for a folder of a training by Magenta, which would begin anew without a word.
+
+    Args:
+        train_dir: the folder.
+        start: the argument that takes a checkpoint to start from.
+    """
+    if not train_dir.is_dir() or (train_dir / STATE).exists():
+        return
+    try:
+        found = checkpoints.latest(str(train_dir))
+    except InputError:  # There is none.
+        return
+    if not found.endswith(".keras"):
+        found = found.removesuffix(".index")
+        raise InputError(
+            f"{train_dir} holds a training by Magenta; choose another train_dir, and {start}={found} to start from it",
+            "train_dir",
+            start,
+        )
 
 
 def _learning_rate(options: Options) -> float | keras.optimizers.schedules.LearningRateSchedule:

@@ -55,6 +55,14 @@ def test_no_means_are_given_of_fewer_photos_where_all_vanish(small_model, small,
         magstyle.evaluate(with_styles(small_model, STYLES), **small)
 
 
+def test_of_a_model_with_more_styles_those_are_measured_that_there_are_paintings_of(small_model, small):
+    names = ["rain", "wave", "scream"]
+    found = magstyle.evaluate(with_styles(small_model, names, match_names=True), **small)
+    expected = magstyle.evaluate(with_styles(small_model, STYLES, match_names=True), **small)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, err_msg=name)
+
+
 def test_a_model_of_other_styles_is_refused(small_model, small):
-    with pytest.raises(magstyle.InputError, match=r"has 3 styles, and .* has 2 paintings"):
-        magstyle.evaluate(small_model, **small)
+    with pytest.raises(magstyle.InputError, match=r"has 3 styles, and .* has 2 paintings of other names"):
+        magstyle.evaluate(with_styles(small_model, ["rain", "wave", "snow"]), **small)

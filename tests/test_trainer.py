@@ -2,10 +2,12 @@
 
 import io
 import re
+import shutil
 import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import magstyle
 from magstyle import trainer
@@ -25,6 +27,26 @@ def small(photos, vgg_file):
         "train_steps": 1,
         "save_summaries_secs": 1e6,
     }
+
+
+@pytest.mark.parametrize(
+    ("function", "start"), [(magstyle.train, "initial_checkpoint"), (magstyle.finetune, "checkpoint")]
+)
+def test_a_folder_of_magentas_is_refused_with_the_way_to_start_from_it(
+    small_model, style_dataset, small, tmp_path, function, start
+):
+    folder = tmp_path / "magenta"
+    magstyle.save_model(small_model, folder / "model.ckpt-40000")
+    before = sorted(folder.iterdir())
+    with pytest.raises(magstyle.InputError) as caught:
+        function(style_dataset, folder, **small)
+    checkpoint = f"{folder}/model.ckpt-40000"
+    assert str(caught.value) == (
+        f"{folder} holds a training by Magenta; choose another train_dir, and {start}={checkpoint} to start from it"
+    )
+    assert caught.value.arguments == ("train_dir", start)
+    assert sorted(folder.iterdir()) == before
+    assert function(style_dataset, tmp_path / "train", **{start: checkpoint}, **small).exists()
 
 
 def test_a_model_is_trained_from_an_initial_checkpoint_with_all_its_weights(
@@ -49,8 +71,7 @@ def test_a_model_is_trained_from_an_initial_checkpoint_with_all_its_weights(
 def test_styles_that_an_initial_checkpoint_does_not_have_start_from_the_mean_of_its_own(
     small_model, style_dataset, small, tmp_path
 ):
-    other = magstyle.StyleTransformer.from_config({**small_model.get_config(), "style_names": ("rain", "wave", "snow")})
-    other.set_weights(small_model.get_weights())
+    other = named(small_model, "rain", "wave", "snow")
     path = magstyle.train(style_dataset, tmp_path, initial_checkpoint=other, learning_rate=0.0, **small)
     start = magstyle.load_model(path)
     for scope in other.scopes:
@@ -137,11 +158,65 @@ def test_an_argument_that_does_not_exist_is_a_type_error(style_dataset, small, t
 
 
 def test_fine_tuning_leaves_the_convolutions_of_any_model_as_they_are(small_checkpoint, style_dataset, small, tmp_path):
-    tuned = magstyle.load_model(magstyle.finetune(style_dataset, tmp_path, checkpoint=small_checkpoint, **small))
+    options = {**small, "checkpoint": small_checkpoint, "keep_styles": False}
+    tuned = magstyle.load_model(magstyle.finetune(style_dataset, tmp_path, **options))
     old = magstyle.load_model(small_checkpoint)
     assert list(tuned.style_names) == STYLES
     for scope in old.scopes:
         np.testing.assert_array_equal(old.parameters(scope)["kernel"], tuned.parameters(scope)["kernel"])
+
+
+def test_new_styles_follow_those_that_a_model_has_which_stay_as_they_are(
+    small_model, style_dataset, small, tmp_path, capfd
+):
+    options = {**small, "checkpoint": named(small_model, "rain", "wave", "snow"), "learning_rate": 0.1}
+    for steps in (2, 4):  # The second call goes on where the first one ended.
+        path = magstyle.finetune(style_dataset, tmp_path, **{**options, "train_steps": steps})
+    assert capfd.readouterr().err.startswith(
+        "2 steps of 2 photos of 32 x 32 pixels, at a learning rate of 0.1, for scream, wave; 2 other styles stay as "
+        "they are\n"
+    )
+    tuned = magstyle.load_model(path)
+    assert tuned.style_names == ("rain", "wave", "snow", "scream")
+    for scope in tuned.scopes:
+        old, new = small_model.parameters(scope), tuned.parameters(scope)
+        np.testing.assert_array_equal(new["kernel"], old["kernel"])
+        old, new = old["gamma"].numpy(), new["gamma"].numpy()
+        np.testing.assert_array_equal(new[[0, 2]], old[[0, 2]])
+        # It has the name of one of the paintings and goes on from where it was: Adam's steps are no longer than that.
+        assert 0 < np.abs(new[1] - old[1]).max() < 0.5
+        assert np.all(new[3] != new[1])
+
+
+def test_tensorboard_shows_the_styles_that_are_learned(small_model, style_dataset, small, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(tf.summary, "image", lambda name, image, **_: shown.append(np.array(image)))
+    options = {"checkpoint": named(small_model, "rain", "wave", "snow"), "learning_rate": 0.0, **small}
+    tuned = magstyle.load_model(magstyle.finetune(style_dataset, tmp_path, **options))
+    photo, _, picture = shown
+    expected = tuned([photo, np.eye(4, dtype=np.float32)[[tuned.style_names.index("scream")]]])
+    np.testing.assert_allclose(picture, expected, atol=1e-6)
+
+
+def test_numbers_that_stand_for_names_make_no_two_styles_the_same(small_model, photos, small, tmp_path):
+    (tmp_path / "paintings").mkdir()
+    shutil.copy(photos / "1.jpg", tmp_path / "paintings" / "1.jpg")
+    options = {**small, "checkpoint": named(small_model, "0", "1", "2")}
+    styles = magstyle.create_style_dataset(
+        tmp_path / "paintings", tmp_path / "styles.tfrecord", vgg_checkpoint=small["vgg_checkpoint"]
+    )
+    with pytest.raises(magstyle.InputError, match="both have a style of the number 1 and without a name; ") as caught:
+        magstyle.finetune(styles, tmp_path / "train", **options)
+    assert caught.value.arguments == ("checkpoint", "keep_styles")
+    path = magstyle.finetune(styles, tmp_path / "train", keep_styles=False, **options)
+    assert magstyle.load_model(path).style_names == ("1",)
+
+
+def named(model, *names):
+    """The same model, its styles under other names."""
+    other = magstyle.StyleTransformer.from_config({**model.get_config(), "style_names": names})
+    other.set_weights(model.get_weights())
+    return other
 
 
 def test_mixed_precision_is_of_one_training_alone(style_dataset, small, tmp_path):

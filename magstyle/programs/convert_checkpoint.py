@@ -1,7 +1,8 @@
-"""Turns any model that can be opened into a .keras file, or into a Magenta checkpoint.
+"""Turns any model that can be opened, or several with the same convolutions, into a .keras file or Magenta checkpoint.
 
 bin/convert_checkpoint.py --checkpoint=multistyle-pastiche-generator-varied.ckpt --output=varied.keras
 bin/convert_checkpoint.py --checkpoint=mine.keras --output=magenta/model.ckpt
+bin/convert_checkpoint.py --checkpoint=painters --checkpoint=finetuned --output=all_styles.keras
 """
 
 from absl import flags
@@ -12,12 +13,16 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    shared_flags.define_checkpoint()
+    flags.DEFINE_multi_string(
+        "checkpoint",
+        ["painters"],
+        f"{shared_flags.MODEL} If given again, models with the same convolutions become one of all their styles.",
+    )
     flags.DEFINE_string("output", None, "File to write: .keras, or .ckpt for a Magenta V2 checkpoint.")
     flags.DEFINE_bool("float16", False, "Store the weights of a .keras file with 16 bits, in half the space.")
     shared_flags.define_num_styles_and_alpha()
     flags.mark_flag_as_required("output")
-    shared_flags.mark_as_paths("output")
+    shared_flags.mark_as_paths("checkpoint", "output")
 
 
 def main(arguments: list[str]) -> None:
@@ -26,7 +31,11 @@ def main(arguments: list[str]) -> None:
     command_line.import_tensorflow()
     from magstyle import checkpoints
 
-    checkpoints.save_model(shared_flags.open_model(), output, FLAGS.float16)
+    [first, *others] = FLAGS.checkpoint
+    model = checkpoints.load_model(
+        checkpoints.merge_models(FLAGS.checkpoint) if others else first, FLAGS.num_styles, FLAGS.alpha
+    )
+    checkpoints.save_model(model, output, FLAGS.float16)
     print(output)
 
 

@@ -13,6 +13,7 @@ FLAGS = flags.FLAGS
 # What is defined below belongs to the program that calls.
 flags.disclaim_key_flags()
 
+MODEL = "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb."
 VGG = "VGG: imagenet, a Keras .h5 file, a slim checkpoint, a .npz file, or random:SEED."
 # Of training and evaluation.
 PATHS_OF_DATA = ("style_dataset_file", "imagenet_data_dir", "vgg_checkpoint")
@@ -30,11 +31,7 @@ def mark_as_paths(*names: str) -> None:
 
 def define_checkpoint() -> None:
     """The model that a program opens."""
-    flags.DEFINE_string(
-        "checkpoint",
-        "painters",
-        "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb.",
-    )
+    flags.DEFINE_string("checkpoint", "painters", MODEL)
     mark_as_paths("checkpoint")
 
 

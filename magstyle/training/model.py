@@ -26,17 +26,20 @@ class StyleTraining(keras.Model):
     Args:
         transformer: the network to train.
         vgg: of `magstyle.models.vgg.build`, with every end point that has a weight.
-        gram_matrices: of the paintings, [num_styles, C, C] by end point, for every end point of style_weights.
+        gram_matrices: of the paintings, [num_paintings, C, C] by end point, for every end point of style_weights.
         content_weights, style_weights: one weight per end point that counts, at least one of each.
-        style_coefficients: [num_styles], multiplies the style weights of each style; ones by default.
+        style_coefficients: [num_paintings], multiplies the style weights of each painting; ones by default.
         total_variation_weight: of the total variation of the stylised image.
         checkerboard_weight: of its checkerboard loss.
         style_ramp_steps: in training, the style weights grow exponentially from a hundredth to the whole over so many
             steps, so that a network learns to keep the photo before it learns to paint it over; 0: no ramp.
+        styles: [num_paintings], the number of the style of the network that each painting is; by default there is a
+            painting for each, in their order. What a style without a painting consists of gets gradients of just 0, so
+            that Adam leaves it as it is, to the last bit.
 
     Call arguments:
         inputs: a dictionary of `image` [B, H, W, 3], RGB in [0, 1], sides multiples of 4; `label` [B], integers, the
-            style of each image; and, where training is to be resumed, `position` [B, 2], where the stream of photos
+            painting for each image; and, where training is to be resumed, `position` [B, 2], where the stream of photos
             goes on after this batch.
 
     Returns:
@@ -54,13 +57,15 @@ class StyleTraining(keras.Model):
         total_variation_weight: float = 0.0,
         checkerboard_weight: float = 0.0,
         style_ramp_steps: int = 0,
+        styles: Sequence[int] | None = None,
     ):
         super().__init__(name="style_training")
         self.transformer = transformer
         self.vgg = vgg
         # The targets need no deeper features than the content loss has.
         self.content_vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in content_weights})
-        coefficients = np.ones(transformer.num_styles) if style_coefficients is None else style_coefficients
+        self.styles = np.asarray(range(transformer.num_styles) if styles is None else styles, np.int32)
+        coefficients = np.ones(len(self.styles)) if style_coefficients is None else style_coefficients
         self.style_coefficients = np.asarray(coefficients, keras.config.floatx())
         self.gram_matrices = {name: np.asarray(gram_matrices[name], keras.config.floatx()) for name in style_weights}
         self.content_weights = dict(content_weights)
@@ -81,8 +86,9 @@ class StyleTraining(keras.Model):
 
     def call(self, inputs, training=None):
         images, labels = keras.ops.convert_to_tensor(inputs["image"]), keras.ops.convert_to_tensor(inputs["label"])
-        styles = keras.ops.one_hot(labels, self.transformer.num_styles, dtype=keras.config.floatx())
-        stylized = self.transformer([images, styles], training=training)
+        styles = keras.ops.take(self.styles, labels)
+        style_weights = keras.ops.one_hot(styles, self.transformer.num_styles, dtype=keras.config.floatx())
+        stylized = self.transformer([images, style_weights], training=training)
         scale = 1.0
         if training:
             if self.style_ramp_steps:
@@ -99,7 +105,7 @@ class StyleTraining(keras.Model):
         Args:
             stylized: the pictures, [B, H, W, 3] in [0, 1].
             images: the photos that they are of, in the same shape.
-            labels: [B], the styles that they are to be in.
+            labels: [B], the paintings that they are to be like.
             style_scale: multiplies all style weights.
         """
         end_points = {name: _in_full_precision(features) for name, features in self.vgg(stylized).items()}

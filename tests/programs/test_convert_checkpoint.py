@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from magstyle import checkpoints
+from magstyle.models.transformer import StyleTransformer
+from magstyle.training.transfer import with_styles
 
 
 def stylize(path):
@@ -33,6 +35,37 @@ def test_the_models_of_shared_become_keras_files(shared, run, tmp_path, source):
     result = run("convert_checkpoint", f"--checkpoint={shared(source)}", f"--output={output}")
     assert result.returncode == 0, result.stderr
     np.testing.assert_array_equal(stylize(output), stylize(shared(source)))
+
+
+def test_models_with_the_same_convolutions_become_one_of_all_their_styles(run, refused, small_model, tmp_path):
+    tuned = with_styles(small_model, ["scream", "wave", "rain"], match_names=True)
+    names, flags = ("one", "two", "other"), {}
+    for name, model in zip(names, (small_model, tuned, StyleTransformer(1, alpha=0.1)), strict=True):
+        checkpoints.save_model(model, tmp_path / f"{name}.keras")
+        flags[name] = f"--checkpoint={tmp_path / name}.keras"
+    output = tmp_path / "all.keras"
+    result = run("convert_checkpoint", flags["one"], flags["two"], f"--output={output}", "--num_styles=4")
+    assert (result.returncode, result.stdout) == (0, f"{output}\n"), result.stderr
+    merged = checkpoints.load_model(output)
+    assert merged.style_names == ("scream", "wave", "starry_night", "rain")
+    image = np.random.default_rng(0).random((1, 16, 16, 3), np.float32)
+    for name, source in zip(merged.style_names, (small_model, small_model, small_model, tuned), strict=True):
+        one_hot = [[float(name == other) for other in model.style_names] for model in (merged, source)]
+        found, expected = (
+            np.asarray(m([image, np.array([w])])) for m, w in zip((merged, source), one_hot, strict=True)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    output = f"--output={tmp_path / 'none.keras'}"
+    assert refused("convert_checkpoint", flags["one"], flags["other"], output).endswith(
+        f"cannot merge {tmp_path}/one.keras and {tmp_path}/other.keras: their convolutions differ"
+    )
+    moved = with_styles(small_model, ["rain", "scream"])
+    checkpoints.save_model(moved, tmp_path / "other.keras")
+    assert refused("convert_checkpoint", flags["one"], flags["other"], output).endswith(
+        "both have a style scream, and these differ"
+    )
+    assert not (tmp_path / "none.keras").exists()
 
 
 def test_wrong_input_is_one_sentence_and_writes_nothing(refused, small_checkpoint, tmp_path):

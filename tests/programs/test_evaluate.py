@@ -135,9 +135,10 @@ def test_a_running_training_is_followed(flags, model, tmp_path):
     assert len(re.findall("^style ", stdout, re.MULTILINE)) == 2
 
 
-def test_bad_flags_are_refused_in_a_sentence(refused, flags, training_flags, tmp_path, small_checkpoint):
+def test_bad_flags_are_refused_in_a_sentence(refused, flags, training_flags, tmp_path, small_model):
     assert "there is no checkpoint in" in refused("evaluate", *flags, f"--train_dir={tmp_path}")
-    assert "has 3 styles, and " in refused("evaluate", *flags, f"--checkpoint={small_checkpoint}")
+    checkpoints.save_model(with_styles(small_model, ["rain", "wave", "snow"]), tmp_path / "other.keras")
+    assert "has 3 styles, and " in refused("evaluate", *flags, f"--checkpoint={tmp_path / 'other.keras'}")
     np.savez(tmp_path / "two.npz", **narrow_vgg(16, CONVOLUTIONS_PER_BLOCK[16][:2]))
     weights = ["--content_weights={'vgg_16/conv2': 1}", "--style_weights={'vgg_16/conv1': 1}"]
     assert "two.npz has no end point 'vgg_16/conv3'" in refused(

@@ -6,8 +6,24 @@ from tests.events import curves
 from tests.samples import STYLES
 
 
+def test_every_layer_has_its_say_by_default(run, training_flags, small_checkpoint, tmp_path):
+    result = run(
+        *["finetune", *training_flags, f"--checkpoint={small_checkpoint}", f"--train_dir={tmp_path}"], "--train_steps=1"
+    )
+    assert result.returncode == 0, result.stderr
+    first = {name: values[0] for name, values in curves(tmp_path).items()}
+    assert first["total_loss"] == pytest.approx(
+        1e-6 * first["content_loss/vgg_16/conv3"]
+        + 9e-10 * (first["style_loss/vgg_16/conv1"] + first["style_loss/vgg_16/conv2"])
+        + 4e-9 * first["style_loss/vgg_16/conv3"]
+        + 5e-5 * first["style_loss/vgg_16/conv4"]
+        + 400 * first["checkerboard_loss"],
+        rel=1e-5,
+    )
+
+
 def test_only_scales_and_offsets_are_trained(run, training_flags, small_checkpoint, small_model, tmp_path):
-    flags = [*training_flags, f"--checkpoint={small_checkpoint}", f"--train_dir={tmp_path}"]
+    flags = [*training_flags, f"--checkpoint={small_checkpoint}", f"--train_dir={tmp_path}", "--nokeep_styles"]
     result = run("finetune", *flags, "--train_steps=3")
     assert (result.returncode, result.stdout) == (0, f"{tmp_path}/model-000003.keras\n"), result.stderr
     model = checkpoints.load_model(tmp_path)

@@ -32,7 +32,8 @@ def training(
     network = network or transformer()
     losses = vgg.build(_narrow_vgg(), ["vgg_16/conv1", "vgg_16/conv3"])
     rng = np.random.default_rng(0)
-    grams = {name: rng.random((network.num_styles, 4, 4)) for name in losses.output}
+    paintings = len(options.get("styles", network.style_names))
+    grams = {name: rng.random((paintings, 4, 4)) for name in losses.output}
     style_weights = {"vgg_16/conv1": 1e-4, "vgg_16/conv3": 1e-4}
     model = StyleTraining(network, losses, grams, {"vgg_16/conv3": 1.0}, style_weights, **options)
     model.compile(optimizer or keras.optimizers.Adam(1e-3, epsilon=1e-8), run_eagerly=run_eagerly)

@@ -85,6 +85,19 @@ def test_the_history_holds_numbers(batch):
         assert values[0] == pytest.approx(losses[name].mean(), rel=1e-4), name
 
 
+def test_a_style_without_a_painting_stays_as_it_is_to_the_last_bit(batch):
+    network = small.transformer(("rain", "wave", "snow", "scream"))
+    model = small.training(network, styles=[3, 1], run_eagerly=False)
+    before = small.weights_of(model)
+    for _ in range(2):
+        model.train_on_batch(batch)
+    for variable, old, new in zip(network.variables, before, small.weights_of(model), strict=True):
+        if variable.name in ("gamma", "beta"):
+            np.testing.assert_array_equal(new[[0, 2]], old[[0, 2]])
+        if variable.name == "gamma":
+            assert np.all(new[[1, 3]] != old[[1, 3]])
+
+
 def test_style_coefficients_multiply_the_style_loss_of_their_style(batch):
     model = small.training()
     plain = model.predict_on_batch(batch)
