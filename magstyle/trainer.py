@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from magstyle import checkpoints, files
+from magstyle import checkpoints, files, memory
 from magstyle.data import photos, pipeline
 from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
@@ -229,6 +229,8 @@ def _train(
             saving = SaveAndResume(train_dir, model, options.save_interval_secs)
         _agree(strategy, saving)
         if saving.step < options.train_steps:
+            workers = strategy.num_replicas_in_sync if options.distribution == "multi_worker" else 1
+            memory.check_training(transformer, model.vgg, options.batch_size // workers, options.image_size)
             _fit(strategy, model, source, paintings, saving, options)
         elif _is_chief(strategy):
             saving.save()
