@@ -1,14 +1,18 @@
-"""Whether a photo fits into memory: what stylising it takes, and what is free, in a container too."""
+"""Whether a photo, or a step of training, fits into memory: what it takes, and what is free, in a container too."""
 
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import psutil
 
 from magstyle import sizes
 from magstyle.errors import InputError
 from magstyle.models.architecture import Convolution
+
+if TYPE_CHECKING:
+    import keras
 
 _FLOAT = 4
 Convolutions = Sequence[Convolution]
@@ -40,6 +44,43 @@ def check(convolutions: Convolutions, engine: str, height: int, width: int, keep
         raise InputError(f"{takes}; with {has}, {fits}", "image_size")
 
 
+def check_training(convolutions: Convolutions, vgg: "keras.Model", batch_size: int, image_size: int) -> None:
+    """Raises an InputError if a step of training does not fit into memory; it names what does.
+
+    This is known of TensorFlow on CPUs alone. (What a GPU cannot hold, it says itself.)
+
+    Args:
+        convolutions: of the network that is trained.
+        vgg: its loss network.
+        batch_size: photos per step, of this process.
+        image_size: side of the photos, in pixels.
+    """
+    if not _tensorflow_convolves_on_a_cpu():
+        return
+    free, needed = available(), needed_to_train(convolutions, vgg, batch_size, image_size)
+    if needed <= free:
+        return
+    fits, photos = [], free // needed_to_train(convolutions, vgg, 1, image_size)
+    if photos:
+        fits.append(f"batch_size={photos}")
+    side = int(image_size * (free / needed) ** 0.5) // sizes.MULTIPLE * sizes.MULTIPLE
+    if side >= sizes.SMALLEST_SIDE:
+        fits.append(f"image_size={side}")
+    raise InputError(
+        f"a step of {batch_size} photos of {image_size} x {image_size} pixels takes about {_gib(needed)}; with "
+        f"{_gib(free)} free, {' or '.join(fits) or 'no image_size'} fits",
+        "batch_size",
+        "image_size",
+    )
+
+
+def needed_to_train(convolutions: Convolutions, vgg: "keras.Model", batch_size: int, image_size: int) -> int:
+    """How many bytes of memory a step of training takes at its peak, on TensorFlow and a CPU."""
+    # As measured: a step keeps what the network computes for the way back, and more of it in between.
+    per_pixel = 500 + 5.2 * sum(_tensors(convolutions)) + 0.3 * _features(vgg)
+    return int(batch_size * image_size**2 * per_pixel * _FLOAT)
+
+
 def needed(convolutions: Convolutions, engine: str, height: int, width: int) -> int:
     """How many bytes of this machine's memory stylising a photo of this size takes, by this engine."""
     # As measured, so many float32 copies of the widest tensor are alive at a time: XLA reuses less of its memory than
@@ -52,7 +93,7 @@ def needed(convolutions: Convolutions, engine: str, height: int, width: int) -> 
         copies = 2
     else:
         copies = 9
-    return int(sizes.padded(height) * sizes.padded(width) * (16 + copies * _widest(convolutions)) * _FLOAT)
+    return int(sizes.padded(height) * sizes.padded(width) * (16 + copies * max(_tensors(convolutions))) * _FLOAT)
 
 
 def largest_block(convolutions: Convolutions, height: int, width: int) -> int:
@@ -75,13 +116,26 @@ def available(process: str = "/proc/self/cgroup", cgroups: str = "/sys/fs/cgroup
     return max(0, min([free, *_free_in_cgroups(pathlib.Path(process), pathlib.Path(cgroups))]))
 
 
-def _widest(convolutions: Convolutions) -> float:
-    """The numbers per pixel of the image in the widest tensor of the network."""
-    widest, area = 0.0, 1.0
+def _tensors(convolutions: Convolutions) -> list[float]:
+    """The numbers per pixel of the image in the tensors of the network, which each of its convolutions makes."""
+    numbers, area = [], 1.0
     for row in convolutions:
         area *= (row.upsampling / row.strides) ** 2
-        widest = max(widest, row.filters * area)
-    return widest
+        numbers.append(row.filters * area)
+    return numbers
+
+
+def _features(vgg: "keras.Model") -> float:
+    """The numbers per pixel of the image in all features of a loss network."""
+    import keras
+
+    numbers, area = 0.0, 1.0
+    for layer in vgg.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            numbers += layer.filters * area
+        elif isinstance(layer, keras.layers.AveragePooling2D | keras.layers.MaxPooling2D):
+            area /= 4
+    return numbers
 
 
 def on_a_gpu() -> bool:

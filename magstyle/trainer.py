@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from magstyle import checkpoints, files
+from magstyle import checkpoints, files, memory
 from magstyle.data import photos, pipeline
 from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
@@ -73,6 +73,9 @@ class Options(Objective):
     jit_compile: bool = False
     distribution: str = "none"
 
+    # Adam's memory of squared gradients: Magenta's, and Keras's.
+    beta_2: ClassVar[float] = 0.999
+
     def for_paintings(self, count: int) -> "Options":
         """The same, with what depends on the number of paintings."""
         return self
@@ -95,13 +98,18 @@ class FinetuneOptions(Options):
     batch_size: int = 2
     image_size: int = 128
     train_steps: int | None = None
-    learning_rate: float = 0.1
+    learning_rate: float = 0.05
     decay_steps: int | None = None
     augment: bool = True
 
-    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 1e-6}
+    # The gradients of the first steps are the largest by far, and would slow down all of so few.
+    beta_2: ClassVar[float] = 0.95
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 1.7e-6}
     default_style_weights: ClassVar[Mapping[str, float]] = {
-        **{"conv1": 9e-10, "conv2": 9e-10, "conv3": 4e-9, "conv4": 5e-5}
+        "conv1": 9e-10,
+        "conv2": 9e-10,
+        "conv3": 4e-9,
+        "conv4": 5e-5,
     }
 
     def for_paintings(self, count: int) -> Options:
@@ -219,6 +227,7 @@ def _train(
             optimizer = StyleAdam(
                 _learning_rate(options),
                 options.style_learning_rate_scale,
+                beta_2=options.beta_2,
                 epsilon=1e-8,
                 clipnorm=options.clip_gradient_norm or None,
             )
@@ -229,6 +238,10 @@ def _train(
             saving = SaveAndResume(train_dir, model, options.save_interval_secs)
         _agree(strategy, saving)
         if saving.step < options.train_steps:
+            workers = strategy.num_replicas_in_sync if options.distribution == "multi_worker" else 1
+            memory.check_training(
+                transformer.convolutions, model.vgg, options.batch_size // workers, options.image_size
+            )
             _fit(strategy, model, source, paintings, saving, options)
         elif _is_chief(strategy):
             saving.save()

@@ -6,8 +6,10 @@ import pytest
 
 from magstyle import memory
 from magstyle.errors import InputError
+from magstyle.models import vgg as vgg_network
 from magstyle.models.transformer import StyleTransformer
 from magstyle.stylizer import Stylizer
+from tests.samples import narrow_vgg
 
 FREE = 10**6  # On the machine.
 UNLIMITED = 9223372036854771712  # In version 1.
@@ -75,6 +77,47 @@ def test_what_the_caller_keeps_is_not_free(model, machine):
         memory.check(model.convolutions, "keras", 1000, 2000, keeps=10**12)
     with pytest.raises(InputError, match="no image_size fits"):
         Stylizer(model).check_size(1000, 2000, keeps=10**12)
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    return vgg_network.build(narrow_vgg(16, (1, 1)))
+
+
+def test_a_step_that_does_not_fit_is_refused_with_the_sizes_that_do(model, vgg, machine):
+    machine.available = memory.needed_to_train(model.convolutions, vgg, 8, 256)
+    memory.check_training(model.convolutions, vgg, 8, 256)
+    with pytest.raises(
+        InputError, match=r"16 photos of 256 x 256 pixels takes .*, batch_size=8 or image_size=180 fits"
+    ):
+        memory.check_training(model.convolutions, vgg, 16, 256)
+    with pytest.raises(InputError, match=r"free, image_size=724 fits") as error:
+        memory.check_training(model.convolutions, vgg, 1, 800)
+    assert error.value.arguments == ("batch_size", "image_size")
+    machine.available = 0
+    with pytest.raises(InputError, match="no image_size fits"):
+        memory.check_training(model.convolutions, vgg, 1, 256)
+
+
+def test_what_a_gpu_or_another_backend_takes_is_not_known(model, vgg, machine, monkeypatch):
+    machine.available = 0
+    with monkeypatch.context() as context:
+        context.setattr(keras.backend, "backend", lambda: "jax")
+        memory.check_training(model.convolutions, vgg, 16, 256)
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])
+    memory.check_training(model.convolutions, vgg, 16, 256)
+
+
+def test_a_step_takes_what_was_measured(machine):
+    """1402 numbers per pixel, in a step of 4 photos of 192 x 192 pixels by a VGG-16 of full width."""
+    widths = {1: 64, 2: 128, 3: 256, 4: 512}
+    layers = []
+    for block, convolutions in enumerate((2, 2, 3, 3), start=1):
+        layers += [keras.layers.Conv2D(widths[block], 3, padding="same") for _ in range(convolutions)]
+        layers.append(keras.layers.AveragePooling2D(2))
+    vgg = keras.Sequential([keras.Input((None, None, 3)), *layers])
+    measured = 1402 * 4 * 4 * 192**2
+    assert measured < memory.needed_to_train(StyleTransformer(4).convolutions, vgg, 4, 192) < 1.2 * measured
 
 
 def test_24_megapixels_fit_into_12_gib():
