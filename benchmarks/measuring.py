@@ -22,11 +22,12 @@ _INSTRUCTION_SETS = {
 _PACKAGES = {"keras": "Keras", "tensorflow": "TensorFlow", "ai-edge-litert": "LiteRT"}
 
 
-def parser(description: str, **defaults: Sequence[float] | int) -> argparse.ArgumentParser:
-    """Of the flags `alphas`, `sides` and `repetitions`, those for which there is a default."""
+def parser(description: str, **defaults: Sequence[float] | Sequence[str] | int) -> argparse.ArgumentParser:
+    """Of the flags `alphas`, `engines`, `sides` and `repetitions`, those for which there is a default."""
     flags = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     for name, kind, text in (
         ("alphas", float, "of the networks"),
+        ("engines", str, "what computes: litert, keras"),
         ("sides", int, "of the photos, in pixels: multiples of 4, at least 8"),
         ("repetitions", int, "how often everything is timed"),
     ):

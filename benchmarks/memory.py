@@ -17,21 +17,21 @@ from magstyle.stylizer import Stylizer
 COLUMNS = ["alpha", "photo", "peak, GiB", "foreseen, GiB", "seconds"]
 
 
-def measure(alphas: Sequence[float], photos: Sequence[tuple[int, int]]) -> Iterator[list[str]]:
-    stylizers = {alpha: Stylizer(networks.style_transformer(alpha)) for alpha in alphas}
-    for stylizer in stylizers.values():
-        stylizer.stylize(np.zeros((64, 64, 3)), stylizer.style_weights(0))
+def measure(engine: str, alphas: Sequence[float], photos: Sequence[tuple[int, int]]) -> Iterator[list[str]]:
+    models = {alpha: networks.style_transformer(alpha) for alpha in alphas}
+    for model in models.values():
+        Stylizer(model, engine).stylize(np.zeros((64, 64, 3)), 0)
     before = peak_memory()
     # The peak of a process never falls, so from small to large.
     cases = sorted(
-        (memory.needed(stylizer.model, height, width), alpha, width, height)
-        for alpha, stylizer in stylizers.items()
+        (memory.needed(model.convolutions, engine, height, width), alpha, width, height)
+        for alpha, model in models.items()
         for width, height in photos
     )
     for needed, alpha, width, height in cases:
-        stylizer = stylizers[alpha]
+        stylizer = Stylizer(models[alpha], engine)  # The last one's graph goes.
         photo = np.random.default_rng(0).random((height, width, 3), np.float32)
-        took = measuring.seconds(lambda photo=photo, s=stylizer: s.stylize(photo, s.style_weights(0)))
+        took = measuring.seconds(lambda photo=photo, stylizer=stylizer: stylizer.stylize(photo, 0))
         yield [
             f"{alpha:g}",
             f"{width} x {height}",
@@ -57,5 +57,6 @@ if __name__ == "__main__":
     parser = measuring.parser(__doc__, alphas=[1.0, 0.25])
     megapixels = [(3000, 2000), (4000, 3000), (6000, 4000)]
     parser.add_argument("--photos", type=size, nargs="+", default=megapixels, help="WIDTHxHEIGHT, in pixels")
+    parser.add_argument("--engine", default="litert", choices=["litert", "keras"], help="what computes")
     flags = parser.parse_args()
-    measuring.print_table(COLUMNS, measure(flags.alphas, flags.photos))
+    measuring.print_table(COLUMNS, measure(flags.engine, flags.alphas, flags.photos))

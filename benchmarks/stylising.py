@@ -1,4 +1,4 @@
-"""How fast is the network, beside the same of plain layers? Both paint the same photo, in turns, in one process."""
+"""How fast are the two engines, beside the same network of plain layers? All paint the same photo, in turns."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,28 +6,36 @@ import numpy as np
 
 import measuring
 import networks
+from magstyle import checkpoints
+from magstyle.engines import KerasEngine, LiteRTEngine
 
-COLUMNS = ["alpha", "pixels", "plain, s", "ours, s", "plain / ours", "largest difference"]
+COLUMNS = [
+    *("alpha", "pixels", "plain, s", "keras, s", "litert, s", "plain / keras", "plain / litert", "largest difference")
+]
 
 
 def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> Iterator[list[str]]:
     for alpha in alphas:
         ours = networks.style_transformer(alpha)
         plain = networks.of_keras_layers(ours)
+        engines = {"keras": KerasEngine(ours), "litert": LiteRTEngine(checkpoints.read_network(ours))}
         for side in sides:
-            inputs = [np.random.default_rng(0).random((1, side, side, 3), np.float32), np.eye(4, dtype=np.float32)[:1]]
-            difference = np.abs(ours.predict_on_batch(inputs) - plain.predict_on_batch(inputs)).max()
+            photo, weights = (
+                np.random.default_rng(0).random((side, side, 3), np.float32),
+                np.eye(4, dtype=np.float32)[0],
+            )
             calls = {
-                "plain": lambda inputs=inputs, model=plain: model.predict_on_batch(inputs),
-                "ours": lambda inputs=inputs, model=ours: model.predict_on_batch(inputs),
+                name: lambda engine=engine, photo=photo, weights=weights: engine.paint(photo, weights)
+                for name, engine in {"plain": KerasEngine(plain), **engines}.items()
             }
+            difference = max(np.abs(calls[name]() - calls["plain"]()).max() for name in engines)
             times = measuring.in_turns(calls, repetitions)
             yield [
                 f"{alpha:g}",
                 f"{side} x {side}",
                 f"{np.median(times['plain']):.3f}",
-                f"{np.median(times['ours']):.3f}",
-                f"{np.median(times['plain'] / times['ours']):.2f}",
+                *(f"{np.median(times[name]):.3f}" for name in engines),
+                *(f"{np.median(times['plain'] / times[name]):.2f}" for name in engines),
                 f"{difference:.1e}",
             ]
 

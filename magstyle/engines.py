@@ -5,6 +5,7 @@ An engine is built from a network, paints images whose sides are multiples of 4 
 
 import glob
 import importlib.util
+import math
 import os
 import sys
 import threading
@@ -50,7 +51,8 @@ def may_have_a_gpu() -> bool:
 class LiteRTEngine:
     """Computes on all cores of the CPU; neither TensorFlow nor Keras is imported.
 
-    Its graph is made for one size of images, which is faster than one for all; that of the last size is kept.
+    One graph computes all sizes. It keeps the memory of the largest image, to which a larger one would only add, so
+    a new graph takes its place then.
 
     Args:
         network: to compute.
@@ -58,31 +60,31 @@ class LiteRTEngine:
 
     def __init__(self, network: Network):
         self._network = network
-        self._size, self._runner = None, None
+        self._runner, self._largest = None, (0, 0)
         self._lock = threading.Lock()  # An interpreter computes one image at a time, on all cores.
 
     def paint(self, image: np.ndarray, style_weights: np.ndarray) -> np.ndarray:
         """The picture, float32 [H, W, 3] in [0, 1], of an image, float32 [H, W, 3], by weights [num_styles]."""
         with self._lock:
-            if image.shape[:2] != self._size:
-                self._prepare(*image.shape[:2])
+            height, width, _ = image.shape
+            if height * width > math.prod(self._largest):
+                self._runner, self._largest = None, (0, 0)  # First, so that its memory is free.
+                self._runner, self._largest = self._prepare(), (height, width)
             return self._runner(input_image=image[None], style_weights=style_weights)["stylized_image"][0]
 
     def check(self, height: int, width: int, keeps: int = 0) -> None:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
-        # What is held for the last size is given back before the next one.
-        held = memory.needed(self._network.convolutions, "litert", *self._size) if self._size else 0
+        # What is held already is used again, or given back first.
+        held = memory.needed(self._network.convolutions, "litert", *self._largest) if self._runner else 0
         memory.check(self._network.convolutions, "litert", height, width, keeps - held)
 
-    def _prepare(self, height: int, width: int) -> None:
+    def _prepare(self):
         from ai_edge_litert.interpreter import Interpreter
 
         from magstyle.litert import network
 
-        self._size, self._runner = None, None
-        content = network.build(self._network.convolutions, self._network.parameters, height, width)
-        self._runner = Interpreter(model_content=content, num_threads=_cores()).get_signature_runner()
-        self._size = (height, width)
+        content = network.build(self._network.convolutions, self._network.parameters, height=0, width=0)
+        return Interpreter(model_content=content, num_threads=_cores()).get_signature_runner()
 
 
 class KerasEngine:

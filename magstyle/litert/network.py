@@ -8,10 +8,14 @@ from the Keras model, and why:
   longer than the convolution after it.
 - A 3 x 3 convolution of an image up-sampled by 2 sees 2 x 2 different pixels. So it is one 2 x 2 convolution of the
   small image to four times as many channels, laid out by DEPTH_TO_SPACE: 4/9 of the multiplications.
-- The last convolution, 9 x 9 to 3 channels, leaves most lanes of a vector unit idle. Its nine columns of 9 x 1 are
-  computed as 27 channels at once, and added up by a convolution of 1 x 9 with zeros and ones.
-- Where a convolution has few channels, and the size of the image is known, it computes two neighbouring pixels at a
-  time, as channels of one; the last normalisation takes sixteen.
+- XNNPACK notes an address for each of the 81 pixels under a kernel of 9 x 9, for every pixel of the image, before it
+  paints for the first time: 680 MB for 1024 x 1024, which take longer than a picture. So a 9 x 9 convolution computes
+  blocks of 2 x 2 pixels, or 4 x 4 where there are few channels, as channels of one pixel (SPACE_TO_DEPTH, 5 x 5 or
+  3 x 3, DEPTH_TO_SPACE): 6 or 0.6 addresses a pixel for more multiplications, and in about the same time, as there are
+  channels for all lanes of a vector unit.
+- In blocks of 2 x 2, the last convolution has 12 channels, of 16 lanes. So its five columns of 5 x 1 are computed as 60
+  channels at once, and added up by a convolution of 1 x 5 with zeros and ones.
+- The last normalisation takes sixteen neighbouring pixels of 3 channels at a time, where the size is known.
 - A normalisation takes away what all pixels of a channel have in common, and with these borders a convolution makes of
   that something that all pixels have in common. So max(x scale, shift) is as good before a convolution as
   relu(x scale - shift), and takes two passes over the image instead of three.
@@ -121,7 +125,7 @@ def draw(
         elif not bordered:
             x = _repeat_border(x)
         with graph.scope(row.scope):
-            y = _convolution(row, x, parameters[row.scope]["kernel"], few_channels=following is None)
+            y = _convolution(row, x, parameters[row.scope]["kernel"])
         if row.scope in watched:
             outputs |= {f"{row.scope}/input": x, f"{row.scope}/result": y}
         # The next up-sampling wants the border repeated, and is given it.
@@ -143,15 +147,14 @@ def draw(
     return graph.finish({"stylized_image": graph.reshape(x, image.shape) if height else x, **outputs})
 
 
-def _convolution(row: Convolution, x: Tensor, kernel: np.ndarray, few_channels: bool) -> Tensor:
+def _convolution(row: Convolution, x: Tensor, kernel: np.ndarray) -> Tensor:
     if row.upsampling > 1:
         return _expand(x, kernel)
     if row.strides > 1:
         return x.graph.conv2d(x, kernel, row.strides)
-    if few_channels:
-        columns, sum_of_columns = _by_columns(kernel)
-        return _convolve_in_pairs(x.graph.conv2d(x, columns), sum_of_columns)
-    return _convolve_in_pairs(x, kernel)
+    if row.kernel_size > 3:
+        return _convolve_in_blocks(x, kernel)
+    return x.graph.conv2d(x, kernel)
 
 
 def _mean(x: Tensor) -> Tensor:
@@ -159,15 +162,30 @@ def _mean(x: Tensor) -> Tensor:
     return x.graph.mean(x.graph.mean(x, 2), 1)
 
 
-def _convolve_in_pairs(x: Tensor, kernel: np.ndarray) -> Tensor:
-    rows, columns, channels_in, channels_out = kernel.shape
-    _, height, width, _ = x.shape
-    if channels_out >= _LANES or height is None or width is None or (width - columns + 1) % 2:
-        return x.graph.conv2d(x, kernel)
-    pairs = np.zeros((rows, columns + 1, channels_in, 2, channels_out), np.float32)
-    pairs[:, :-1, :, 0] = pairs[:, 1:, :, 1] = kernel
-    x = x.graph.conv2d(x, pairs.reshape(rows, columns + 1, channels_in, -1), (1, 2))
-    return x.graph.reshape(x, (1, height - rows + 1, width - columns + 1, channels_out))
+def _convolve_in_blocks(x: Tensor, kernel: np.ndarray) -> Tensor:
+    """The convolution of x [1, H, W, C_in] with a kernel [k, k, C_in, C_out]; H, W and k - 1 are multiples of 4."""
+    graph, block = x.graph, 2 if max(kernel.shape[2:]) > _LANES else 4
+    kernel = _in_blocks(kernel, block)
+    x = graph.space_to_depth(x, block)
+    if kernel.shape[3] < _LANES:
+        columns, sum_of_columns = _by_columns(kernel)
+        y = graph.conv2d(graph.conv2d(x, columns), sum_of_columns)
+    else:
+        y = graph.conv2d(x, kernel)
+    return graph.depth_to_space(y, block)
+
+
+def _in_blocks(kernel: np.ndarray, block: int) -> np.ndarray:
+    """A kernel [k, k, C_in, C_out] as one of [l, l, block^2 C_in, block^2 C_out], of blocks of pixels."""
+    size, _, channels_in, channels_out = kernel.shape
+    blocks = -(-(size + block - 1) // block)
+    # By the place of the input pixel, then by that of the output pixel in its block.
+    places = np.zeros((blocks * block, blocks * block, channels_in, block, block, channels_out), np.float32)
+    for i in range(block):
+        for j in range(block):
+            places[i : i + size, j : j + size, :, i, j] = kernel
+    places = places.reshape(blocks, block, blocks, block, channels_in, block**2 * channels_out)
+    return places.transpose(0, 2, 1, 3, 4, 5).reshape(blocks, blocks, block**2 * channels_in, -1)
 
 
 def _reflect(x: Tensor, padding: int) -> Tensor:

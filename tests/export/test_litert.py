@@ -17,7 +17,7 @@ from tests.samples import blotches
 # What XNNPACK takes, LiteRT's GPU delegates too.
 OPERATIONS = {
     *("ADD", "CONCATENATION", "CONV_2D", "DEPTH_TO_SPACE", "LOGISTIC", "MAXIMUM", "MEAN", "MUL", "RESHAPE", "RSQRT"),
-    *("SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB"),
+    *("SPACE_TO_DEPTH", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB"),
 }
 MIXTURE = np.array([0.5, 0.75, -0.25], np.float32)
 
