@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from magstyle import files, magenta
+from magstyle import files, limits, magenta
 from magstyle.errors import InputError
 from magstyle.models import random_seed
 from magstyle.models.transformer import StyleTransformer, count_parameters, scaled
@@ -50,6 +50,7 @@ def load_model(
         InputError: for a path that is not there, damaged or no such model, for weights that are NaN or infinite, or for
             a model that differs from num_styles or alpha.
     """
+    limits.check({"num_styles": num_styles, "alpha": alpha})
     if isinstance(checkpoint, StyleTransformer):
         model = checkpoint
     else:

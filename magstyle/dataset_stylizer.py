@@ -16,7 +16,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from magstyle import files
+from magstyle import files, limits
 from magstyle.data import photos
 from magstyle.errors import InputError
 
@@ -86,11 +86,12 @@ def stylize_dataset(
         InputError: for photos, a model, a style or options that cannot be used, a folder that cannot be written to or
             was begun with other settings, or if Apache Beam is missing.
     """
-    _check_arguments(content_files, output_format, image_size, num_shards)
+    limits.check({"image_size": image_size, "seed": seed, "num_shards": num_shards})
+    _check_arguments(content_files, output_format, num_shards)
     beam_pipeline = _import_beam_pipeline()
     from magstyle.stylizer import Stylizer
 
-    output = pathlib.Path(output_dir).expanduser()
+    output = files.expanded(output_dir)
     folder = output.absolute()  # Workers may run in another one.
     source = photos.open_source(
         content_files=content_files,
@@ -117,12 +118,9 @@ def stylize_dataset(
     return StylizedDataset(paths, **counts)
 
 
-def _check_arguments(content_files, output_format: str, image_size: int | None, num_shards: int | None) -> None:
+def _check_arguments(content_files, output_format: str, num_shards: int | None) -> None:
     if output_format not in OUTPUT_FORMATS:
         raise InputError(f"output_format={output_format} must be one of {', '.join(OUTPUT_FORMATS)}", "output_format")
-    for argument, value in {"image_size": image_size, "num_shards": num_shards}.items():
-        if value is not None and value < 1:
-            raise InputError(f"{argument}={value} must be at least 1", argument)
     if num_shards and not (content_files and output_format == "tfrecord"):
         raise InputError(
             "num_shards is for TFRecord shards of content_files; leave it out", "num_shards", "content_files"

@@ -113,6 +113,14 @@ def check_hdf5(path: str | os.PathLike, file: BinaryIO | None = None) -> int:
     return sum(sizes)
 
 
+def expanded(path: str | os.PathLike) -> pathlib.Path:
+    """The path, "~" replaced by the home of its user; raises an InputError if there is none."""
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"cannot find {path}: there is no home of that user") from error
+
+
 def make_folder(path: str | os.PathLike) -> pathlib.Path:
     """Makes a folder and its parents where they are missing.
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import losses
+from magstyle import limits, losses, sizes
 from magstyle.data import images, photos, styles
 from magstyle.errors import InputError, is_out_of_memory
 from magstyle.models import vgg as vgg_network
@@ -43,6 +43,7 @@ def create_style_dataset(
     Raises:
         InputError: for a file that is no image, two of one name, no VGG, or an output that cannot be written.
     """
+    limits.check({"image_size": image_size}, sizes.SMALLEST_FOR_VGG)
     paintings = _find(style_files)
     vgg = vgg_network.load_vgg(vgg_checkpoint) if compute_gram_matrices else None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
-from magstyle import gram_matrices, sizes
+from magstyle import gram_matrices, limits, sizes
 from magstyle.data import photos, styles
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
@@ -55,6 +55,7 @@ class Objective:
     num_styles: int | None = None
 
     def __post_init__(self):
+        limits.check(vars(self), smallest_side=sizes.SMALLEST_FOR_VGG)
         if self.image_size % sizes.MULTIPLE:
             raise InputError(f"image_size={self.image_size} must be a multiple of {sizes.MULTIPLE}", "image_size")
 

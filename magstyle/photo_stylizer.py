@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import files, grids
+from magstyle import files, grids, limits
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
@@ -86,7 +86,8 @@ def stylize_one_by_one(
     sheet: bool,
 ) -> Iterator[pathlib.Path]:
     """Does as `stylize_photos`, and gives each path when the picture is there."""
-    folder = pathlib.Path(output_dir).expanduser()
+    limits.check({"image_size": image_size})
+    folder = files.expanded(output_dir)
     places = photos.places(input_image, outside=folder)
     if output_basename and len(places) > 1:
         raise InputError(

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from magstyle import checkpoints, files
+from magstyle import checkpoints, files, limits
 from magstyle.data import photos, pipeline
 from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
@@ -103,6 +103,8 @@ def train(
         WorkerLostError: if another machine of several was lost.
     """
 
+    limits.check({"alpha": alpha})
+
     def build(names: list[str]) -> StyleTransformer:
         if initial_checkpoint is None:
             return StyleTransformer(len(names), 1.0 if alpha is None else alpha, style_names=names)
@@ -150,7 +152,7 @@ def _train(
     train_dir: str | os.PathLike,
     options: Options,
 ) -> pathlib.Path | None:
-    train_dir = pathlib.Path(train_dir).expanduser()
+    train_dir = files.expanded(train_dir)
     strategy = _strategy(options)
     paintings = options.read_paintings(style_dataset_file)
     source = options.open_photos()

@@ -38,7 +38,7 @@ def export_saved_model(checkpoint: StyleTransformer | str | os.PathLike, output_
         InputError: where load_model does, or if it cannot be written.
     """
     model = checkpoints.load_model(checkpoint)
-    versions = files.make_folder(pathlib.Path(output_dir).expanduser())
+    versions = files.make_folder(files.expanded(output_dir))
     taken = [int(name) for name in os.listdir(versions) if name.isdecimal()]
     folder = versions / str(max(taken, default=0) + 1)
     save(model, folder)

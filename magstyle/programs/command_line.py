@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
-from magstyle import project
+from magstyle import files, limits, project
 from magstyle.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -48,8 +48,10 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
     def parse_or_exit(argv: list[str]) -> list[str]:
         try:
             return parse(argv)
-        except (flags.Error, InputError) as error:
+        except flags.Error as error:
             _exit(str(error))
+        except InputError as error:
+            _exit(_in_flags(error))
 
     try:
         app.run(guarded, flags_parser=parse_or_exit)
@@ -63,7 +65,12 @@ def parse(argv: Sequence[str]) -> list[str]:
     Raises:
         flags.Error, InputError: for flags that are refused.
     """
-    return FLAGS(with_flagfiles(list(argv)))
+    arguments = FLAGS(with_flagfiles(list(argv)))
+    # For the sides of images, a program has limits of its own.
+    limits.check(
+        {flag: FLAGS[flag].value for flag in FLAGS if type(FLAGS[flag].value) in (int, float)}, smallest_side=0
+    )
+    return arguments
 
 
 def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = ()) -> list[str]:
@@ -134,7 +141,7 @@ def refuse(arguments: Sequence[str]) -> None:
 
 def path_of(flag: str) -> pathlib.Path | None:
     """The value of a flag as a path, "~" expanded; None where it has none."""
-    return FLAGS[flag].value and pathlib.Path(FLAGS[flag].value).expanduser()
+    return FLAGS[flag].value and files.expanded(FLAGS[flag].value)
 
 
 def new_path_of(flag: str, *suffixes: str) -> pathlib.Path:
