@@ -135,7 +135,9 @@ def _import_beam_pipeline() -> types.ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "apache_beam":
             raise
-        raise InputError("Apache Beam is missing; pip install 'magstyle[beam]'") from error
+        raise InputError(
+            "Apache Beam is missing; pip install -e '.[beam]' in the clone of magstyle brings it"
+        ) from error
     finally:
         logging.disable(disabled)
     return beam_pipeline

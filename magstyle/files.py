@@ -121,6 +121,24 @@ def expanded(path: str | os.PathLike) -> pathlib.Path:
         raise InputError(f"cannot find {path}: there is no home of that user") from error
 
 
+def inside(path: str | os.PathLike, source: object, suffix: str) -> pathlib.Path:
+    """Where to write what is made of a checkpoint: a path or, where that is a folder, a file in it.
+
+    Args:
+        path: "~" is expanded.
+        source: the checkpoint, by whose name such a file is called, "model" if it has none.
+        suffix: of such a file.
+
+    Raises:
+        InputError: as `expanded`.
+    """
+    path = expanded(path)
+    if not path.is_dir():
+        return path
+    name = os.path.basename(os.path.abspath(source)) if isinstance(source, str | os.PathLike) else "model"
+    return path / (re.sub(r"\.(keras|pb|ckpt|index)$", "", name) + suffix)
+
+
 def make_folder(path: str | os.PathLike) -> pathlib.Path:
     """Makes a folder and its parents where they are missing.
 

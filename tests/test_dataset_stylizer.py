@@ -375,5 +375,5 @@ except dataset_stylizer.InputError as error:
     print(error)
 """
     result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert result.stdout == "Apache Beam is missing; pip install 'magstyle[beam]'\n"
+    assert result.stdout == "Apache Beam is missing; pip install -e '.[beam]' in the clone of magstyle brings it\n"
     assert not pathlib.Path(tmp_path, "out").exists()

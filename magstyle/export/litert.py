@@ -59,7 +59,8 @@ def convert_tflite(
 
     Args:
         checkpoint: a StyleTransformer, or anything that `load_model` opens.
-        output_model: the file to write, such as model.tflite; it must not exist.
+        output_model: the file to write, such as model.tflite, or a folder for one that is called after the checkpoint;
+            it must not exist.
         image_size: side of the images in pixels, or (height, width), rounded up to multiples of 4 from 8; 0 for any,
             chosen by the app.
         precision: one of `magstyle.export.PRECISIONS`.
@@ -74,7 +75,7 @@ def convert_tflite(
             into memory, an unknown precision or style, photos that cannot be read, or a file that paints other pictures
             than the model.
     """
-    output = files.expanded(output_model)
+    output = files.inside(output_model, checkpoint, ".tflite")
     if output.exists():
         raise InputError(f"{output} exists already; remove it first, or choose another output_model", "output_model")
     image_size = _network_size(image_size)

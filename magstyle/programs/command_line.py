@@ -19,6 +19,12 @@ from magstyle import files, limits, project
 from magstyle.errors import InputError
 
 FLAGS = flags.FLAGS
+# Of Magenta's training programs.
+_OF_PARAMETER_SERVERS = ("master", "ps_tasks", "task")
+_SUCCESSOR = (
+    "has gone with TensorFlow 1's parameter servers; --distribution=multi_worker trains on the machines of TF_CONFIG, "
+    "as docs/training.md shows"
+)
 
 
 def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> None:
@@ -48,6 +54,9 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
     def parse_or_exit(argv: list[str]) -> list[str]:
         try:
             return parse(argv)
+        except flags.UnrecognizedFlagError as error:
+            gone = error.flagname in _OF_PARAMETER_SERVERS and "distribution" in FLAGS
+            _exit(f"--{error.flagname} {_SUCCESSOR}" if gone else str(error))
         except flags.Error as error:
             _exit(str(error))
         except InputError as error:
@@ -144,9 +153,15 @@ def path_of(flag: str) -> pathlib.Path | None:
     return FLAGS[flag].value and files.expanded(FLAGS[flag].value)
 
 
-def new_path_of(flag: str, *suffixes: str) -> pathlib.Path:
-    """The value of a flag as a path at which there must be no file yet, also not with one of the suffixes."""
+def new_path_of(flag: str, *suffixes: str, suffix: str | None = None) -> pathlib.Path:
+    """The value of a flag as a path at which there must be no file yet, also not with one of the suffixes.
+
+    If a `suffix` is given, a folder stands for the file with that suffix in it that is called after --checkpoint.
+    """
     path = path_of(flag)
+    if suffix is not None:
+        checkpoint = FLAGS.checkpoint
+        path = files.inside(path, checkpoint[0] if isinstance(checkpoint, list) else checkpoint, suffix)
     for taken in (path, *(path.with_name(path.name + suffix) for suffix in suffixes)):
         if taken.exists():
             raise InputError(f"{taken} exists already; remove it first, or choose another --{flag}")

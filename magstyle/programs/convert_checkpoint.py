@@ -13,7 +13,9 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     shared_flags.define_checkpoint()
-    flags.DEFINE_string("output", None, "File to write: .keras, or .ckpt for a Magenta V2 checkpoint.")
+    flags.DEFINE_string(
+        "output", None, "File to write: .keras, .ckpt for a Magenta V2 checkpoint, or a folder for a .keras file."
+    )
     flags.DEFINE_bool("float16", False, "Store the weights of a .keras file with 16 bits, in half the space.")
     shared_flags.define_num_styles_and_alpha()
     flags.mark_flag_as_required("output")
@@ -22,7 +24,7 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
-    output = command_line.new_path_of("output", ".index")
+    output = command_line.new_path_of("output", ".index", suffix=".keras")
     command_line.import_tensorflow()
     from magstyle import checkpoints
 
