@@ -161,7 +161,7 @@ def latest(path: str) -> str:
     if not found:
         # A V1 checkpoint has no extension; TF1's file `checkpoint` names it, with the folder it was written to.
         with files.reading(os.path.join(path, "checkpoint"), "list of checkpoints"):
-            state = tf.train.get_checkpoint_state(path)
+            state = tf.train.get_checkpoint_state(files.for_tensorflow(path))
         found = [os.path.join(path, os.path.basename(state.model_checkpoint_path))] if state else []
         if not (found and os.path.isfile(found[0])):
             raise InputError(f"there is no checkpoint in {path}")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from magstyle import files, limits
 from magstyle.data import photos
 from magstyle.errors import InputError
+from magstyle.names import to_bytes
 
 if TYPE_CHECKING:
     from magstyle.data.shards import Photo
@@ -161,7 +162,7 @@ def _digest(source: photos.Source) -> str:
     if not source.files:
         return ""
     names = sorted(photo.name for photo in _photos(source))
-    return hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()
+    return hashlib.sha256(to_bytes("\n".join(names))).hexdigest()
 
 
 def _photos(source: photos.Source) -> "Iterator[Photo]":

@@ -57,10 +57,10 @@ def read_bytes(path: str) -> bytes:
             return pathlib.Path(path).read_bytes()
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
-    import tensorflow as tf  # Here, as local files can do without.
+    import tensorflow as tf
 
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
+        with tf.io.gfile.GFile(for_tensorflow(path), "rb") as file:
             return file.read()
     except tf.errors.OpError as error:
         raise InputError(f"cannot read {path}: {error.message}") from error
@@ -119,6 +119,25 @@ def expanded(path: str | os.PathLike) -> pathlib.Path:
         return pathlib.Path(path).expanduser()
     except RuntimeError as error:
         raise InputError(f"cannot find {path}: there is no home of that user") from error
+
+
+def for_tensorflow(path: str | os.PathLike) -> str:
+    """A path, local or in a bucket, as TensorFlow takes it, in any locale.
+
+    Raises:
+        InputError: if it is not in UTF-8, or begins as `https://` does, for which TensorFlow has no file system.
+    """
+    try:
+        found = os.fsencode(path).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot use {path}: TensorFlow takes only paths in UTF-8") from error
+    scheme, address, _ = found.partition("://")
+    if address:
+        import tensorflow as tf  # Here, as local files can do without.
+
+        if scheme not in tf.io.gfile.get_registered_schemes():
+            raise InputError(f"cannot use {path}: there are no files at {scheme}://; download it first")
+    return found
 
 
 def inside(path: str | os.PathLike, source: object, suffix: str) -> pathlib.Path:

@@ -82,7 +82,10 @@ def _widest(model: StyleTransformer) -> float:
 
 
 def _on_a_gpu() -> bool:
-    return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
+    try:
+        return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
+    except AttributeError:  # Keras lists them on TensorFlow and JAX alone.
+        return False
 
 
 def _tensorflow_convolves_on_a_cpu() -> bool:

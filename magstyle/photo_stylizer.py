@@ -4,7 +4,6 @@ import collections
 import numbers
 import os
 import pathlib
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,6 +14,7 @@ from magstyle import files, grids, limits
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
+from magstyle.names import in_file_name
 from magstyle.stylizer import Stylizer
 from magstyle.stylizer import preserve_color as keep_color
 
@@ -188,8 +188,7 @@ def _plan(
     for photo, place in places.items():
         below = folder / pathlib.Path(place).parent
         stem = basename or pathlib.Path(place).stem
-        names = [re.sub(r"[/\\\x00-\x1f\x7f\ud800-\udfff]", "_", ending) for ending in endings]
-        pictures[photo] = [below / f"{stem}_{name}.{suffix}" for name in names]
+        pictures[photo] = [below / f"{stem}_{in_file_name(ending)}.{suffix}" for ending in endings]
         for path in pictures[photo]:
             if path.resolve() in sources:
                 raise InputError(

@@ -119,7 +119,7 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     )
     try:
         with files.replacing(folder) as unfinished:
-            archive.write_out(str(unfinished), verbose=False)
+            archive.write_out(files.for_tensorflow(unfinished), verbose=False)
             # ExportArchive takes no assets but the vocabularies of tables.
             assets = files.make_folder(unfinished / "assets")
             (assets / STYLE_NAMES).write_text("".join(f"{name}\n" for name in model.style_names), encoding="utf-8")

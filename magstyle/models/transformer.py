@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import keras
 
 from magstyle.models.layers import ConditionalInstanceNormalization, ReflectionPadding2D, SubpixelConv2D
+from magstyle.names import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +108,8 @@ class StyleTransformer(keras.Model):
         filters: of the three contracting convolutions, before alpha.
         expand_filters: of the two up-sampling convolutions, before alpha.
         residual_blocks: how many, of two convolutions each.
-        style_names: one name per style, unique; the numbers "0", "1", ... by default.
+        style_names: one name per style, unique; the numbers "0", "1", ... by default. What is no line
+            of text in them is escaped, as `magstyle.names.printable` says.
 
     Call arguments:
         input_image: [B, H, W, 3], RGB in [0, 1]; H and W at least 5.
@@ -142,7 +144,7 @@ class StyleTransformer(keras.Model):
             )
         if num_styles < 1 or residual_blocks < 0:
             raise ValueError(f"There is no network of {num_styles} styles and {residual_blocks} residual blocks.")
-        style_names = [str(name) for name in style_names or range(num_styles)]
+        style_names = [printable(str(name)) for name in style_names or range(num_styles)]
         if len(style_names) != num_styles or len(set(style_names)) != num_styles:
             raise ValueError(f"{num_styles} styles need as many different names, not {style_names}.")
         initializer = keras.initializers.RandomNormal(stddev=0.01)
@@ -207,7 +209,13 @@ def _convolution(row: Convolution, x, initializer):
     name = _layer_name(row.scope)
     x = ReflectionPadding2D(row.kernel_size // 2, name=f"{name}_padding")(x)
     return keras.layers.Conv2D(
-        row.filters, row.kernel_size, row.strides, use_bias=False, kernel_initializer=initializer, name=name
+        row.filters,
+        row.kernel_size,
+        row.strides,
+        data_format="channels_last",
+        use_bias=False,
+        kernel_initializer=initializer,
+        name=name,
     )(x)
 
 

@@ -4,6 +4,7 @@ Ctrl-C and SIGTERM end a program with 130 and 143, cleanly; an `InputError` and 
 """
 
 import ast
+import codecs
 import inspect
 import io
 import os
@@ -19,6 +20,8 @@ from magstyle import files, limits, project
 from magstyle.errors import InputError
 
 FLAGS = flags.FLAGS
+# The name that Python knows `_as_it_is_or_escaped` by.
+_ERRORS = "magstyle.as_it_is_or_escaped"
 # Of Magenta's training programs.
 _OF_PARAMETER_SERVERS = ("master", "ps_tasks", "task")
 _SUCCESSOR = (
@@ -261,7 +264,16 @@ class _StandardOutput(io.FileIO):
             _exit(f"cannot write to standard output: {error.strerror}")
 
 
+def _as_it_is_or_escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Prints the names of files that are no text as they are, and what the terminal's encoding lacks as Python does."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
+
+
 def _prepare_streams() -> None:
+    codecs.register_error(_ERRORS, _as_it_is_or_escaped)
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:  # It is closed, by `>&-`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
@@ -269,7 +281,7 @@ def _prepare_streams() -> None:
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_StandardOutput(sys.stdout.fileno(), "w", closefd=False)),
         sys.stdout.encoding,
-        "surrogateescape",  # Names of files that are no text come out as they are.
+        _ERRORS,
         line_buffering=sys.stdout.line_buffering or sys.stdout.write_through,
     )
 
