@@ -19,6 +19,8 @@ _INSTRUCTION_SETS = {
     **{"avx2": "AVX2", "avx_vnni": "AVX-VNNI", "avx512f": "AVX-512", "avx512_vnni": "AVX-512 VNNI", "amx_int8": "AMX"},
     **{"asimd": "NEON", "asimddp": "NEON dot products", "i8mm": "I8MM", "sve": "SVE"},
 }
+# Those of them that multiply and add eight-bit numbers, four at a time, which is what makes eight bits fast.
+_DOT_PRODUCTS = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 _PACKAGES = {"keras": "Keras", "tensorflow": "TensorFlow", "ai-edge-litert": "LiteRT"}
 
 
@@ -80,6 +82,8 @@ def machine() -> str:
     """One line: processor, cores, instruction sets, memory, GPUs, and the versions of what computes."""
     processor, features = _processor()
     sets = [name for feature, name in _INSTRUCTION_SETS.items() if feature in features]
+    if features and not _DOT_PRODUCTS.intersection(features):
+        sets.append("no VNNI" if "avx2" in features else "no dot products")
     # What this process may use, where the system tells.
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = psutil.cpu_count(logical=False) or threads

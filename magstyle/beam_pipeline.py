@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import pathlib
 import re
 import shlex
@@ -29,6 +28,7 @@ from tqdm import tqdm
 from magstyle import files
 from magstyle.data import images, photos, shards
 from magstyle.errors import InputError, is_out_of_memory
+from magstyle.names import to_bytes
 from magstyle.stylizer import Stylizer
 
 FAILURES = "failures.txt"
@@ -87,13 +87,12 @@ class Painter:
         weights, names = self._weights(name), self._network.style_names
         # The shortest decimal number that is the float32.
         mixture = {names[i]: float(str(weights[i])) for i in np.flatnonzero(weights)}
-        text = next(iter(mixture)) if list(mixture.values()) == [1] else str(mixture)
-        return text.encode(errors="backslashreplace").decode()
+        return next(iter(mixture)) if list(mixture.values()) == [1] else str(mixture)
 
     def _weights(self, name: str) -> np.ndarray:
         if self._style_weights is not None:
             return self._style_weights
-        digest = hashlib.sha256(os.fsencode(f"{self._seed}:{name}")).digest()
+        digest = hashlib.sha256(to_bytes(f"{self._seed}:{name}")).digest()
         return self._stylizer.style_weights(int.from_bytes(digest[:8], "big") % self._network.num_styles)
 
     def settings(self) -> dict[str, object]:
@@ -196,11 +195,11 @@ class _Stylize(beam.DoFn):
         # A file name need not be text, as Beam's strings must be.
         for name, reason in failures:
             _count("failed")
-            yield os.fsencode(f"{name}\t{reason}\n")
+            yield to_bytes(f"{name}\t{reason}\n")
         for row in styles:
             line = io.StringIO()
             csv.writer(line, lineterminator="\n").writerow(row)
-            yield beam.pvalue.TaggedOutput(STYLES, os.fsencode(line.getvalue()))
+            yield beam.pvalue.TaggedOutput(STYLES, to_bytes(line.getvalue()))
 
     def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
         """Makes what is missing of a shard; notes name and reason of every failure, and file and style of every one."""
@@ -245,7 +244,7 @@ class _ToRecords(_Stylize):
 
     def _write(self, shard: shards.Shard, temporary: pathlib.Path, failures: list[tuple[str, str]]) -> None:
         try:
-            with tf.io.TFRecordWriter(str(temporary)) as writer:
+            with tf.io.TFRecordWriter(files.for_tensorflow(temporary)) as writer:
                 for photo in shard.photos():
                     picture = self.paint(photo, failures)
                     if picture is not None:

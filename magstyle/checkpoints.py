@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import files, network_cache, networks
+from magstyle import files, limits, network_cache, networks
 from magstyle.errors import InputError
 from magstyle.models import random_seed
 from magstyle.models.architecture import scaled
@@ -251,6 +251,7 @@ def _check_finite(weights: Iterable[np.ndarray], checkpoint: str | os.PathLike) 
 
 
 def _check_arguments(model, checkpoint, num_styles: int | None, alpha: float | None) -> None:
+    limits.check({"num_styles": num_styles, "alpha": alpha})
     if num_styles is not None and num_styles != model.num_styles:
         raise InputError(f"{checkpoint} has {model.num_styles} styles, not num_styles={num_styles}", "num_styles")
     if alpha is None:

@@ -16,9 +16,10 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from magstyle import files
+from magstyle import files, limits
 from magstyle.data import photos
 from magstyle.errors import InputError
+from magstyle.names import to_bytes
 
 if TYPE_CHECKING:
     from magstyle.data.shards import Photo
@@ -87,11 +88,12 @@ def stylize_dataset(
         InputError: for photos, a model, a style or options that cannot be used, a folder that cannot be written to or
             was begun with other settings, or if Apache Beam is missing.
     """
-    _check_arguments(content_files, output_format, image_size, num_shards)
+    limits.check({"image_size": image_size, "seed": seed, "num_shards": num_shards})
+    _check_arguments(content_files, output_format, num_shards)
     beam_pipeline = _import_beam_pipeline()
     from magstyle.stylizer import Stylizer
 
-    output = pathlib.Path(output_dir).expanduser()
+    output = files.expanded(output_dir)
     folder = output.absolute()  # Workers may run in another one.
     source = photos.open_source(
         content_files=content_files,
@@ -118,12 +120,9 @@ def stylize_dataset(
     return StylizedDataset(paths, **counts)
 
 
-def _check_arguments(content_files, output_format: str, image_size: int | None, num_shards: int | None) -> None:
+def _check_arguments(content_files, output_format: str, num_shards: int | None) -> None:
     if output_format not in OUTPUT_FORMATS:
         raise InputError(f"output_format={output_format} must be one of {', '.join(OUTPUT_FORMATS)}", "output_format")
-    for argument, value in {"image_size": image_size, "num_shards": num_shards}.items():
-        if value is not None and value < 1:
-            raise InputError(f"{argument}={value} must be at least 1", argument)
     if num_shards and not (content_files and output_format == "tfrecord"):
         raise InputError(
             "num_shards is for TFRecord shards of content_files; leave it out", "num_shards", "content_files"
@@ -138,7 +137,9 @@ def _import_beam_pipeline() -> types.ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "apache_beam":
             raise
-        raise InputError("Apache Beam is missing; pip install 'magstyle[beam]'") from error
+        raise InputError(
+            "Apache Beam is missing; pip install -e '.[beam]' in the clone of magstyle brings it"
+        ) from error
     finally:
         logging.disable(disabled)
     return beam_pipeline
@@ -162,7 +163,7 @@ def _digest(source: photos.Source) -> str:
     if not source.files:
         return ""
     names = sorted(photo.name for photo in _photos(source))
-    return hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()
+    return hashlib.sha256(to_bytes("\n".join(names))).hexdigest()
 
 
 def _photos(source: photos.Source) -> "Iterator[Photo]":

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from magstyle import appearance, checkpoints, grids, losses
+from magstyle import appearance, checkpoints, grids, limits, losses
 from magstyle.data import pipeline
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
@@ -94,6 +94,7 @@ class Evaluation:
 
     def measure(self, transformer: StyleTransformer, num_evals: int = 32) -> dict[str, np.ndarray]:
         """The losses [num_styles] by name, as `evaluate` returns them: means over the same photos in every style."""
+        limits.check({"num_evals": num_evals})
         model, num_styles, batch_size = self._model(transformer), len(self.paintings), self.objective.batch_size
         content_name = _end_point(model, CONTENT_BLOCK)
         sums, of_photos, of_others, other = {}, {}, [], None

@@ -57,10 +57,10 @@ def read_bytes(path: str) -> bytes:
             return pathlib.Path(path).read_bytes()
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
-    import tensorflow as tf  # Here, as local files can do without.
+    import tensorflow as tf
 
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
+        with tf.io.gfile.GFile(for_tensorflow(path), "rb") as file:
             return file.read()
     except tf.errors.OpError as error:
         raise InputError(f"cannot read {path}: {error.message}") from error
@@ -111,6 +111,51 @@ def check_hdf5(path: str | os.PathLike, file: BinaryIO | None = None) -> int:
         content.visititems(lambda _, item: sizes.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
     check_expansion(path, sum(sizes))
     return sum(sizes)
+
+
+def expanded(path: str | os.PathLike) -> pathlib.Path:
+    """The path, "~" replaced by the home of its user; raises an InputError if there is none."""
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"cannot find {path}: there is no home of that user") from error
+
+
+def for_tensorflow(path: str | os.PathLike) -> str:
+    """A path, local or in a bucket, as TensorFlow takes it, in any locale.
+
+    Raises:
+        InputError: if it is not in UTF-8, or begins as `https://` does, for which TensorFlow has no file system.
+    """
+    try:
+        found = os.fsencode(path).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot use {path}: TensorFlow takes only paths in UTF-8") from error
+    scheme, address, _ = found.partition("://")
+    if address:
+        import tensorflow as tf  # Here, as local files can do without.
+
+        if scheme not in tf.io.gfile.get_registered_schemes():
+            raise InputError(f"cannot use {path}: there are no files at {scheme}://; download it first")
+    return found
+
+
+def inside(path: str | os.PathLike, source: object, suffix: str) -> pathlib.Path:
+    """Where to write what is made of a checkpoint: a path or, where that is a folder, a file in it.
+
+    Args:
+        path: "~" is expanded.
+        source: the checkpoint, by whose name such a file is called, "model" if it has none.
+        suffix: of such a file.
+
+    Raises:
+        InputError: as `expanded`.
+    """
+    path = expanded(path)
+    if not path.is_dir():
+        return path
+    name = os.path.basename(os.path.abspath(source)) if isinstance(source, str | os.PathLike) else "model"
+    return path / (re.sub(r"\.(keras|pb|ckpt|index)$", "", name) + suffix)
 
 
 def make_folder(path: str | os.PathLike) -> pathlib.Path:

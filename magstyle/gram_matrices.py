@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import losses
+from magstyle import limits, losses, names, sizes
 from magstyle.data import images, photos, styles
 from magstyle.errors import InputError, is_out_of_memory
 from magstyle.models import vgg as vgg_network
@@ -43,12 +43,13 @@ def create_style_dataset(
     Raises:
         InputError: for a file that is no image, two of one name, no VGG, or an output that cannot be written.
     """
+    limits.check({"image_size": image_size}, sizes.SMALLEST_FOR_VGG)
     paintings = _find(style_files)
     vgg = vgg_network.load_vgg(vgg_checkpoint) if compute_gram_matrices else None
 
     def read(path: str) -> styles.Style:
         image = images.read_image(path, image_size)
-        style = styles.Style(pathlib.Path(path).stem, images.encode(image, ".jpg"), {})
+        style = styles.Style(_name(path), images.encode(image, ".jpg"), {})
         if vgg:
             style.gram_matrices = of_image(image, vgg, _end_points_of_blocks(vgg))
             style.vgg = vgg_network.fingerprint(vgg)
@@ -77,7 +78,7 @@ def is_made_of(
         found = styles.read(style_dataset_file)
     except InputError:
         return False
-    if [style.name for style in found] != [pathlib.Path(path).stem for path in paintings]:
+    if [style.name for style in found] != list(map(_name, paintings)):
         return False
     if any(
         style.jpeg != images.encode(images.read_image(path, image_size), ".jpg")
@@ -132,12 +133,17 @@ def of_styles(paintings: Sequence[styles.Style], vgg: keras.Model, end_points: S
 def _find(style_files: str | os.PathLike | Sequence[str | os.PathLike]) -> list[str]:
     """The paintings, whose names and sizes have been looked at."""
     paintings = photos.find(style_files)
-    names = [pathlib.Path(path).stem for path in paintings]
-    for name, path in zip(names, paintings, strict=True):
-        if names.count(name) > 1:
+    stems = list(map(_name, paintings))
+    for name, path in zip(stems, paintings, strict=True):
+        if stems.count(name) > 1:
             raise InputError(f"two paintings are called {name}, {path} is one of them; rename it")
         images.read_size(path)
     return paintings
+
+
+def _name(path: str) -> str:
+    """The name of the style of a painting."""
+    return names.printable(pathlib.Path(path).stem)
 
 
 def _end_points_of_blocks(vgg: keras.Model) -> list[str]:

@@ -35,7 +35,7 @@ def read_checkpoint(path: str, prefix: str = _PREFIX) -> dict[str, np.ndarray]:
         parts = [part for part in (path, *glob.glob(f"{glob.escape(path)}.*")) if os.path.exists(part)]
         for part in parts:
             files.check_regular(part)
-        reader = tf.train.load_checkpoint(path)
+        reader = tf.train.load_checkpoint(files.for_tensorflow(path))
         types = reader.get_variable_to_dtype_map()
         shapes = {
             name: shape

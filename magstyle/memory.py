@@ -142,7 +142,10 @@ def on_a_gpu() -> bool:
     """Whether Keras computes on a GPU or a TPU."""
     import keras
 
-    return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
+    try:
+        return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
+    except AttributeError:  # Keras lists them on TensorFlow and JAX alone.
+        return False
 
 
 def _keras_backend() -> str:

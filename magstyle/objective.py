@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import keras
 
-from magstyle import gram_matrices, sizes
+from magstyle import gram_matrices, limits, sizes
 from magstyle.data import photos, styles
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
@@ -60,6 +60,7 @@ class Objective:
     default_style_weights: ClassVar[Mapping[str, float]] = {f"conv{block}": 1e-4 for block in (1, 2, 3, 4)}
 
     def __post_init__(self):
+        limits.check(vars(self), smallest_side=sizes.SMALLEST_FOR_VGG)
         if self.image_size % sizes.MULTIPLE:
             raise InputError(f"image_size={self.image_size} must be a multiple of {sizes.MULTIPLE}", "image_size")
 

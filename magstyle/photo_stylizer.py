@@ -4,7 +4,6 @@ import collections
 import numbers
 import os
 import pathlib
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import files, grids
+from magstyle import files, grids, limits
 from magstyle.data import images, photos
 from magstyle.errors import InputError
+from magstyle.names import in_file_name
 from magstyle.networks import Network
 from magstyle.stylizer import Stylizer
 from magstyle.stylizer import preserve_color as keep_color
@@ -94,7 +94,8 @@ def stylize_one_by_one(
     sheet: bool,
 ) -> Iterator[pathlib.Path]:
     """Does as `stylize_photos`, and gives each path when the picture is there."""
-    folder = pathlib.Path(output_dir).expanduser()
+    limits.check({"image_size": image_size})
+    folder = files.expanded(output_dir)
     places = photos.places(input_image, outside=folder)
     if output_basename and len(places) > 1:
         raise InputError(
@@ -195,8 +196,7 @@ def _plan(
     for photo, place in places.items():
         below = folder / pathlib.Path(place).parent
         stem = basename or pathlib.Path(place).stem
-        names = [re.sub(r"[/\\\x00-\x1f\x7f\ud800-\udfff]", "_", ending) for ending in endings]
-        pictures[photo] = [below / f"{stem}_{name}.{suffix}" for name in names]
+        pictures[photo] = [below / f"{stem}_{in_file_name(ending)}.{suffix}" for ending in endings]
         for path in pictures[photo]:
             if path.resolve() in sources:
                 raise InputError(

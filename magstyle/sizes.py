@@ -6,6 +6,8 @@ at those of the image shrunken by 4, so nothing below 8 x 8 has enough of them.
 
 MULTIPLE = 4
 SMALLEST_SIDE = 8
+# VGG shrinks an image four times by 2 before its last block.
+SMALLEST_FOR_VGG = 16
 
 
 def padded(side: int) -> int:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from magstyle import files
 from magstyle.data.styles import Style
 from magstyle.errors import InputError
 from magstyle.training.model import batch_means
@@ -46,7 +47,7 @@ class Summaries(keras.callbacks.Callback):
         save_summaries_secs: float = 15,
     ):
         super().__init__()
-        self.writer = tf.summary.create_file_writer(str(folder))
+        self.writer = tf.summary.create_file_writer(files.for_tensorflow(folder))
         self.photo = photo
         self.paintings = paintings
         # The losses are those before the step that has just been made, so the first is of step 0.

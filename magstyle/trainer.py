@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from magstyle import checkpoints, files, memory
+from magstyle import checkpoints, files, limits, memory
 from magstyle.data import photos, pipeline
 from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
@@ -148,6 +148,8 @@ def train(
         WorkerLostError: if another machine of several was lost.
     """
 
+    limits.check({"alpha": alpha})
+
     def build(names: list[str]) -> StyleTransformer:
         if initial_checkpoint is None:
             return StyleTransformer(len(names), 1.0 if alpha is None else alpha, style_names=names)
@@ -212,7 +214,7 @@ def _train(
     start: str,
 ) -> pathlib.Path | None:
     """Trains the network of these style names; `start` is the argument of `train` or `finetune` that it starts from."""
-    train_dir = pathlib.Path(train_dir).expanduser()
+    train_dir = files.expanded(train_dir)
     _refuse_magentas(train_dir, start)
     strategy = _strategy(options)
     paintings = options.read_paintings(style_dataset_file)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from magstyle import files
+from magstyle.data import photos, styles
 from magstyle.errors import InputError
 
 
@@ -113,3 +114,31 @@ def test_files_that_ask_for_far_more_memory_than_they_take_are_refused(tmp_path)
     for file in (None, io.BytesIO((tmp_path / "bomb.h5").read_bytes())):
         with pytest.raises(InputError, match=r"bomb\.h5: it asks for"):
             files.check_hdf5(tmp_path / "bomb.h5", file)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "name"),
+    [
+        ("painters", "painters.tflite"),
+        ("~/models/mine.keras", "mine.tflite"),
+        ("train/", "train.tflite"),
+        ("magenta/model.ckpt-40000.index", "model.ckpt-40000.tflite"),
+        ("model.ckpt", "model.tflite"),
+        (None, "model.tflite"),
+    ],
+)
+def test_a_folder_stands_for_a_file_in_it_that_is_called_after_the_checkpoint(tmp_path, checkpoint, name):
+    assert files.inside(tmp_path, checkpoint, ".tflite") == tmp_path / name
+    assert files.inside(tmp_path / "new.tflite", checkpoint, ".tflite") == tmp_path / "new.tflite"
+
+
+@pytest.mark.parametrize("path", ["http://example.com/photo.jpg", "s4://bucket/photo.jpg"])
+def test_an_address_without_a_file_system_is_refused(path):
+    with pytest.raises(InputError, match=rf"^cannot use {path}: there are no files at \w+://; download it first$"):
+        files.for_tensorflow(path)
+    with pytest.raises(InputError, match=f"^cannot use {path}: "):
+        files.read_bytes(path)
+    with pytest.raises(InputError, match=f"^cannot use {path}: "):
+        photos.find([path])
+    with pytest.raises(InputError, match=f"^cannot use {path}: "):
+        styles.read(path)

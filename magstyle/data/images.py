@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
 
-from magstyle import files
+from magstyle import files, limits
 from magstyle.errors import InputError, is_out_of_memory
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
@@ -55,10 +55,11 @@ def scaled_size(size: tuple[int, int], shorter_side: int | None) -> tuple[int, i
     """The height and width that have this shorter side and the shape of `size`; `size` itself for None.
 
     Raises:
-        InputError: for a picture of more pixels than `read_image` reads of a file.
+        InputError: for a side that no picture has, or a picture of more pixels than `read_image` reads of a file.
     """
     if shorter_side is None:
         return size
+    limits.check({"image_size": shorter_side})
     height, width = (max(1, round(side * shorter_side / min(size))) for side in size)
     # Pillow warns from MAX_IMAGE_PIXELS on, and refuses twice as many.
     limit = Image.MAX_IMAGE_PIXELS

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.files import check_regular
+from magstyle.files import check_regular, for_tensorflow
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -205,8 +205,6 @@ def from_tfrecords(patterns: Patterns, outside: str | os.PathLike | None = None)
     Raises:
         InputError: for a pattern without files, or a file that is no such TFRecord file.
     """
-    import tensorflow as tf
-
     patterns = _as_list(patterns)
     paths = set()
     for pattern in patterns:
@@ -219,7 +217,7 @@ def from_tfrecords(patterns: Patterns, outside: str | os.PathLike | None = None)
         first = next(shard.photos(), None)
         if first is not None:
             first.read()
-        elif tf.io.gfile.stat(shard.file).length:  # TensorFlow takes a few bytes of anything for the end of a file.
+        elif shard.size:  # TensorFlow takes a few bytes of anything for the end of a file.
             raise InputError(f"cannot read {shard.file}: it is no TFRecord file")
     return source
 
@@ -388,7 +386,11 @@ def _is_file(path: str) -> bool:
 
 
 def _is_in_bucket(path: str) -> bool:
-    return "://" in path
+    """Whether TensorFlow's file systems are to find a path; raises an InputError if none of them has it."""
+    if "://" not in path:
+        return False
+    for_tensorflow(path)
+    return True
 
 
 def _gfile():

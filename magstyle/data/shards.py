@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from magstyle import files
 from magstyle.errors import InputError
+from magstyle.names import in_file_name, to_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,10 +91,10 @@ class Records:
 
     @property
     def size(self) -> int:
-        return tf.io.gfile.stat(self.file).length
+        return tf.io.gfile.stat(files.for_tensorflow(self.file)).length
 
     def photos(self) -> Iterator[Photo]:
-        for index, record in _examples(tf.data.TFRecordDataset(self.file)):
+        for index, record in _examples(tf.data.TFRecordDataset(files.for_tensorflow(self.file))):
             name, origin = f"{self.name}:{index}", f"{self.file}:{index}"
             if record is None:
                 reason = f"{self.file} from record {index} on: it is no TFRecord file, damaged or cut short"
@@ -159,7 +160,7 @@ def shard_name(split: str, index: int, count: int) -> str:
 def feature(value: Any) -> tf.train.Feature:
     """A feature of a `tf.train.Example` of a text, bytes, a number, or an array of these (flattened)."""
     if isinstance(value, str):
-        value = os.fsencode(value)  # It may be a file name that is no text.
+        value = to_bytes(value)
     if isinstance(value, bytes):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
     values = np.ravel(value)
@@ -208,5 +209,5 @@ def _class(features: Mapping[str, tf.train.Feature]) -> str:
             values = features[key].bytes_list.value or features[key].int64_list.value
             if len(values) == 1:
                 text = values[0].decode(errors="replace") if isinstance(values[0], bytes) else str(values[0])
-                return "/".join(part for part in re.split(r"[/\\]", text) if part.strip(". \0"))
+                return "/".join(in_file_name(part) for part in re.split(r"[/\\]", text) if part.strip(". \0"))
     return ""

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from magstyle import files
+from magstyle import files, names
 from magstyle.data import images
 from magstyle.errors import InputError
 
@@ -55,7 +55,7 @@ def write(styles: Iterable[Style], path: str | os.PathLike) -> pathlib.Path:
         InputError: if it cannot be written.
     """
     try:
-        with files.replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+        with files.replacing(path) as temporary, tf.io.TFRecordWriter(files.for_tensorflow(temporary)) as writer:
             for label, style in enumerate(styles):
                 writer.write(_to_example(style, label).SerializeToString())
     except tf.errors.OpError as error:  # Such as a full disk.
@@ -71,7 +71,7 @@ def read(path: str | os.PathLike) -> list[Style]:
     Raises:
         InputError: for a file that is missing, damaged, empty or no style dataset, or whose labels are not 0, 1, 2, ...
     """
-    path = os.path.expanduser(os.fspath(path))
+    path = files.for_tensorflow(os.path.expanduser(path))
     if not tf.io.gfile.exists(path):
         raise InputError(f"there is no style dataset at {path}; create_style_dataset makes one")
     styles = []
@@ -135,4 +135,6 @@ def _from_features(features, label: int) -> Style:
         if name.startswith("vgg_"):
             values = np.array(features[name].float_list.value, np.float32)
             grams[name] = values.reshape(2 * [round(len(values) ** 0.5)])
-    return Style(text("name") or str(label), features["image_raw"].bytes_list.value[0], grams, text("vgg"))
+    return Style(
+        names.printable(text("name")) or str(label), features["image_raw"].bytes_list.value[0], grams, text("vgg")
+    )

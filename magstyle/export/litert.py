@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from magstyle import checkpoints, files, sizes
+from magstyle import checkpoints, files, limits, sizes
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.export import PRECISIONS, example_photo, litert_metadata
@@ -57,7 +57,8 @@ def convert_tflite(
 
     Args:
         checkpoint: a StyleTransformer, or anything that `load_model` opens.
-        output_model: the file to write, such as model.tflite; it must not exist.
+        output_model: the file to write, such as model.tflite, or a folder for one that is called after the checkpoint;
+            it must not exist.
         image_size: side of the images in pixels, or (height, width), rounded up to multiples of 4 from 8; 0 for any,
             chosen by the app.
         precision: one of `magstyle.export.PRECISIONS`.
@@ -68,10 +69,11 @@ def convert_tflite(
             will paint.
 
     Raises:
-        InputError: where load_model does; for a file that exists or cannot be written, an unknown precision or style,
-            photos that cannot be read, or a file that paints other pictures than the model.
+        InputError: where load_model does; for a file that exists or cannot be written, an image_size that does not fit
+            into memory, an unknown precision or style, photos that cannot be read, or a file that paints other pictures
+            than the model.
     """
-    output = pathlib.Path(output_model).expanduser()
+    output = files.inside(output_model, checkpoint, ".tflite")
     if output.exists():
         raise InputError(f"{output} exists already; remove it first, or choose another output_model", "output_model")
     image_size = _network_size(image_size)
@@ -81,6 +83,7 @@ def convert_tflite(
             *("precision", "representative_images"),
         )
     model = checkpoints.load_model(checkpoint)
+    Stylizer(model).check_size(*_sides(image_size or _COMPARED_SIDE))
     if style is not None:
         style = Stylizer(model).style_weights(style)
     samples = _read_photos(
@@ -174,7 +177,9 @@ def compare(
 def _network_size(image_size: int | tuple[int, int]) -> int | tuple[int, int]:
     """The size that the network takes, of the same form; 0 stays 0."""
     sides = _sides(image_size)
-    if len(sides) != 2 or min(sides) < 0 or (min(sides) == 0 and image_size != 0):
+    for side in sides:
+        limits.check({"image_size": side}, smallest_side=0)
+    if len(sides) != 2 or (min(sides) == 0 and image_size != 0):
         raise InputError(
             f"image_size={image_size} must be a side in pixels, height and width, or 0 for any", "image_size"
         )

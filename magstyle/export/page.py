@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from magstyle import checkpoints, files, sizes
+from magstyle import checkpoints, files, limits, sizes
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.export import example_photo, litert
@@ -67,14 +67,17 @@ def build_page(
         The path of its index.html.
 
     Raises:
-        InputError: where load_model does; for a folder of something else or that cannot be written, a photo that cannot
-            be read, or LiteRT.js missing from Keras's cache without a connection to registry.npmjs.org.
+        InputError: where load_model does; for sizes that do not fit into memory, a folder of something else or that
+            cannot be written, a photo that cannot be read, or LiteRT.js missing from Keras's cache without a connection
+            to registry.npmjs.org.
     """
-    folder = pathlib.Path(output_dir).expanduser()
+    limits.check({"image_size": image_size, "preview_size": preview_size})
+    folder = files.expanded(output_dir)
     image_size, preview_size = sizes.padded(image_size), sizes.padded(preview_size)
     model = checkpoints.load_model(checkpoint)
+    Stylizer(model).check_size(image_size, image_size)
     _check_replaceable(folder)
-    example = images.read_image(example_photo() if photo is None else pathlib.Path(photo).expanduser())
+    example = images.read_image(example_photo() if photo is None else files.expanded(photo))
     packages = {name: _download(name) for name in _SHA256}
     files.make_folder(folder.parent)
     try:

@@ -38,7 +38,7 @@ def export_saved_model(checkpoint: StyleTransformer | str | os.PathLike, output_
         InputError: where load_model does, or if it cannot be written.
     """
     model = checkpoints.load_model(checkpoint)
-    versions = files.make_folder(pathlib.Path(output_dir).expanduser())
+    versions = files.make_folder(files.expanded(output_dir))
     taken = [int(name) for name in os.listdir(versions) if name.isdecimal()]
     folder = versions / str(max(taken, default=0) + 1)
     save(model, folder)
@@ -119,7 +119,7 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     )
     try:
         with files.replacing(folder) as unfinished:
-            archive.write_out(str(unfinished), verbose=False)
+            archive.write_out(files.for_tensorflow(unfinished), verbose=False)
             # ExportArchive takes no assets but the vocabularies of tables.
             assets = files.make_folder(unfinished / "assets")
             (assets / STYLE_NAMES).write_text("".join(f"{name}\n" for name in model.style_names), encoding="utf-8")

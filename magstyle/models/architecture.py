@@ -6,6 +6,8 @@ The Keras model, LiteRT's graphs and Magenta's variable names follow it; it need
 import dataclasses
 from collections.abc import Sequence
 
+from magstyle.names import printable
+
 FILTERS = (32, 64, 128)
 EXPAND_FILTERS = (64, 32)
 
@@ -44,7 +46,7 @@ class Architecture:
             raise ValueError(
                 f"There is no network of {self.num_styles} styles and {self.residual_blocks} residual blocks."
             )
-        names = tuple(str(name) for name in self.style_names or range(self.num_styles))
+        names = tuple(printable(str(name)) for name in self.style_names or range(self.num_styles))
         if len(names) != self.num_styles or len(set(names)) != self.num_styles:
             raise ValueError(f"{self.num_styles} styles need as many different names, not {list(names)}.")
         for name, value in {

@@ -126,7 +126,8 @@ class SubpixelConv2D(keras.layers.Layer):
         taps = keras.ops.convert_to_tensor(self._taps(), dtype=self.kernel.dtype)
         kernel = keras.ops.einsum("pik,qjl,klco->ijcpqo", taps, taps, self.kernel)
         kernel = keras.ops.reshape(kernel, (*kernel.shape[:3], self.block_size**2 * self.filters))
-        blocks = keras.ops.conv(inputs, kernel, strides=self.block_size // self.upsampling, padding="valid")
+        strides = self.block_size // self.upsampling
+        blocks = keras.ops.conv(inputs, kernel, strides, padding="valid", data_format="channels_last")
         return _depth_to_space(blocks, self.block_size)
 
     def _taps(self) -> np.ndarray:

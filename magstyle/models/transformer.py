@@ -33,7 +33,8 @@ class StyleTransformer(keras.Model):
         filters: of the three contracting convolutions, before alpha.
         expand_filters: of the two up-sampling convolutions, before alpha.
         residual_blocks: how many, of two convolutions each.
-        style_names: one name per style, unique; the numbers "0", "1", ... by default.
+        style_names: one name per style, unique; the numbers "0", "1", ... by default. What is no line
+            of text in them is escaped, as `magstyle.names.printable` says.
 
     Call arguments:
         input_image: [B, H, W, 3], RGB in [0, 1]; H and W at least 5.
@@ -123,7 +124,13 @@ def _convolution(row: Convolution, x, initializer):
     name = _layer_name(row.scope)
     x = ReflectionPadding2D(row.kernel_size // 2, name=f"{name}_padding")(x)
     return keras.layers.Conv2D(
-        row.filters, row.kernel_size, row.strides, use_bias=False, kernel_initializer=initializer, name=name
+        row.filters,
+        row.kernel_size,
+        row.strides,
+        data_format="channels_last",
+        use_bias=False,
+        kernel_initializer=initializer,
+        name=name,
     )(x)
 
 

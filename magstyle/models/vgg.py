@@ -103,10 +103,12 @@ def build(
     for name in available:
         scope = name.split("/")[-1]
         if "pool" in scope:
-            x = pool(2, name=scope)(x)
+            x = pool(2, data_format="channels_last", name=scope)(x)
         elif "_" in scope:
             kernel, bias = weights[f"{name}/weights"], weights[f"{name}/biases"]
-            layer = keras.layers.Conv2D(kernel.shape[-1], 3, padding="same", activation="relu", name=scope)
+            layer = keras.layers.Conv2D(
+                kernel.shape[-1], 3, padding="same", data_format="channels_last", activation="relu", name=scope
+            )
             x = layer(x)
             layer.set_weights([kernel, bias])
         features[name] = x

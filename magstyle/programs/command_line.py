@@ -4,6 +4,7 @@ Ctrl-C and SIGTERM end a program with 130 and 143, cleanly; an `InputError` and 
 """
 
 import ast
+import codecs
 import contextlib
 import inspect
 import io
@@ -16,10 +17,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags
 
-from magstyle import project
+from magstyle import files, limits, project
 from magstyle.errors import InputError
 
 FLAGS = flags.FLAGS
+# The name that Python knows `_as_it_is_or_escaped` by.
+_ERRORS = "magstyle.as_it_is_or_escaped"
+# Of Magenta's training programs.
+_OF_PARAMETER_SERVERS = ("master", "ps_tasks", "task")
+_SUCCESSOR = (
+    "has gone with TensorFlow 1's parameter servers; --distribution=multi_worker trains on the machines of TF_CONFIG, "
+    "as docs/training.md shows"
+)
 
 
 def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> None:
@@ -49,8 +58,13 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
     def parse_or_exit(argv: list[str]) -> list[str]:
         try:
             return parse(argv)
-        except (flags.Error, InputError) as error:
+        except flags.UnrecognizedFlagError as error:
+            gone = error.flagname in _OF_PARAMETER_SERVERS and "distribution" in FLAGS
+            _exit(f"--{error.flagname} {_SUCCESSOR}" if gone else str(error))
+        except flags.Error as error:
             _exit(str(error))
+        except InputError as error:
+            _exit(_in_flags(error))
 
     try:
         app.run(guarded, flags_parser=parse_or_exit)
@@ -64,7 +78,12 @@ def parse(argv: Sequence[str]) -> list[str]:
     Raises:
         flags.Error, InputError: for flags that are refused.
     """
-    return FLAGS(with_flagfiles(list(argv)))
+    arguments = FLAGS(with_flagfiles(list(argv)))
+    # For the sides of images, a program has limits of its own.
+    limits.check(
+        {flag: FLAGS[flag].value for flag in FLAGS if type(FLAGS[flag].value) in (int, float)}, smallest_side=0
+    )
+    return arguments
 
 
 def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = ()) -> list[str]:
@@ -141,12 +160,18 @@ def refuse(arguments: Sequence[str]) -> None:
 
 def path_of(flag: str) -> pathlib.Path | None:
     """The value of a flag as a path, "~" expanded; None where it has none."""
-    return FLAGS[flag].value and pathlib.Path(FLAGS[flag].value).expanduser()
+    return FLAGS[flag].value and files.expanded(FLAGS[flag].value)
 
 
-def new_path_of(flag: str, *suffixes: str) -> pathlib.Path:
-    """The value of a flag as a path at which there must be no file yet, also not with one of the suffixes."""
+def new_path_of(flag: str, *suffixes: str, suffix: str | None = None) -> pathlib.Path:
+    """The value of a flag as a path at which there must be no file yet, also not with one of the suffixes.
+
+    If a `suffix` is given, a folder stands for the file with that suffix in it that is called after --checkpoint.
+    """
     path = path_of(flag)
+    if suffix is not None:
+        checkpoint = FLAGS.checkpoint
+        path = files.inside(path, checkpoint[0] if isinstance(checkpoint, list) else checkpoint, suffix)
     for taken in (path, *(path.with_name(path.name + suffix) for suffix in suffixes)):
         if taken.exists():
             raise InputError(f"{taken} exists already; remove it first, or choose another --{flag}")
@@ -260,7 +285,16 @@ class _StandardOutput(io.FileIO):
             _exit(f"cannot write to standard output: {error.strerror}")
 
 
+def _as_it_is_or_escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Prints the names of files that are no text as they are, and what the terminal's encoding lacks as Python does."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
+
+
 def _prepare_streams() -> None:
+    codecs.register_error(_ERRORS, _as_it_is_or_escaped)
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:  # It is closed, by `>&-`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
@@ -268,7 +302,7 @@ def _prepare_streams() -> None:
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_StandardOutput(sys.stdout.fileno(), "w", closefd=False)),
         sys.stdout.encoding,
-        "surrogateescape",  # Names of files that are no text come out as they are.
+        _ERRORS,
         line_buffering=sys.stdout.line_buffering or sys.stdout.write_through,
     )
 

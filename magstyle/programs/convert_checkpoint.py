@@ -18,7 +18,9 @@ def define_flags() -> None:
         ["painters"],
         f"{shared_flags.MODEL} If given again, models with the same convolutions become one of all their styles.",
     )
-    flags.DEFINE_string("output", None, "File to write: .keras, or .ckpt for a Magenta V2 checkpoint.")
+    flags.DEFINE_string(
+        "output", None, "File to write: .keras, .ckpt for a Magenta V2 checkpoint, or a folder for a .keras file."
+    )
     flags.DEFINE_bool("float16", False, "Store the weights of a .keras file with 16 bits, in half the space.")
     shared_flags.define_num_styles_and_alpha()
     flags.mark_flag_as_required("output")
@@ -27,7 +29,7 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
-    output = command_line.new_path_of("output", ".index")
+    output = command_line.new_path_of("output", ".index", suffix=".keras")
     command_line.import_tensorflow()
     from magstyle import checkpoints
 

@@ -21,7 +21,11 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     shared_flags.define_checkpoint()
     shared_flags.define_num_styles_and_alpha()
-    flags.DEFINE_string("output_model", None, "File to write, such as model.tflite.")
+    flags.DEFINE_string(
+        "output_model",
+        None,
+        "File to write, such as model.tflite, or a folder for one that is called after the checkpoint.",
+    )
     flags.DEFINE(
         shared_flags.SizeParser(),
         "image_size",
@@ -46,7 +50,7 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
-    output_model = command_line.new_path_of("output_model")
+    output_model = command_line.new_path_of("output_model", suffix=".tflite")
     if FLAGS.quantize and FLAGS.precision not in (None, "dynamic_int8"):
         raise InputError(f"--quantize means --precision=dynamic_int8, not {FLAGS.precision}; leave one of them out")
     precision = "dynamic_int8" if FLAGS.quantize else FLAGS.precision or "float32"

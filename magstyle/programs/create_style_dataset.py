@@ -9,6 +9,7 @@ import sys
 
 from absl import flags
 
+from magstyle import sizes
 from magstyle.programs import command_line, shared_flags
 
 FLAGS = flags.FLAGS
@@ -23,7 +24,7 @@ def define_flags() -> None:
         "image_size",
         None,
         "Scale the shorter side of the paintings to this; strokes are learned at it.",
-        lower_bound=16,
+        lower_bound=sizes.SMALLEST_FOR_VGG,
     )
     flags.mark_flags_as_required(["style_files", "output_file"])
     shared_flags.mark_as_paths("style_files", "output_file", "vgg_checkpoint")

@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
     objective = Objective(**command_line.values_for(Objective, **given))
     evaluation = Evaluation(FLAGS.style_dataset_file, objective)
     eval_dir = files.make_folder(command_line.path_of("eval_dir"))
-    writer = tf.summary.create_file_writer(str(eval_dir))
+    writer = tf.summary.create_file_writer(files.for_tensorflow(eval_dir))
     for path in checkpoints.follow(FLAGS.train_dir, FLAGS.eval_interval_secs):
         report(evaluation, evaluation.open(path, FLAGS.alpha), max(0, checkpoints.step(path)), eval_dir, writer)
 

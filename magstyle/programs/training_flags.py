@@ -41,7 +41,10 @@ def define_data() -> None:
     )
     flags.DEFINE_integer("batch_size", 16, "Photos per step, on all devices together.", lower_bound=1)
     flags.DEFINE_integer(
-        "image_size", 256, "Side of the crops of the photos, in pixels; a multiple of 4.", lower_bound=16
+        "image_size",
+        256,
+        "Side of the crops of the photos, in pixels; a multiple of 4.",
+        lower_bound=sizes.SMALLEST_FOR_VGG,
     )
     flags.DEFINE_integer("seed", 0, "Of the initial weights, the order of the photos and their styles.", lower_bound=0)
     flags.DEFINE_integer("num_styles", None, "Not needed; if given, the style dataset must have that many.")

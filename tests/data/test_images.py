@@ -298,7 +298,7 @@ def test_a_named_pipe_is_refused_at_once(tmp_path):
             read(str(tmp_path / "photo.jpg"))
 
 
-@pytest.mark.parametrize(("size", "image_size"), [((1, 60000), 60), ((40, 60), 100000), ((60000, 1), 10**12)])
+@pytest.mark.parametrize(("size", "image_size"), [((1, 60000), 60), ((40, 60), 60000), ((60000, 1), 100)])
 def test_a_result_of_too_many_pixels_is_refused_before_any_work(tmp_path, monkeypatch, size, image_size):
     images.write_image(tmp_path / "a.png", np.zeros((*size, 3)))
     monkeypatch.setattr(images, "_to_srgb", lambda _: pytest.fail("has been decoded"))

@@ -5,7 +5,9 @@ import keras
 import numpy as np
 import pytest
 
+from magstyle.checkpoints import load_model
 from magstyle.models.transformer import StyleTransformer
+from magstyle.models.vgg import load_vgg
 
 INPUTS = {"image": "stylized", "image_61x47": "stylized_61x47", "image_33x70": "stylized_33x70"}
 
@@ -126,3 +128,16 @@ def test_models_and_losses_match_magenta_on_jax_without_tensorflow():
     result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "jax: all arrays match, tensorflow not imported"
+
+
+def test_keras_set_to_channels_first_changes_nothing(small_checkpoint, small_model, vgg_file):
+    photo, weights = np.random.default_rng(0).random((1, 16, 16, 3), np.float32), np.eye(3, dtype=np.float32)[:1]
+    expected, features = small_model([photo, weights]), load_vgg(vgg_file)(photo)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        found, found_features = load_model(small_checkpoint)([photo, weights]), load_vgg(vgg_file)(photo)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_array_equal(found, expected)
+    for name, feature in features.items():
+        np.testing.assert_array_equal(found_features[name], feature)

@@ -249,6 +249,29 @@ def test_the_page_fits_a_narrow_screen_and_says_in_one_sentence_what_is_wrong(br
     assert browser.run(width) == 360
 
 
+def test_of_two_photos_the_one_that_was_chosen_last_is_shown(browser, photo, tmp_path):
+    first = tmp_path / "first.png"
+    picture(1, (40, 80)).save(first)
+    browser.run("""
+        const decode = createImageBitmap;
+        window.firstIsOpen = new Promise((open) => {
+            window.createImageBitmap = async (file) => {
+                if (file.name !== "first.png") return decode(file);
+                await new Promise((resolve) => { window.decodeFirst = resolve; });
+                const bitmap = await decode(file);
+                setTimeout(open); // After all that follows at once.
+                return bitmap;
+            };
+        });
+    """)
+    browser.take(first)
+    browser.take(photo)
+    browser.wait_for_picture(64, 48)
+    browser.run("decodeFirst(); return firstIsOpen")
+    assert browser.run("return document.querySelector('#picture').width") == 64
+    assert browser.save("image/png", "photo-scream.png").shape == (48, 64, 3)
+
+
 # 19 MiB are enough for the small pictures.
 @pytest.mark.parametrize("browser", [["--js-flags=--wasm-max-mem-pages=300"]], indirect=True)
 def test_where_memory_is_short_the_small_picture_remains(browser, photo):

@@ -26,7 +26,21 @@ REFUSED = [
     (["create_style_dataset", "--style_files=a", "--output_file="], "flag --output_file=: must be the path of a file"),
     (["stylize", "--input_image=nowhere.jpg", "--output_dir=out"], "no image at nowhere.jpg"),
     (["train", "--nonsense"], "Unknown command line flag 'nonsense'"),
+    (
+        ["finetune", "--ps_tasks=1"],
+        "--ps_tasks has gone with TensorFlow 1's parameter servers; --distribution=multi_worker",
+    ),
+    (["stylize", "--task=1"], "Unknown command line flag 'task'"),
     (["train", "--style_dataset_file=a", "--train_dir=b", "--image_size=33"], "must be a multiple of 4"),
+    (["stylize", "examples/coffee.jpg", "--alpha=nan"], "--alpha=nan must be a number from 0.03125 to 32"),
+    (
+        ["train", "--style_dataset_file=a", "--train_dir=b", "--seed=4294967296"],
+        "--seed=4294967296 must be a whole number from 0 to 4294967295",
+    ),
+    (
+        ["create_style_dataset", "--style_files=a", "--output_file=~nosuchuser/a"],
+        "cannot find ~nosuchuser/a: there is no home of that user",
+    ),
     (["train", "--style_dataset_file=a", "--train_dir=b"], "give the photos by one of --content_files, "),
     (
         ["finetune", "--style_dataset_file=a", "--train_dir=b", "--flagfile=nowhere"],

@@ -85,6 +85,12 @@ def test_wrong_input_is_one_sentence_and_writes_nothing(refused, small_checkpoin
     assert sorted(os.listdir(tmp_path)) == ["empty.ckpt", "text.keras"]
 
 
+def test_a_folder_gets_a_file_that_is_called_after_the_checkpoint(run, refused, small_checkpoint, tmp_path):
+    flags = [f"--checkpoint={small_checkpoint}", f"--output={tmp_path}"]
+    assert run("convert_checkpoint", *flags).stdout == f"{tmp_path}/small.keras\n"
+    assert "small.keras exists already" in refused("convert_checkpoint", *flags)
+
+
 def test_an_existing_file_is_not_overwritten(refused, small_checkpoint, tmp_path):
     for name, output in (("a.keras", "a.keras"), ("b.ckpt.index", "b.ckpt")):
         (tmp_path / name).write_text("precious")

@@ -55,9 +55,9 @@ def test_a_file_need_not_be_square(run, small_checkpoint, small_model, tmp_path)
     assert difference <= 2e-3
 
 
-def test_any_size(run, small_checkpoint, small_model, tmp_path):
-    output = tmp_path / "model.tflite"
-    result = run("convert_tflite", f"--checkpoint={small_checkpoint}", f"--output_model={output}", "--image_size=0")
+def test_any_size_into_a_folder(run, small_checkpoint, small_model, tmp_path):
+    output = tmp_path / "small.tflite"  # As the checkpoint is called.
+    result = run("convert_tflite", f"--checkpoint={small_checkpoint}", f"--output_model={tmp_path}", "--image_size=0")
     assert result.returncode == 0, result.stderr
     difference, _ = litert.compare(output.read_bytes(), small_model, [images.read_image(COFFEE, 40)[:, :60]])
     assert difference <= 2e-3
@@ -83,6 +83,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(refused, small_checkpoint,
     assert "--quantize means --precision=dynamic_int8, not float16" in refuse("--quantize", "--precision=float16")
     assert "unexpected argument more" in refuse("more")
     assert "file exists already" in refuse(output=tmp_path / "file")
+    (empty / "small.tflite").write_text("precious")
+    assert "empty/small.tflite exists already" in refuse(output=empty)
     assert "cannot make the folder" in refuse(output=tmp_path / "file" / "new.tflite")
     assert sorted(os.listdir(tmp_path)) == ["empty", "file"]
     assert (tmp_path / "file").read_text() == "precious"

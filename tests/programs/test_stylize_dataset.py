@@ -293,5 +293,8 @@ def test_without_beam_the_program_says_how_to_get_it(small_checkpoint, photos, t
     command = [sys.executable, "-c", f"{hide}runpy.run_path(sys.argv[0], run_name='__main__')", PROGRAM, *flags]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == "stylize_dataset.py: Apache Beam is missing; pip install 'magstyle[beam]'"
+    assert (
+        result.stderr.splitlines()[-1]
+        == "stylize_dataset.py: Apache Beam is missing; pip install -e '.[beam]' in the clone of magstyle brings it"
+    )
     assert "Traceback" not in result.stderr

@@ -12,6 +12,8 @@ const styles = new Styles(site.styles, paint);
 const painter = new Painter(site, show, report);
 let photo;
 let photoName;
+// How many photos were chosen. The last one is shown, whichever is decoded first.
+let chosen = 0;
 
 listen();
 await goOffline(() => !photo);
@@ -42,7 +44,7 @@ function listen() {
   for (const button of document.querySelectorAll("[data-open]")) {
     button.addEventListener("click", () => document.getElementById(button.dataset.open).click());
   }
-  find("#example").addEventListener("click", takeExample);
+  find("#example").addEventListener("click", () => take(fetchExample()));
   document.addEventListener("paste", ({ clipboardData }) => {
     if (clipboardData.files.length) take(clipboardData.files[0]);
   });
@@ -58,16 +60,21 @@ function listen() {
   }
 }
 
-async function take(file) {
+/** @param {File | Promise<File>} given */
+async function take(given) {
+  const number = ++chosen;
   try {
     busy("Opening the photo…");
-    photo = await read(file, site.preview.size, site.picture.size);
+    const file = await given;
+    const opened = await read(file, site.preview.size, site.picture.size);
+    if (number !== chosen) return;
+    photo = opened;
     photoName = file.name?.replace(/\.[^.]*$/, "") || "photo";
     draw(photo.small, find("#picture"));
     unveil();
     paint();
   } catch (error) {
-    report(error);
+    if (number === chosen) report(error);
   }
 }
 
@@ -80,13 +87,9 @@ function unveil() {
   if (find("#invitation").contains(activeElement)) find("#tiles :checked").focus();
 }
 
-async function takeExample() {
-  try {
-    const response = await fetch(site.example);
-    await take(new File([await response.blob()], site.example));
-  } catch (error) {
-    report(error);
-  }
+async function fetchExample() {
+  const response = await fetch(site.example);
+  return new File([await response.blob()], site.example);
 }
 
 function paint() {

@@ -1,0 +1,60 @@
+"""Which numbers arguments can be, and the flags of their names."""
+
+import numbers
+from collections.abc import Mapping
+
+from magstyle.errors import InputError
+
+# As TensorFlow and Keras count steps, and compute losses and rates.
+_INT32, _FLOAT32 = 2**31 - 1, 1e38
+# Of images, in pixels: no JPEG file has a longer one.
+_LONGEST_SIDE = 65500
+_SIDES = ("image_size", "preview_size")
+# From the first to the second.
+_LIMITS = {
+    # From one filter to residual blocks of 4096.
+    "alpha": (1 / 32, 32.0),
+    "batch_size": (1, 65536),
+    "checkerboard_weight": (0.0, _FLOAT32),
+    "clip_gradient_norm": (0.0, _FLOAT32),
+    "decay_steps": (0, _INT32),
+    "eval_interval_secs": (0.0, 1e9),
+    "image_size": (1, _LONGEST_SIDE),
+    "learning_rate": (0.0, _FLOAT32),
+    "num_evals": (1, _INT32),
+    "num_shards": (1, _INT32),
+    "num_styles": (1, _INT32),
+    "optimize_pairs": (0, _INT32),
+    "preview_size": (1, _LONGEST_SIDE),
+    "save_interval_secs": (0.0, 1e9),
+    "save_summaries_secs": (0.0, 1e9),
+    "seed": (0, 2**32 - 1),
+    "style_learning_rate_scale": (0.0, _FLOAT32),
+    "style_ramp_steps": (0, _INT32),
+    "total_variation_weight": (0.0, _FLOAT32),
+    "train_steps": (1, _INT32),
+}
+# Of numbers that have no limits of their own.
+_OTHERS = {int: (-(2**63), 2**63 - 1), float: (-1e308, 1e308)}
+
+
+def check(arguments: Mapping[str, object], smallest_side: int = 1) -> None:
+    """Raises an InputError for a number that no argument of its name can be: too small, too large, or NaN.
+
+    Args:
+        arguments: values by name. None, and what is no number and has no limits, is left to others.
+        smallest_side: of images, in pixels.
+    """
+    for argument, value in arguments.items():
+        least, most = _LIMITS.get(argument) or _OTHERS.get(type(value), (None, None))
+        if value is None or least is None:
+            continue
+        if argument in _SIDES:
+            least = smallest_side
+        kind, name = (numbers.Integral, "a whole number") if isinstance(most, int) else (numbers.Real, "a number")
+        if not isinstance(value, kind) or isinstance(value, bool) or not least <= value <= most:  # NaN is neither.
+            raise InputError(f"{argument}={value} must be {name} from {_text(least)} to {_text(most)}", argument)
+
+
+def _text(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
