@@ -22,6 +22,7 @@ PROGRAMS = {
     "convert_tflite": (magstyle.convert_tflite, {"num_styles", "alpha", "quantize"}),
     "export_saved_model": (magstyle.export_saved_model, set()),
     "build_page": (magstyle.build_page, set()),
+    "neural_style": (magstyle.neural_style, set()),
     "evaluate": (
         magstyle.evaluate,
         # Of what it writes, beside the losses.
@@ -34,7 +35,7 @@ SAME_BY_OTHER_WORDS = {("stylize", "which_styles"), ("convert_tflite", "precisio
 # Flags of a text that is no path.
 NO_PATHS = {
     *("beam_options", "content_weights", "output_basename", "style", "style_coefficients", "style_weights"),
-    *("tfds_name", "which_styles"),
+    *("style_image_weights", "tfds_name", "which_styles"),
 }
 
 

@@ -8,7 +8,7 @@ import io
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
@@ -166,6 +166,15 @@ def check_writable(path: str | os.PathLike, height: int, width: int) -> None:
     longest = _WRITABLE[suffix][1]
     if max(height, width) > longest:
         raise InputError(f"cannot write {path}: no side of a {suffix} file can be longer than {longest} pixels")
+
+
+def check_output(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:
+    """Raises an InputError if a picture would be written over one of the images that it is made of."""
+    for image in inputs:
+        if os.path.realpath(os.path.expanduser(image)) == os.path.realpath(path):
+            raise InputError(
+                f"{path} would overwrite the image that it is made of; choose another output_image", "output_image"
+            )
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:

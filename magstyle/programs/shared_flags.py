@@ -28,6 +28,18 @@ def mark_as_paths(*names: str) -> None:
         )
 
 
+def define_vgg() -> None:
+    """The loss network of programs that optimise pixels."""
+    flags.DEFINE_string("vgg_checkpoint", "imagenet", VGG)
+    flags.DEFINE_enum("pooling", "avg", ["avg", "max"], "How VGG pools.")
+    mark_as_paths("vgg_checkpoint")
+
+
+def define_total_variation() -> None:
+    """What smooths pictures."""
+    flags.DEFINE_float("total_variation_weight", 0.0, "Of the differences of neighbouring pixels.", lower_bound=0)
+
+
 def define_checkpoint() -> None:
     """The model that a program opens."""
     flags.DEFINE_string(
