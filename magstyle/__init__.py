@@ -7,7 +7,7 @@ Everything that the programs do can be called from here, with the same names and
 - `load_model`, `save_model` and `bundled_models` open and save models, from wherever they come; `load_vgg` opens the
   loss network.
 - `create_style_dataset`, `train`, `finetune` and `evaluate` make a model of paintings, and say how good it is.
-- `neural_style` optimises the pixels of one picture, without a trained network.
+- `neural_style` and `reconstruct` optimise the pixels of one picture, without a trained network.
 - `convert_tflite`, `export_saved_model` and `build_page` take it to phones, servers and browsers.
 - `read_image` and `write_image` stand between files and arrays.
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from magstyle.models.vgg import load_vgg
     from magstyle.neural_painting import neural_style
     from magstyle.photo_stylizer import stylize_photos
+    from magstyle.reconstructions import reconstruct
     from magstyle.stylizer import Stylizer, preserve_color
     from magstyle.trainer import finetune, train
 
@@ -52,6 +53,7 @@ _ROOMS = {
     "magstyle.models.vgg": ("load_vgg",),
     "magstyle.neural_painting": ("neural_style",),
     "magstyle.photo_stylizer": ("stylize_photos",),
+    "magstyle.reconstructions": ("reconstruct",),
     "magstyle.stylizer": ("Stylizer", "preserve_color"),
     "magstyle.trainer": ("finetune", "train"),
 }
@@ -74,6 +76,7 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
     "load_vgg",
     "stylize_dataset",
     "neural_style",
+    "reconstruct",
     "convert_tflite",
     "export_saved_model",
     "build_page",

@@ -33,6 +33,13 @@ def check_positive(**arguments: float | None) -> None:
             raise InputError(f"{name}={value} must be above 0", name)
 
 
+def check_not_negative(**arguments: float) -> None:
+    """Raises an InputError for the first argument that is no finite number of 0 or more."""
+    for name, value in arguments.items():
+        if not 0 <= value < float("inf"):
+            raise InputError(f"{name}={value} must be 0 or more", name)
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether Keras's backend, TensorFlow or JAX, or NumPy could not have the memory that it asked for."""
     return (

@@ -11,7 +11,7 @@ import numpy as np
 
 from magstyle import models, progress
 from magstyle.data import images, photos
-from magstyle.errors import InputError, check_choice, check_positive
+from magstyle.errors import InputError, check_choice, check_not_negative, check_positive
 from magstyle.models.vgg import load_vgg
 from magstyle.optimization import neural_style as style_transfer
 from magstyle.optimization import objectives, transforms
@@ -94,9 +94,7 @@ def neural_style(
     check_choice("optimizer", optimizer, ("lbfgs", "adam"))
     check_positive(steps=steps, octaves=octaves, image_size=image_size, snapshot_steps=snapshot_steps)
     check_positive(style_scale=style_scale, learning_rate=learning_rate, style_weight=style_weight)
-    for name, weight in {"content_weight": content_weight, "total_variation_weight": total_variation_weight}.items():
-        if not (math.isfinite(weight) and weight >= 0):
-            raise InputError(f"{name}={weight} must be 0 or more", name)
+    check_not_negative(content_weight=content_weight, total_variation_weight=total_variation_weight)
     weights = _painting_weights(style_image_weights, len(paintings))
     if masks and len(masks) != len(paintings):
         raise InputError(

@@ -46,6 +46,7 @@ SMALL = {
     "convert_tflite": {"image_size": 32},
     "build_page": {"image_size": 32, "preview_size": 32},
     "neural_style": {"image_size": 32, "octaves": 1, "steps": 2, **VGG},
+    "reconstruct": {"image_size": 32, "steps": 2, **VGG},
 }
 # These make or need what a test cannot have: another environment, other machines, ImageNet, many minutes.
 _ELSEWHERE = r"(make|source|export|docker|pip|python benchmarks/\w+\.py)\b|.*--(distribution|tfds_name|tfrecord_files)"

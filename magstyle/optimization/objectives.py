@@ -67,9 +67,9 @@ def mean_and_deviation(features, region=None):
 STYLE_STATISTICS = {"gram": gram, "mean_and_deviation": mean_and_deviation}
 
 
-def activation(features, channel: int | None = None):
-    """The mean square of features [1, H, W, C], of all channels or one: what DeepDream climbs."""
-    return ops.mean(ops.square(features if channel is None else features[..., channel]))
+def activation(features):
+    """The mean square of features [1, H, W, C]: what DeepDream climbs."""
+    return ops.mean(ops.square(features))
 
 
 def likeness(features, guide):

@@ -27,7 +27,7 @@ def define_flags() -> None:
         "style_masks", None, "White where the style of a painting is to be; once for each painting, in their order."
     )
     flags.DEFINE_string("output_image", None, "The picture to write: .png, .jpg or .webp.")
-    shared_flags.define_vgg()
+    shared_flags.define_pixels(image_size=512)
     flags.DEFINE_list("content_end_points", ["conv4_2"], "Of VGG, for the content.")
     flags.DEFINE_list(
         "style_end_points", ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"], "Of VGG, for the style."
@@ -40,14 +40,11 @@ def define_flags() -> None:
     )
     flags.DEFINE_float("content_weight", 1.0, "Of the content, relative to the photo's.", lower_bound=0)
     flags.DEFINE_float("style_weight", 10.0, "Of the style, relative to the painting's.", lower_bound=0)
-    shared_flags.define_total_variation()
     flags.DEFINE_float("style_scale", 1.0, "Size of the strokes: 2 paints with the paintings twice as large.")
     flags.DEFINE_enum("start", "content", ["content", "style", "noise"], "What the picture is at first.")
-    flags.DEFINE_integer("image_size", 512, "Shorter side of the picture.", lower_bound=1)
-    flags.DEFINE_integer("octaves", 2, "Paint so many times, from coarse to fine, each twice as large.", lower_bound=1)
-    flags.DEFINE_integer("steps", 200, "Evaluations of the losses, in each octave.", lower_bound=1)
-    flags.DEFINE_enum("optimizer", "lbfgs", ["lbfgs", "adam"], "L-BFGS or Adam.")
-    flags.DEFINE_float("learning_rate", 0.02, "Of Adam.")
+    flags.DEFINE_integer(
+        "octaves", 2, "Paint so many times, from coarse to fine, each twice as large, in --steps each.", lower_bound=1
+    )
     flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")
     flags.DEFINE_integer(
         "snapshot_steps",
@@ -55,7 +52,6 @@ def define_flags() -> None:
         "Also write the picture after every so many steps, beside --output_image.",
         lower_bound=1,
     )
-    flags.DEFINE_integer("seed", 0, "Of the noise.", lower_bound=0)
     flags.mark_flags_as_required(["content_image", "style_images", "output_image"])
     shared_flags.mark_as_paths("content_image", "style_images", "style_masks", "output_image")
 
