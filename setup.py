@@ -18,6 +18,8 @@ PROGRAMS = {
     "image_stylization_finetune": "finetune",
     "image_stylization_evaluate": "evaluate",
     "image_stylization_stylize_dataset": "stylize_dataset",
+    "image_stylization_neural_style": "neural_style",
+    "image_stylization_reconstruct": "reconstruct",
 }
 
 setuptools.setup(

@@ -7,6 +7,7 @@ Everything that the programs do can be called from here, with the same names and
 - `load_model`, `save_model` and `bundled_models` open and save models, from wherever they come, and `merge_models`
   makes one of several; `load_vgg` opens the loss network.
 - `create_style_dataset`, `train`, `finetune` and `evaluate` make a model of paintings, and say how good it is.
+- `neural_style` and `reconstruct` optimise the pixels of one picture, without a trained network.
 - `convert_tflite`, `export_saved_model` and `build_page` take it to phones, servers and browsers.
 - `read_image` and `write_image` stand between files and arrays.
 
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from magstyle.gram_matrices import create_style_dataset
     from magstyle.models.transformer import StyleTransformer
     from magstyle.models.vgg import load_vgg
+    from magstyle.neural_painting import neural_style
     from magstyle.photo_stylizer import stylize_photos
+    from magstyle.reconstructions import reconstruct
     from magstyle.stylizer import Stylizer, preserve_color
     from magstyle.trainer import finetune, train
 
@@ -48,7 +51,9 @@ _ROOMS = {
     "magstyle.gram_matrices": ("create_style_dataset",),
     "magstyle.models.transformer": ("StyleTransformer",),
     "magstyle.models.vgg": ("load_vgg",),
+    "magstyle.neural_painting": ("neural_style",),
     "magstyle.photo_stylizer": ("stylize_photos",),
+    "magstyle.reconstructions": ("reconstruct",),
     "magstyle.stylizer": ("Stylizer", "preserve_color"),
     "magstyle.trainer": ("finetune", "train"),
 }
@@ -71,6 +76,8 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
     "evaluate",
     "load_vgg",
     "stylize_dataset",
+    "neural_style",
+    "reconstruct",
     "convert_tflite",
     "export_saved_model",
     "build_page",

@@ -142,12 +142,13 @@ class Evaluation:
         for k, image in enumerate(self._batches(1).take(pairs)):
             label = np.array([k % len(self.paintings)])
 
-            def total_loss(picture, image=image, label=label):
-                return model.losses_of(picture, image, label)["total_loss"][0]
+            def objective(picture, image=image, label=label):
+                return {"total_loss": model.losses_of(picture, image, label)["total_loss"][0]}
 
             network = float(model.predict_on_batch({"image": image, "label": label})["total_loss"][0])
-            _, optimized = pixels.minimize(total_loss, image[0].numpy(), LBFGS_EVALUATIONS)
-            yield self.paintings[label[0]].name, network, optimized
+            evaluate = pixels.evaluation_of(objective)
+            terms, _ = evaluate(pixels.minimize(evaluate, image[0].numpy(), LBFGS_EVALUATIONS))
+            yield self.paintings[label[0]].name, network, terms["total_loss"]
 
     def style_grid(self, transformer: StyleTransformer) -> np.ndarray:
         """Some photos and, to see what a style paints of nothing, noise, in every style; see `magstyle.grids`."""

@@ -64,6 +64,45 @@ def sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)])
 
 
+def figure(rows: Sequence[Sequence[tuple[str, np.ndarray]]], margin: int = 8) -> np.ndarray:
+    """Rows of images under their labels, on white, with margins.
+
+    Args:
+        rows: labels and images [h, w, 3] in [0, 1], of any sizes. Each image is scaled to fit into a cell, as wide and
+            as high as the first image, and stands in its middle.
+        margin: between cells, in pixels.
+
+    Returns:
+        RGB [H, W, 3] in [0, 1].
+    """
+    height, width, _ = rows[0][0][1].shape
+    cell_height, cell_width = height + margin, width + margin
+    labels = [_LABEL_HEIGHT * any(label for label, _ in row) for row in rows]
+    columns = max(map(len, rows))
+    sheet = np.ones((sum(labels) + cell_height * len(rows) + margin, cell_width * columns + margin, 3), np.float32)
+    top = margin
+    for row, label_height in zip(rows, labels, strict=True):
+        for column, (label, image) in enumerate(row):
+            left = margin + column * cell_width
+            if label:
+                sheet[top : top + label_height, left : left + width] = _label(label, width)
+            fitted = _fit(image, height, width)
+            y = top + label_height + (height - fitted.shape[0]) // 2
+            x = left + (width - fitted.shape[1]) // 2
+            sheet[y : y + fitted.shape[0], x : x + fitted.shape[1]] = fitted
+        top += label_height + cell_height
+    return sheet
+
+
+def _fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An image scaled so that it is just as high or as wide as this."""
+    if image.shape[:2] == (height, width):
+        return image
+    scale = min(height / image.shape[0], width / image.shape[1])
+    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    return images.to_float(Image.fromarray(images.to_uint8(image)).resize(size, Image.Resampling.LANCZOS))
+
+
 def memory_of_sheet(tiles: int) -> int:
     """The bytes that so many tiles take, and the sheet that is made of them."""
     return 2 * tiles * (_TILE_SIDE + _LABEL_HEIGHT) * _TILE_SIDE * 3 * 4

@@ -45,6 +45,8 @@ SMALL = {
     "evaluate": {"num_evals": 1, "batch_size": 2, "image_size": 32, **VGG},
     "convert_tflite": {"image_size": 32},
     "build_page": {"image_size": 32, "preview_size": 32},
+    "neural_style": {"image_size": 32, "octaves": 1, "steps": 2, **VGG},
+    "reconstruct": {"image_size": 32, "steps": 2, **VGG},
 }
 # These make or need what a test cannot have: another environment, other machines, ImageNet, many minutes.
 _ELSEWHERE = r"(make|source|export|docker|pip|python benchmarks/\w+\.py)\b|.*--(distribution|tfds_name|tfrecord_files)"
@@ -104,6 +106,9 @@ def template(tmp_path_factory):
         (folder / name).mkdir()
         for k in range(count):
             picture(k, (48, 40)).save(folder / name / f"{name}{k}.jpg")
+    (folder / "masks").mkdir()
+    for k, name in enumerate(("sky", "town")):
+        Image.fromarray(np.uint8([[255 * (k == row)] for row in range(2)])).save(folder / "masks" / f"{name}.png")
     np.savez(folder / VGG["vgg_checkpoint"], **narrow_vgg(19, [*CONVOLUTIONS_PER_BLOCK[19][:4], 1]))
     return folder
 

@@ -22,6 +22,8 @@ PROGRAMS = {
     "convert_tflite": (magstyle.convert_tflite, {"num_styles", "alpha", "quantize"}),
     "export_saved_model": (magstyle.export_saved_model, set()),
     "build_page": (magstyle.build_page, set()),
+    "neural_style": (magstyle.neural_style, set()),
+    "reconstruct": (magstyle.reconstruct, set()),
     "evaluate": (
         magstyle.evaluate,
         # Of what it writes, beside the losses.
@@ -33,8 +35,16 @@ PROGRAMS = {
 SAME_BY_OTHER_WORDS = {("stylize", "which_styles"), ("convert_tflite", "precision"), ("evaluate", "checkpoint")}
 # Flags of a text that is no path.
 NO_PATHS = {
-    *("beam_options", "content_weights", "output_basename", "style", "style_coefficients", "style_weights"),
-    *("tfds_name", "which_styles"),
+    *(
+        "beam_options",
+        "content_weights",
+        "end_point",
+        "output_basename",
+        "style",
+        "style_coefficients",
+        "style_weights",
+    ),
+    *("style_image_weights", "tfds_name", "which_styles"),
 }
 
 

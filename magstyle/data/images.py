@@ -9,7 +9,7 @@ import os
 import pathlib
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
@@ -27,6 +27,7 @@ _WRITABLE = {
     ".jpeg": ({"format": "JPEG", "quality": 95, "subsampling": 0}, 65500),
     ".webp": ({"format": "WEBP", "quality": 95}, 16383),
 }
+ANIMATED = {".gif": {"format": "GIF"}, ".webp": {"format": "WEBP", "quality": 90}}
 # What is white in pictures of 32 bits per value, which do not say it: the first that covers what is in them.
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
 
@@ -171,6 +172,15 @@ def check_writable(path: str | os.PathLike, height: int, width: int) -> None:
         raise InputError(f"cannot write {path}: no side of a {suffix} file can be longer than {longest} pixels")
 
 
+def check_output(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:
+    """Raises an InputError if a picture would be written over one of the images that it is made of."""
+    for image in inputs:
+        if os.path.realpath(os.path.expanduser(image)) == os.path.realpath(path):
+            raise InputError(
+                f"{path} would overwrite the image that it is made of; choose another output_image", "output_image"
+            )
+
+
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Writes RGB [H, W, 3] in [0, 1] as PNG, JPEG (quality 95, no chroma subsampling) or WebP (95), by the extension.
 
@@ -183,6 +193,27 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     encoded = encode(image, pathlib.Path(path).suffix.lower())
     with files.replacing(path) as temporary:
         temporary.write_bytes(encoded)
+
+
+def write_animation(path: str | os.PathLike, frames: Sequence[np.ndarray], seconds: float) -> None:
+    """Writes an endless animation, .gif or .webp; the file appears complete or not at all.
+
+    Args:
+        path: of the file.
+        frames: uint8 RGB [H, W, 3] each, of one size.
+        seconds: that each frame stays.
+
+    Raises:
+        InputError: for another extension, or if the operating system refuses.
+    """
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in ANIMATED:
+        raise InputError(f"cannot write {path}: the name of an animation must end in one of {', '.join(ANIMATED)}")
+    first, *rest = map(Image.fromarray, frames)
+    with files.replacing(path) as temporary:
+        first.save(
+            temporary, save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0, **ANIMATED[suffix]
+        )
 
 
 def encode(image: np.ndarray, suffix: str) -> bytes:

@@ -1,5 +1,8 @@
 """The networks: the style transformer and the VGG loss network. Keras alone, on any backend."""
 
+import difflib
+from collections.abc import Iterable, Sequence
+
 from magstyle.errors import InputError
 
 
@@ -13,3 +16,23 @@ def random_seed(source: str) -> int:
         return int(source.removeprefix("random:"))
     except ValueError as error:
         raise InputError(f"{source} must be random: and a whole number, such as random:0") from error
+
+
+def find_end_points(names: Sequence[str], available: Iterable[str]) -> list[str]:
+    """The full names of end points, of which the last part will do: `conv4_2` is `vgg_19/conv4/conv4_2`.
+
+    Args:
+        names: those that are wanted.
+        available: the full names of those that there are.
+
+    Raises:
+        InputError: for one that is not there; it shows the nearest.
+    """
+    available = list(available)
+    by_last_part = {name.split("/")[-1]: name for name in available}
+    full = {**by_last_part, **{name: name for name in available}}
+    for name in names:
+        if name not in full:
+            nearest = difflib.get_close_matches(name, full, n=4, cutoff=0.5) or list(by_last_part)
+            raise InputError(f"there is no end point {name!r}; the nearest are {', '.join(nearest)}")
+    return [full[name] for name in names]

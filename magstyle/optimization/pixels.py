@@ -1,47 +1,181 @@
-"""Gradient descent on pixels."""
+"""The one loop of this room: a picture follows the gradient of an objective.
 
-from collections.abc import Callable
+An objective is a function from pictures [1, H, W, 3] in [0, 1] to numbers by name, whose sum is to become small;
+`objectives` makes some. `evaluation_of` compiles it with its gradient, `transforms` may shift or cut what it sees, and
+`minimize` goes down.
+"""
 
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+
+import keras
 import numpy as np
-import tensorflow as tf
 from scipy import optimize
 
+from magstyle.errors import InputError, is_out_of_memory
 
-def minimize(loss: Callable[[tf.Tensor], tf.Tensor], image: np.ndarray, evaluations: int) -> tuple[np.ndarray, float]:
-    """The picture of least loss that L-BFGS-B finds, its pixels kept in [0, 1].
+Objective = Callable[..., Mapping]
+# From a picture [H, W, 3] to its terms by name, and the gradient [H, W, 3] of their sum.
+Evaluation = Callable[[np.ndarray], tuple[dict[str, float], np.ndarray]]
+# Told after each evaluation: the picture [H, W, 3] to keep if this were the last one, and its terms.
+Report = Callable[[np.ndarray, Mapping[str, float]], None]
+
+OPTIMIZERS = ("lbfgs", "adam", "normalized_gradient")
+
+
+def evaluation_of(objective: Objective) -> Evaluation:
+    """An objective and its gradient, compiled by TensorFlow or JAX for each size of pictures.
+
+    The evaluation raises an InputError where a picture does not fit into memory.
+    """
+    differentiate = {"tensorflow": _tensorflow, "jax": _jax}[keras.backend.backend()](objective)
+
+    def evaluate(picture: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+        with _memory_for(picture):
+            terms, gradient = differentiate(picture[None])
+            return {name: float(value) for name, value in terms.items()}, keras.ops.convert_to_numpy(gradient)[0]
+
+    return evaluate
+
+
+def features_of(image: np.ndarray, network: keras.Model) -> dict[str, np.ndarray]:
+    """The features [1, h, w, C] of an image [H, W, 3] in [0, 1], by end point of a network.
+
+    Raises:
+        InputError: if they do not fit into memory.
+    """
+    with _memory_for(image):
+        return {name: keras.ops.convert_to_numpy(values) for name, values in network(image[None]).items()}
+
+
+def minimize(
+    evaluate: Evaluation,
+    image: np.ndarray,
+    steps: int,
+    optimizer: str = "lbfgs",
+    learning_rate: float = 0.02,
+    report: Report | None = None,
+) -> np.ndarray:
+    """Goes down from an image, its pixels kept in [0, 1].
 
     Args:
-        loss: from pictures [1, H, W, 3] to one number.
+        evaluate: the objective; see `evaluation_of`.
         image: where to start, [H, W, 3] in [0, 1].
-        evaluations: of the loss and its gradient, at most.
+        steps: evaluations of the objective and its gradient, at most.
+        optimizer: "lbfgs", SciPy's L-BFGS-B; "adam"; or "normalized_gradient", which follows the gradient divided by
+            its standard deviation, for objectives that move.
+        learning_rate: of the last two, a step in units of [0, 1].
+        report: told how it goes.
 
     Returns:
-        The picture, float32 [H, W, 3], and its loss.
+        The picture of the least loss that was met, float32 [H, W, 3]; the last one by "normalized_gradient", where no
+        two losses can be compared.
 
-    Reference:
+    References:
         Byrd, Lu, Nocedal, Zhu: A Limited Memory Algorithm for Bound Constrained Optimization. SIAM, 1995.
+        Kingma, Ba: Adam: A Method for Stochastic Optimization. arXiv 1412.6980.
     """
+    image = np.asarray(image, np.float32)
+    best, least, terms_of_best = image, np.inf, {}
 
-    @tf.function
-    def evaluate(picture):
+    def tracked(picture: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal best, least, terms_of_best
+        terms, gradient = evaluate(picture)
+        loss = sum(terms.values())
+        # The last evaluation need not be the best one, where it is the number of them that ends the search.
+        if loss < least or optimizer == "normalized_gradient":
+            best, least, terms_of_best = picture, loss, terms
+        if report:
+            report(best, terms_of_best)
+        return loss, gradient
+
+    descend = {"lbfgs": _lbfgs, "adam": _adam, "normalized_gradient": _normalized_gradient}[optimizer]
+    last = descend(tracked, image, steps, learning_rate)
+    return last if optimizer == "normalized_gradient" else best
+
+
+@contextlib.contextmanager
+def _memory_for(image: np.ndarray) -> Iterator[None]:
+    """A guard around the features of an image: a lack of memory becomes an InputError."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        height, width, _ = image.shape
+        raise InputError(
+            f"no memory for the features of an image of {width} x {height} pixels; lower image_size", "image_size"
+        ) from error
+
+
+def _lbfgs(evaluate: Callable, image: np.ndarray, steps: int, _) -> None:
+    class EnoughEvaluations(Exception):  # noqa: N818  It is no error.
+        pass
+
+    made = 0
+
+    def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal made
+        # SciPy looks at the number of evaluations only between two of its iterations.
+        if made == steps:
+            raise EnoughEvaluations
+        made += 1
+        loss, gradient = evaluate(flat.reshape(image.shape).astype(np.float32))
+        return loss, gradient.ravel().astype(np.float64)
+
+    # Our losses are means over pixels, so that the gradient of each pixel is always small: it does not end the search.
+    options = {"maxfun": steps, "maxiter": steps, "gtol": 0}
+    with contextlib.suppress(EnoughEvaluations):
+        optimize.minimize(
+            function,
+            image.ravel().astype(np.float64),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=optimize.Bounds(0, 1),
+            options=options,
+        )
+
+
+def _adam(evaluate: Callable, image: np.ndarray, steps: int, learning_rate: float) -> None:
+    optimizer = keras.optimizers.Adam(learning_rate)
+    picture = keras.Variable(image)
+    for _ in range(steps):
+        _, gradient = evaluate(keras.ops.convert_to_numpy(picture))
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [picture])
+        picture.assign(keras.ops.clip(picture, 0, 1))
+
+
+def _normalized_gradient(evaluate: Callable, image: np.ndarray, steps: int, learning_rate: float) -> np.ndarray:
+    for _ in range(steps):
+        _, gradient = evaluate(image)
+        image = np.clip(image - learning_rate * gradient / (gradient.std() + np.float32(1e-12)), 0, 1)
+    return image
+
+
+def _tensorflow(objective: Objective) -> Callable:
+    import tensorflow as tf
+
+    @tf.function(autograph=False)
+    def differentiate(pictures):
         with tf.GradientTape() as tape:
-            tape.watch(picture)
-            value = loss(picture)
-        return value, tape.gradient(value, picture)
+            tape.watch(pictures)
+            terms = objective(pictures)
+            total = sum(terms.values())
+        return terms, tape.gradient(total, pictures)
 
-    # The last evaluation need not be the best one, where it is the number of them that ends the search.
-    best = [np.asarray(image, np.float32), np.inf]
+    return differentiate
 
-    def function(flat):
-        picture = flat.reshape(1, *image.shape).astype(np.float32)
-        value, gradient = evaluate(picture)
-        if value < best[1]:
-            best[:] = picture[0], float(value)
-        return float(value), gradient.numpy().ravel().astype(np.float64)
 
-    options = {"maxfun": evaluations, "maxiter": evaluations}
-    bounds = optimize.Bounds(0, 1)
-    optimize.minimize(
-        function, image.ravel().astype(np.float64), jac=True, method="L-BFGS-B", bounds=bounds, options=options
-    )
-    return tuple(best)
+def _jax(objective: Objective) -> Callable:
+    import jax
+
+    def total(pictures):
+        terms = objective(pictures)
+        return sum(terms.values()), terms
+
+    def differentiate(pictures):
+        (_, terms), gradient = compiled(pictures)
+        return terms, gradient
+
+    compiled = jax.jit(jax.value_and_grad(total, has_aux=True))
+    return differentiate

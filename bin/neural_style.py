@@ -1,0 +1,4 @@
+#!/usr/bin/env python3
+from magstyle.programs import neural_style
+
+neural_style.run()

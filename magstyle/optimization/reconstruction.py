@@ -1,0 +1,58 @@
+"""What a layer keeps of a picture: the pixels that are found again from its features, or from their Gram matrices.
+
+References:
+    Mahendran, Vedaldi: Understanding Deep Image Representations by Inverting Them. arXiv 1412.0035.
+    Gatys, Ecker, Bethge: A Neural Algorithm of Artistic Style. arXiv 1508.06576 (figure 1); and Texture Synthesis Using
+        Convolutional Neural Networks. arXiv 1505.07376.
+"""
+
+import keras
+import numpy as np
+
+from magstyle import losses
+from magstyle.optimization import neural_style, objectives, pixels
+
+
+def invert(
+    image: np.ndarray,
+    network: keras.Model,
+    kind: str = "content",
+    *,
+    total_variation_weight: float = 0.0,
+    steps: int = 200,
+    optimizer: str = "lbfgs",
+    learning_rate: float = 0.02,
+    seed: int = 0,
+    report: pixels.Report | None = None,
+) -> np.ndarray:
+    """Finds a picture, from noise, that has the same features as an image, or the same Gram matrices.
+
+    Args:
+        image: [H, W, 3] in [0, 1].
+        network: from pictures to the features, by end point, that count.
+        kind: "content", for the features themselves, or "style", for their Gram matrices: a texture.
+        total_variation_weight, steps, optimizer, learning_rate, report: as in `neural_style.paint`.
+        seed: of the noise.
+
+    Returns:
+        float32 [H, W, 3] in [0, 1].
+
+    Raises:
+        InputError: for a lack of memory.
+    """
+    targets = pixels.features_of(image, network)
+    if kind == "style":
+        targets = neural_style.style_targets(targets, list(targets), objectives.gram)
+
+    def terms(features, pictures):
+        if kind == "style":
+            found = {"style_loss": objectives.style_loss(features, targets, objectives.gram)}
+        else:
+            found = {"content_loss": objectives.content_loss(features, targets)}
+        if total_variation_weight:
+            found["total_variation_loss"] = total_variation_weight * losses.total_variation_loss(pictures)[0]
+        return found
+
+    noise = np.random.default_rng(seed).random(image.shape, np.float32)
+    evaluate = pixels.evaluation_of(objectives.of_features(network, terms))
+    return pixels.minimize(evaluate, noise, steps, optimizer, learning_rate, report)

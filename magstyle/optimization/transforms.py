@@ -1,0 +1,76 @@
+"""What pictures and evaluations go through: sizes from coarse to fine, shifts, tiles."""
+
+import math
+
+import keras
+import numpy as np
+
+from magstyle.errors import InputError
+from magstyle.optimization.pixels import Evaluation
+
+# Four poolings leave one feature of it.
+SMALLEST_SIDE = 16
+
+
+def octave_sizes(size: tuple[int, int], octaves: int, scale: float = 2.0) -> list[tuple[int, int]]:
+    """Heights and widths from coarse to fine, each `scale` times that before it; the last is `size`.
+
+    Raises:
+        InputError: where the first would have a side of fewer than 16 pixels.
+    """
+    sizes = [tuple(max(1, round(side / scale**k)) for side in size) for k in reversed(range(octaves))]
+    if min(sizes[0]) < SMALLEST_SIDE:
+        height, width = size
+        raise InputError(
+            f"octaves={octaves} begin with {sizes[0][1]} x {sizes[0][0]} pixels, of {width} x {height}; no side can "
+            f"have fewer than {SMALLEST_SIDE}",
+            "octaves",
+        )
+    return sizes
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image [H, W, C] in [0, 1] at another height and width, by antialiased bicubic interpolation."""
+    if image.shape[:2] == tuple(size):
+        return image
+    resized = keras.ops.image.resize(image, size, interpolation="bicubic", antialias=True, data_format="channels_last")
+    return np.clip(keras.ops.convert_to_numpy(resized), 0, 1)
+
+
+def jittered(evaluate: Evaluation, rng: np.random.Generator) -> Evaluation:
+    """An evaluation of the picture shifted around by a random number of pixels, another one each time."""
+
+    def shifted(picture: np.ndarray):
+        shift = tuple(int(rng.integers(side)) for side in picture.shape[:2])
+        terms, gradient = evaluate(np.roll(picture, shift, (0, 1)))
+        return terms, np.roll(gradient, [-pixels for pixels in shift], (0, 1))
+
+    return shifted
+
+
+def tiled(evaluate: Evaluation, side: int) -> Evaluation:
+    """An evaluation tile by tile, so that it takes the memory of one, however large the picture is.
+
+    Tiles are all of one size, and overlap by a few pixels where that size does not divide the picture's. Terms are
+    means over the tiles.
+    """
+
+    def by_tiles(picture: np.ndarray):
+        height, width, _ = picture.shape
+        rows, columns = _cuts(height, side), _cuts(width, side)
+        gradient = np.empty_like(picture)
+        found = []
+        for row in rows:
+            for column in columns:
+                terms, gradient[row, column] = evaluate(picture[row, column])
+                found.append(terms)
+        return {name: float(np.mean([terms[name] for terms in found])) for name in found[0]}, gradient
+
+    return by_tiles
+
+
+def _cuts(length: int, side: int) -> list[slice]:
+    """The fewest pieces of one size, at most `side`, that cover a length."""
+    count = math.ceil(length / side)
+    piece = math.ceil(length / count)
+    return [slice(start, start + piece) for start in (min(k * piece, length - piece) for k in range(count))]

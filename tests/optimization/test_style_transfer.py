@@ -1,0 +1,111 @@
+"""Neural style on arrays; what its program does with files is tested in tests/programs/test_neural_style.py."""
+
+import numpy as np
+import pytest
+
+from magstyle import models
+from magstyle.data import images
+from magstyle.models import vgg
+from magstyle.optimization import neural_style
+from tests.samples import narrow_vgg, picture
+
+CONTENT, ONE, TWO = (images.to_float(picture(k, (40, 36))) for k in range(3))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return vgg.build(narrow_vgg(19, (2, 2, 4, 4, 1)))
+
+
+@pytest.fixture
+def paint(network):
+    content, style = neural_style.CONTENT_END_POINTS, neural_style.STYLE_END_POINTS
+    names = [models.find_end_points(end_points, network.output) for end_points in (content, style)]
+
+    def call(paintings=(ONE,), style_end_points=names[1], **options):
+        return neural_style.paint(CONTENT, paintings, network, names[0], style_end_points, **{"steps": 8, **options})
+
+    return call
+
+
+def numpy_losses(network, painted, painting):
+    """The losses of Gatys et al., relative to photo and painting."""
+
+    def features(image):
+        found = {name.split("/")[-1]: np.asarray(values)[0] for name, values in network(image[None]).items()}
+        return {name: found[name] for name in ("conv4_2", *neural_style.STYLE_END_POINTS)}
+
+    def gram(values):
+        rows = values.reshape(-1, values.shape[-1])
+        return rows.T @ rows / len(rows)
+
+    of_picture, of_photo, of_painting = map(features, (painted, CONTENT, painting))
+    content = np.sum((of_picture["conv4_2"] - of_photo["conv4_2"]) ** 2) / np.sum(of_photo["conv4_2"] ** 2)
+    style = []
+    for name in neural_style.STYLE_END_POINTS:
+        target = gram(of_painting[name])
+        style.append(np.sum((gram(of_picture[name]) - target) ** 2) / np.sum(target**2))
+    return content, np.mean(style)
+
+
+def test_the_losses_are_those_of_gatys_et_al_and_fall(paint, network):
+    reported = []
+    painted = paint(style_weight=7.0, content_weight=2.0, report=lambda _, terms: reported.append(terms))
+    content, style = numpy_losses(network, painted, ONE)
+    assert reported[-1]["content_loss"] == pytest.approx(2 * content, rel=1e-3)
+    assert reported[-1]["style_loss"] == pytest.approx(7 * style, rel=1e-3)
+    assert sum(reported[-1].values()) < sum(reported[0].values()) / 2
+
+
+def test_the_same_seed_makes_the_same_picture(paint):
+    one, same, other = (paint(start="noise", steps=2, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 0.1
+
+
+def test_it_starts_from_photo_painting_or_noise(paint):
+    np.testing.assert_array_equal(paint(steps=1), CONTENT)
+    np.testing.assert_array_equal(paint(steps=1, start="style"), ONE)
+    noise = paint(steps=1, start="noise")
+    assert np.abs(np.corrcoef(noise.ravel(), CONTENT.ravel())[0, 1]) < 0.1
+
+
+def test_the_weight_of_a_painting_decides_how_near_the_picture_comes_to_it(paint, network):
+    mostly_one, mostly_two = (paint((ONE, TWO), painting_weights=weights) for weights in ((3, 1), (1, 3)))
+    for painting, near, far in ((ONE, mostly_one, mostly_two), (TWO, mostly_two, mostly_one)):
+        assert numpy_losses(network, near, painting)[1] < 0.8 * numpy_losses(network, far, painting)[1]
+
+
+def test_a_style_is_painted_in_its_region_alone(paint):
+    left = np.zeros(CONTENT.shape[:2], np.float32)
+    left[:, :12] = 1
+    change = np.abs(paint(masks=(left,), style_end_points=("vgg_19/conv1/conv1_1", "vgg_19/conv2/conv2_1")) - CONTENT)
+    assert change[:, 20:].mean() < change[:, :12].mean() / 4
+    np.testing.assert_allclose(paint(masks=(np.ones_like(left),), steps=3), paint(steps=3), atol=1e-5)
+
+
+def test_octaves_paint_from_coarse_to_fine(paint):
+    shapes = []
+    painted = paint(octaves=2, steps=3, report=lambda image, _: shapes.append(image.shape))
+    assert shapes == [(18, 20, 3)] * 3 + [(36, 40, 3)] * 3
+    assert painted.shape == CONTENT.shape
+
+
+def test_the_scale_of_the_style_is_that_of_the_painting(paint, network):
+    stripes = np.zeros_like(ONE)
+    stripes[:, ::2] = 1
+    fine, coarse = (paint((stripes,), style_scale=scale, start="noise", steps=15) for scale in (1, 4))
+    steps = [np.abs(np.diff(image, axis=1)).mean() for image in (fine, coarse)]
+    assert steps[0] > steps[1]
+
+
+def test_total_variation_smooths(paint):
+    rough, smooth = (paint(start="noise", total_variation_weight=weight) for weight in (0.0, 1000.0))
+    assert np.abs(np.diff(smooth, axis=1)).mean() < np.abs(np.diff(rough, axis=1)).mean() / 2
+
+
+def test_it_runs_on_the_mean_and_deviation_of_channels(paint, network):
+    reported = []
+    painted = paint(style_loss="mean_and_deviation", report=lambda _, terms: reported.append(sum(terms.values())))
+    assert reported[-1] < reported[0] / 2
+    assert numpy_losses(network, painted, ONE)[1] < numpy_losses(network, CONTENT, ONE)[1]
