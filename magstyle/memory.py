@@ -62,8 +62,8 @@ def check_training(transformer: StyleTransformer, vgg: keras.Model, batch_size: 
     if side >= sizes.SMALLEST_SIDE:
         fits.append(f"image_size={side}")
     raise InputError(
-        f"a step with batch_size={batch_size} and image_size={image_size} takes about {_gib(needed)}; with {_gib(free)} "
-        f"free, {' or '.join(fits) or 'no image_size'} fits",
+        f"a step with batch_size={batch_size} and image_size={image_size} takes about {_gib(needed)}; with "
+        f"{_gib(free)} free, {' or '.join(fits) or 'no image_size'} fits",
         "batch_size",
         "image_size",
     )

@@ -87,7 +87,7 @@ def vgg():
 def test_a_step_that_does_not_fit_is_refused_with_the_sizes_that_do(model, vgg, machine):
     machine.available = memory.needed_to_train(model, vgg, 8, 256)
     memory.check_training(model, vgg, 8, 256)
-    with pytest.raises(InputError, match="batch_size=16 and image_size=256 .*, batch_size=8 or image_size=180 fits"):
+    with pytest.raises(InputError, match=r"batch_size=16 and image_size=256 .*, batch_size=8 or image_size=180 fits"):
         memory.check_training(model, vgg, 16, 256)
     with pytest.raises(InputError, match=r"free, image_size=724 fits") as error:
         memory.check_training(model, vgg, 1, 800)
