@@ -14,6 +14,8 @@ from magstyle.models.architecture import Convolution
 if TYPE_CHECKING:
     import keras
 
+    from magstyle.models.transformer import StyleTransformer
+
 _FLOAT = 4
 Convolutions = Sequence[Convolution]
 
@@ -44,40 +46,43 @@ def check(convolutions: Convolutions, engine: str, height: int, width: int, keep
         raise InputError(f"{takes}; with {has}, {fits}", "image_size")
 
 
-def check_training(convolutions: Convolutions, vgg: "keras.Model", batch_size: int, image_size: int) -> None:
+def check_training(transformer: "StyleTransformer", vgg: "keras.Model", batch_size: int, image_size: int) -> None:
     """Raises an InputError if a step of training does not fit into memory; it names what does.
 
     This is known of TensorFlow on CPUs alone. (What a GPU cannot hold, it says itself.)
 
     Args:
-        convolutions: of the network that is trained.
+        transformer: the network that is trained.
         vgg: its loss network.
         batch_size: photos per step, of this process.
         image_size: side of the photos, in pixels.
     """
     if not _tensorflow_convolves_on_a_cpu():
         return
-    free, needed = available(), needed_to_train(convolutions, vgg, batch_size, image_size)
+    free, needed = available(), needed_to_train(transformer, vgg, batch_size, image_size)
     if needed <= free:
         return
-    fits, photos = [], free // needed_to_train(convolutions, vgg, 1, image_size)
+    fits, photos = [], free // needed_to_train(transformer, vgg, 1, image_size)
     if photos:
         fits.append(f"batch_size={photos}")
     side = int(image_size * (free / needed) ** 0.5) // sizes.MULTIPLE * sizes.MULTIPLE
     if side >= sizes.SMALLEST_SIDE:
         fits.append(f"image_size={side}")
     raise InputError(
-        f"a step of {batch_size} photos of {image_size} x {image_size} pixels takes about {_gib(needed)}; with "
+        f"a step with batch_size={batch_size} and image_size={image_size} takes about {_gib(needed)}; with "
         f"{_gib(free)} free, {' or '.join(fits) or 'no image_size'} fits",
         "batch_size",
         "image_size",
     )
 
 
-def needed_to_train(convolutions: Convolutions, vgg: "keras.Model", batch_size: int, image_size: int) -> int:
+def needed_to_train(transformer: "StyleTransformer", vgg: "keras.Model", batch_size: int, image_size: int) -> int:
     """How many bytes of memory a step of training takes at its peak, on TensorFlow and a CPU."""
-    # As measured: a step keeps what the network computes for the way back, and more of it in between.
-    per_pixel = 500 + 5.2 * sum(_tensors(convolutions)) + 0.3 * _features(vgg)
+    # As measured: for the way back, a step keeps the network's tensors in several forms. What leads to the gradients of
+    # kernels is not kept where these are frozen.
+    per_pixel = 130 + 7.3 * sum(_tensors(transformer.convolutions)) + 0.3 * _features(vgg)
+    if not transformer.parameters(transformer.scopes[0])["kernel"].trainable:
+        per_pixel *= 0.7
     return int(batch_size * image_size**2 * per_pixel * _FLOAT)
 
 

@@ -90,13 +90,13 @@ class FinetuneOptions(Options):
     of plain photos.
 
     Args:
-        train_steps: 80 for each painting by default.
+        train_steps: 100 for each painting by default.
         decay_steps: three quarters of train_steps by default.
     """
 
     checkerboard_weight: float = 400.0
-    batch_size: int = 2
-    image_size: int = 128
+    batch_size: int = 1
+    image_size: int = 192
     train_steps: int | None = None
     learning_rate: float = 0.05
     decay_steps: int | None = None
@@ -104,7 +104,7 @@ class FinetuneOptions(Options):
 
     # The gradients of the first steps are the largest by far, and would slow down all of so few.
     beta_2: ClassVar[float] = 0.95
-    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 1.7e-6}
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 2e-6}
     default_style_weights: ClassVar[Mapping[str, float]] = {
         "conv1": 9e-10,
         "conv2": 9e-10,
@@ -113,7 +113,7 @@ class FinetuneOptions(Options):
     }
 
     def for_paintings(self, count: int) -> Options:
-        train_steps = 80 * count if self.train_steps is None else self.train_steps
+        train_steps = 100 * count if self.train_steps is None else self.train_steps
         decay_steps = train_steps * 3 // 4 if self.decay_steps is None else self.decay_steps
         return dataclasses.replace(self, train_steps=train_steps, decay_steps=decay_steps)
 
@@ -300,11 +300,11 @@ def _fit(
 
 def _course(model: StyleTraining, paintings: Sequence[Style], options: Options) -> str:
     """One line on what a training is going to do."""
-    side, others = options.image_size, model.transformer.num_styles - len(paintings)
+    names, others = [painting.name for painting in paintings], model.transformer.num_styles - len(paintings)
     return (
-        f"{options.train_steps} steps of {options.batch_size} photos of {side} x {side} pixels, at a learning rate of "
-        f"{options.learning_rate:g}, for {', '.join(painting.name for painting in paintings)}"
-        + (f"; {others} other styles stay as they are" if others else "")
+        f"{options.train_steps} steps for {', '.join(names)}, with batch_size={options.batch_size}, "
+        f"image_size={options.image_size} and learning_rate={options.learning_rate:g}"
+        + (f"; the {others} other styles stay as they are" if others else "")
     )
 
 

@@ -9,6 +9,7 @@ from magstyle.errors import InputError
 from magstyle.models import vgg as vgg_network
 from magstyle.models.transformer import StyleTransformer
 from magstyle.stylizer import Stylizer
+from magstyle.training.transfer import freeze_convolutions
 from tests.samples import narrow_vgg
 
 FREE = 10**6  # On the machine.
@@ -85,39 +86,43 @@ def vgg():
 
 
 def test_a_step_that_does_not_fit_is_refused_with_the_sizes_that_do(model, vgg, machine):
-    machine.available = memory.needed_to_train(model.convolutions, vgg, 8, 256)
-    memory.check_training(model.convolutions, vgg, 8, 256)
-    with pytest.raises(
-        InputError, match=r"16 photos of 256 x 256 pixels takes .*, batch_size=8 or image_size=180 fits"
-    ):
-        memory.check_training(model.convolutions, vgg, 16, 256)
+    machine.available = memory.needed_to_train(model, vgg, 8, 256)
+    memory.check_training(model, vgg, 8, 256)
+    with pytest.raises(InputError, match=r"batch_size=16 and image_size=256 .*, batch_size=8 or image_size=180 fits"):
+        memory.check_training(model, vgg, 16, 256)
     with pytest.raises(InputError, match=r"free, image_size=724 fits") as error:
-        memory.check_training(model.convolutions, vgg, 1, 800)
+        memory.check_training(model, vgg, 1, 800)
     assert error.value.arguments == ("batch_size", "image_size")
     machine.available = 0
     with pytest.raises(InputError, match="no image_size fits"):
-        memory.check_training(model.convolutions, vgg, 1, 256)
+        memory.check_training(model, vgg, 1, 256)
 
 
 def test_what_a_gpu_or_another_backend_takes_is_not_known(model, vgg, machine, monkeypatch):
     machine.available = 0
     with monkeypatch.context() as context:
         context.setattr(keras.backend, "backend", lambda: "jax")
-        memory.check_training(model.convolutions, vgg, 16, 256)
+        memory.check_training(model, vgg, 16, 256)
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])
-    memory.check_training(model.convolutions, vgg, 16, 256)
+    memory.check_training(model, vgg, 16, 256)
 
 
-def test_a_step_takes_what_was_measured(machine):
-    """1402 numbers per pixel, in a step of 4 photos of 192 x 192 pixels by a VGG-16 of full width."""
-    widths = {1: 64, 2: 128, 3: 256, 4: 512}
+@pytest.mark.parametrize(
+    ("alpha", "width", "convolutions", "frozen", "measured"),
+    # Numbers per pixel in the first steps, of 2 photos: of 384 x 384 pixels with VGG-16, of 512 x 512 with the quarter
+    # of a VGG-19, and the same of fine-tuning.
+    [(1.0, 64, (2, 2, 3, 3), False, 1546), (0.25, 16, (2, 2, 4, 4), False, 499), (0.25, 16, (2, 2, 4, 4), True, 323)],
+)
+def test_a_step_takes_what_was_measured(alpha, width, convolutions, frozen, measured):
+    transformer = StyleTransformer(4, alpha=alpha)
+    if frozen:
+        freeze_convolutions(transformer)
     layers = []
-    for block, convolutions in enumerate((2, 2, 3, 3), start=1):
-        layers += [keras.layers.Conv2D(widths[block], 3, padding="same") for _ in range(convolutions)]
+    for block, count in enumerate(convolutions):
+        layers += [keras.layers.Conv2D(width * 2**block, 3, padding="same") for _ in range(count)]
         layers.append(keras.layers.AveragePooling2D(2))
     vgg = keras.Sequential([keras.Input((None, None, 3)), *layers])
-    measured = 1402 * 4 * 4 * 192**2
-    assert measured < memory.needed_to_train(StyleTransformer(4).convolutions, vgg, 4, 192) < 1.2 * measured
+    assert 1 < memory.needed_to_train(transformer, vgg, 1, 100) / (measured * 4 * 100**2) < 1.15
 
 
 def test_24_megapixels_fit_into_12_gib():

@@ -12,13 +12,13 @@ from magstyle.programs import command_line, shared_flags, training_flags
 FLAGS = flags.FLAGS
 # Those of `magstyle.trainer.FinetuneOptions`, in numbers and in words.
 DEFAULTS = {
-    **{"batch_size": 2, "image_size": 128, "train_steps": None, "learning_rate": 0.05, "decay_steps": None},
+    **{"batch_size": 1, "image_size": 192, "train_steps": None, "learning_rate": 0.05, "decay_steps": None},
     **{"augment": True, "checkerboard_weight": 400.0},
 }
 HELP = {
-    "train_steps": "Steps to train, those of earlier starts included; 80 for each painting by default.",
+    "train_steps": "Steps to train, those of earlier starts included; 100 for each painting by default.",
     "decay_steps": "Over the last so many steps the learning rate falls to 0; three quarters of them by default.",
-    "content_weights": "Weights by VGG end point; \"{'vgg_16/conv3': 1.7e-6}\" by default.",
+    "content_weights": "Weights by VGG end point; \"{'vgg_16/conv3': 2e-6}\" by default.",
     "style_weights": "The same for the style; by default 9e-10 on conv1 and conv2, 4e-9 on conv3, 5e-5 on conv4.",
 }
 
