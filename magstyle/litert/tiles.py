@@ -8,7 +8,7 @@ from an image before, an image is painted in one go.
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from magstyle import sizes
 from magstyle.litert import stages
-from magstyle.litert.network import EPSILON, LANES, Parameters, Sides
+from magstyle.litert.network import EPSILON, LANES, Parameters
 from magstyle.models.architecture import Convolution
 
 _FLOAT = 4
@@ -24,6 +24,8 @@ _FLOAT = 4
 _TILE, _SMALLEST_TILE = 64, 4
 # As measured, so many tensors as wide as the widest are alive at a time in the graph of a tile.
 _COPIES = 6
+# At least as far as windows reach beyond what they are of.
+_BORDER = 8
 # Pixels that are activated at a time, a multiple of 16.
 _ACTIVATED = 2**18
 
@@ -85,22 +87,6 @@ def measure(
     return network.moments
 
 
-class _Tile(NamedTuple):
-    """A part of the features at a quarter of the size, and whether it lies at their borders: above, on the left ..."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-    first: Sides
-    last: Sides
-
-    @property
-    def kind(self) -> tuple:
-        """What its graph depends on."""
-        return self[2:]
-
-
 class _Graph:
     """A graph, ready to run. What `input` and `output` return must be gone before it runs."""
 
@@ -154,31 +140,19 @@ class _Network:
     def _contract(self, image: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
         """The result [H / 4, W / 4, C] of the last contracting convolution."""
         kept = np.empty((*size, self._contracting[-1].filters), np.float32)
-        # Which pixel is where in the image as it is padded, with a border of 8 pixels.
+        # The image, padded to four times this size, and around it what its first convolution sees.
         places = [
-            np.pad(np.pad(np.arange(side), (0, 4 * quarter - side), "reflect"), 8, "reflect")
+            np.pad(np.pad(np.arange(side), (0, 4 * quarter - side), "reflect"), _BORDER, "reflect")
             for side, quarter in zip(image.shape, size, strict=False)
         ]
-        for rows in self._passes(self._contracting):
-            given, moments = rows == self._contracting, _Measurement(rows[-1].filters)
-            for kind, tiles in _tiles(size, side):
-                # Where there are convolutions after the first: see `stages.contracting`.
-                sooner = [0 if first or len(rows) == 1 else 3 for first in kind.first]
-                sides = [4 * length + 8 + (4 if more else 0) for length, more in zip(kind[2:4], sooner, strict=True)]
-                measured = rows[-1].scope not in self.moments
-                graph = self._open(
-                    stages.contracting(rows, self._kernels, *sides, kind.first, measured, given), rows[:-1]
-                )
-                for tile in tiles:
-                    starts = [8 + 4 * start - 4 - more for start, more in zip(tile[:2], sooner, strict=True)]
-                    graph.input("image")[:] = _part(image, places, starts, sides)
-                    graph.run()
-                    if given:
-                        kept[tile.top :, tile.left :][: tile.height, : tile.width] = graph.output("result")
-                    if measured:
-                        moments.add(graph, tile.height * tile.width)
-                    self._report(rows, tile.height * tile.width / (size[0] * size[1]))
-            self._conclude(rows[-1], moments)
+
+        def read(graph: _Graph, rows: Sequence[Convolution], tile: stages.Tile) -> None:
+            graph.input("image")[:] = _part(image, places, stages.window_of_image(rows, tile))
+
+        def write(tile: stages.Tile, result: np.ndarray) -> None:
+            kept[tile.top :, tile.left :][: tile.height, : tile.width] = result
+
+        self._sweep(self._contracting, stages.contracting, _tiles(size, side), read, write)
         return kept
 
     def _transform(self, kept: np.ndarray, height: int) -> None:
@@ -190,16 +164,16 @@ class _Network:
         shortcut = np.empty_like(kept) if self._residual else None
         before = self._contracting[-1]
         for row in self._residual:
-            moments, graph, graph_height, above = _Measurement(row.filters), None, 0, {}
-            measured = row.scope not in self.moments
+            measured, moments = row.scope not in self.moments, _Measurement(row.filters)
             inputs = {"before": kept, **({"shortcut": shortcut} if before.shortcut else {})}
+            graph, length, above = None, 0, {}
             for top, bottom in _parts(len(kept), height):
-                if bottom - top != graph_height:
-                    graph_height = bottom - top
-                    sides = graph_height + 2, kept.shape[1] + 2
-                    graph = self._open(
-                        stages.residual(row, self._kernels, before, *sides, measured, row.scope in shortcuts), [before]
+                if bottom - top != length:
+                    graph, length = None, bottom - top
+                    content = stages.residual(
+                        row, self._kernels, before, length, kept.shape[1], measured, kept=row.scope in shortcuts
                     )
+                    graph = self._open(content, [before])
                 for name, values in inputs.items():
                     _fill(graph.input(name), values, top, bottom, above.get(name))
                 above = {name: values[bottom - 1].copy() for name, values in inputs.items()}
@@ -210,7 +184,8 @@ class _Network:
                 if measured:
                     moments.add(graph, bottom - top)
                 self._report([row], (bottom - top) / len(kept))
-            self._conclude(row, moments)
+            if measured:
+                self.moments[row.scope] = moments.moments()
             before = row
         scale, shift = self._scale_and_shift(before)
         for top, bottom in _parts(len(kept), height):
@@ -224,32 +199,54 @@ class _Network:
 
     def _expand(self, features: np.ndarray, shape: tuple[int, int, int], side: int) -> np.ndarray:
         """The picture."""
-        size, channels = features.shape[:2], features.shape[2]
         picture = np.empty(shape, np.float32)
-        places = [np.pad(np.arange(side), 2, "edge") for side in size]
-        for rows in self._passes(self._expanding):
-            given, moments = rows == self._expanding, _Measurement(rows[-1].filters)
-            for kind, tiles in _tiles(size, side):
-                border = [[2 if given and not end else 1 for end in ends] for ends in (kind.first, kind.last)]
-                sides = [length + sum(both) for length, *both in zip(kind[2:4], *border, strict=True)]
-                measured = rows[-1].scope not in self.moments
-                graph = self._open(
-                    stages.expanding(rows, self._kernels, channels, *sides, kind.first, kind.last, measured, given),
-                    rows[:-1],
-                )
-                for tile in tiles:
-                    starts = [2 + start - more for start, more in zip(tile[:2], border[0], strict=True)]
-                    graph.input("features")[:] = _part(features, places, starts, sides)
-                    graph.run()
-                    if given:
-                        part = picture[4 * tile.top :, 4 * tile.left :][: 4 * tile.height, : 4 * tile.width]
-                        part[:] = graph.output("result")[: part.shape[0], : part.shape[1]]
-                    if measured:
-                        moments.add(graph, tile.height * tile.width)
-                    self._report(rows, tile.height * tile.width / (size[0] * size[1]))
-            self._conclude(rows[-1], moments)
+        places = [np.pad(np.arange(side), _BORDER, "edge") for side in features.shape[:2]]
+
+        def read(graph: _Graph, rows: Sequence[Convolution], tile: stages.Tile) -> None:
+            graph.input("features")[:] = _part(features, places, stages.window_of_features(rows, tile))
+
+        def write(tile: stages.Tile, result: np.ndarray) -> None:
+            part = picture[4 * tile.top :, 4 * tile.left :][: 4 * tile.height, : 4 * tile.width]
+            part[:] = result[: part.shape[0], : part.shape[1]]
+
+        self._sweep(self._expanding, stages.expanding, _tiles(features.shape[:2], side), read, write)
         self._activate(self._expanding[-1], picture.reshape(-1))
         return picture
+
+    def _sweep(
+        self,
+        stage: Sequence[Convolution],
+        draw: Callable[..., bytes],
+        tiles: Sequence[stages.Tile],
+        read: Callable[[_Graph, Sequence[Convolution], stages.Tile], None],
+        write: Callable[[stages.Tile, np.ndarray], None],
+    ) -> None:
+        """Computes a stage tile by tile, again and again until all its convolutions are measured.
+
+        Args:
+            stage: its rows of the table.
+            draw: what draws its graphs.
+            tiles: of the image, those of one kind together.
+            read: fills the input of a graph of these rows for a tile.
+            write: takes the result of the whole stage.
+        """
+        area = sum(tile.height * tile.width for tile in tiles)
+        for rows in self._passes(stage):
+            scope, whole = rows[-1].scope, len(rows) == len(stage)
+            measured, moments = scope not in self.moments, _Measurement(rows[-1].filters)
+            for _, alike in itertools.groupby(tiles, key=lambda tile: tile.kind):
+                graph = None
+                for tile in alike:
+                    graph = graph or self._open(draw(rows, self._kernels, tile, measured, given=whole), rows[:-1])
+                    read(graph, rows, tile)
+                    graph.run()
+                    if whole:
+                        write(tile, graph.output("result"))
+                    if measured:
+                        moments.add(graph, tile.height * tile.width)
+                    self._report(rows, tile.height * tile.width / area)
+            if measured:
+                self.moments[scope] = moments.moments()
 
     def _activate(self, row: Convolution, numbers: np.ndarray) -> None:
         """Normalises a result, in place."""
@@ -289,10 +286,6 @@ class _Network:
         mean, variance = self.moments[row.scope]
         scale = gamma / np.sqrt(variance + np.float32(EPSILON))
         return scale, mean * scale - beta
-
-    def _conclude(self, row: Convolution, measurement: "_Measurement") -> None:
-        if row.scope not in self.moments:
-            self.moments[row.scope] = measurement.moments()
 
     def _side_of_tiles(self, size: tuple[int, int], shape: tuple[int, ...], memory_limit: int | None) -> int:
         if memory_limit is None:
@@ -335,17 +328,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _tiles(size: tuple[int, int], side: int) -> Iterator[tuple[_Tile, list[_Tile]]]:
-    """All tiles, those of one kind together, with the first of them."""
+def _tiles(size: tuple[int, int], side: int) -> list[stages.Tile]:
+    """All tiles, those of one kind together."""
     (height, width) = size
-    tiles = [
-        _Tile(top, left, bottom - top, right - left, (top == 0, left == 0), (bottom == height, right == width))
+    return sorted(
+        stages.Tile(bottom - top, right - left, (top == 0, left == 0), (bottom == height, right == width), top, left)
         for top, bottom in _parts(height, side)
         for left, right in _parts(width, side)
-    ]
-    for _, group in itertools.groupby(sorted(tiles, key=lambda tile: (tile.kind, tile)), key=lambda tile: tile.kind):
-        group = list(group)
-        yield group[0], group
+    )
 
 
 def _parts(side: int, length: int) -> list[tuple[int, int]]:
@@ -357,9 +347,17 @@ def _parts(side: int, length: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise([*starts, side]))
 
 
-def _part(values: np.ndarray, places: Sequence[np.ndarray], starts: Sequence[int], sides: Sequence[int]) -> np.ndarray:
-    """What `places`, one index for each of two axes, find from here to there."""
-    rows, columns = (index[start : start + side] for index, start, side in zip(places, starts, sides, strict=True))
+def _part(values: np.ndarray, places: Sequence[np.ndarray], window: stages.Window) -> np.ndarray:
+    """What lies in a window of `values`.
+
+    Args:
+        values: [H, W, C].
+        places: which row is where, and which column, from _BORDER before the first one.
+        window: of what `places` say.
+    """
+    rows, columns = (
+        index[start + _BORDER : stop + _BORDER] for index, (start, stop) in zip(places, window, strict=True)
+    )
     if all(index[-1] - index[0] == len(index) - 1 for index in (rows, columns)):
         return values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return values[np.ix_(rows, columns)]
