@@ -25,6 +25,7 @@ PROGRAMS = {
     "neural_style": (magstyle.neural_style, set()),
     "reconstruct": (magstyle.reconstruct, set()),
     "deep_dream": (magstyle.deep_dream, set()),
+    "figure": (magstyle.figure, set()),
     "evaluate": (
         magstyle.evaluate,
         # Of what it writes, beside the losses.
