@@ -20,6 +20,8 @@ PROGRAMS = {
     "image_stylization_stylize_dataset": "stylize_dataset",
     "image_stylization_neural_style": "neural_style",
     "image_stylization_reconstruct": "reconstruct",
+    "image_stylization_deep_dream": "deep_dream",
+    "image_stylization_figure": "figure",
 }
 
 setuptools.setup(

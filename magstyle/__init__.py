@@ -7,7 +7,8 @@ Everything that the programs do can be called from here, with the same names and
 - `load_model`, `save_model` and `bundled_models` open and save models, from wherever they come, and `merge_models`
   makes one of several; `load_vgg` opens the loss network.
 - `create_style_dataset`, `train`, `finetune` and `evaluate` make a model of paintings, and say how good it is.
-- `neural_style` and `reconstruct` optimise the pixels of one picture, without a trained network.
+- `neural_style`, `reconstruct` and `deep_dream` optimise the pixels of one picture, without a trained network; `figure`
+  puts pictures together.
 - `convert_tflite`, `export_saved_model` and `build_page` take it to phones, servers and browsers.
 - `read_image` and `write_image` stand between files and arrays.
 
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from magstyle.checkpoints import bundled_models, load_model, merge_models, save_model
     from magstyle.data.images import read_image, write_image
     from magstyle.dataset_stylizer import stylize_dataset
+    from magstyle.dreams import deep_dream
     from magstyle.errors import InputError
     from magstyle.evaluation import evaluate
     from magstyle.export.litert import convert_tflite
     from magstyle.export.page import build_page
     from magstyle.export.saved_model import export_saved_model
+    from magstyle.figures import figure
     from magstyle.gram_matrices import create_style_dataset
     from magstyle.models.transformer import StyleTransformer
     from magstyle.models.vgg import load_vgg
@@ -43,11 +46,13 @@ _ROOMS = {
     "magstyle.checkpoints": ("bundled_models", "load_model", "merge_models", "save_model"),
     "magstyle.data.images": ("read_image", "write_image"),
     "magstyle.dataset_stylizer": ("stylize_dataset",),
+    "magstyle.dreams": ("deep_dream",),
     "magstyle.errors": ("InputError",),
     "magstyle.evaluation": ("evaluate",),
     "magstyle.export.litert": ("convert_tflite",),
     "magstyle.export.page": ("build_page",),
     "magstyle.export.saved_model": ("export_saved_model",),
+    "magstyle.figures": ("figure",),
     "magstyle.gram_matrices": ("create_style_dataset",),
     "magstyle.models.transformer": ("StyleTransformer",),
     "magstyle.models.vgg": ("load_vgg",),
@@ -78,6 +83,8 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
     "stylize_dataset",
     "neural_style",
     "reconstruct",
+    "deep_dream",
+    "figure",
     "convert_tflite",
     "export_saved_model",
     "build_page",

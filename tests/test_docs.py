@@ -47,6 +47,8 @@ SMALL = {
     "build_page": {"image_size": 32, "preview_size": 32},
     "neural_style": {"image_size": 32, "octaves": 1, "steps": 2, **VGG},
     "reconstruct": {"image_size": 32, "steps": 2, **VGG},
+    "figure": {"image_size": 32, "octaves": 1, "steps": 2, **VGG},
+    "deep_dream": {"octaves": 1, "steps": 1, "frames": 1, "model": VGG["vgg_checkpoint"], "end_points": "conv3_1"},
 }
 # These make or need what a test cannot have: another environment, other machines, ImageNet, many minutes.
 _ELSEWHERE = r"(make|source|export|docker|pip|python benchmarks/\w+\.py)\b|.*--(distribution|tfds_name|tfrecord_files)"

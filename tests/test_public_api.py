@@ -24,6 +24,8 @@ PROGRAMS = {
     "build_page": (magstyle.build_page, set()),
     "neural_style": (magstyle.neural_style, set()),
     "reconstruct": (magstyle.reconstruct, set()),
+    "deep_dream": (magstyle.deep_dream, set()),
+    "figure": (magstyle.figure, set()),
     "evaluate": (
         magstyle.evaluate,
         # Of what it writes, beside the losses.

@@ -1,0 +1,89 @@
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import magstyle
+from magstyle import dreams
+from magstyle.data import images
+from magstyle.errors import InputError
+from tests.samples import narrow_vgg, picture
+
+
+@pytest.fixture
+def flags(tmp_path):
+    picture(0, (48, 40)).save(tmp_path / "image.png")
+    np.savez(tmp_path / "vgg.npz", **narrow_vgg(19, (2, 2, 1)))
+    return [
+        *(f"--input_image={tmp_path}/image.png", f"--model={tmp_path}/vgg.npz", "--end_points=conv2_1,conv3_1:3"),
+        *(f"--output_image={tmp_path}/dream.png", "--octaves=2", "--steps=2"),
+    ]
+
+
+def test_a_dream_is_written_as_picture_numbered_frames_or_animation(run, flags, tmp_path):
+    result = run("deep_dream", *flags)
+    assert result.stdout == f"{tmp_path}/dream.png\n", result.stderr
+    assert "4/4" in result.stderr and "activation=" in result.stderr
+    dreamed = images.read_image(tmp_path / "dream.png")
+    assert dreamed.shape == (40, 48, 3)
+    assert np.abs(dreamed - images.read_image(tmp_path / "image.png")).mean() > 0.005
+
+    result = run("deep_dream", *flags, "--frames=2", f"--guide_image={tmp_path}/image.png")
+    assert result.stdout == f"{tmp_path}/dream_00000.png\n{tmp_path}/dream_00001.png\n", result.stderr
+
+    for suffix in ("gif", "webp"):
+        result = run("deep_dream", *flags, "--frames=3", f"--output_image={tmp_path}/dream.{suffix}")
+        assert result.stdout == f"{tmp_path}/dream.{suffix}\n", result.stderr
+        with Image.open(tmp_path / f"dream.{suffix}") as animation:
+            assert (animation.n_frames, animation.size, animation.info["loop"]) == (3, (48, 40), 0)
+
+
+def test_a_keras_file_of_one_size_dreams_of_any(tmp_path, flags):
+    layers = [keras.layers.Conv2D(4, 3, name="edges"), keras.layers.Flatten(), keras.layers.Dense(2)]
+    keras.Sequential([keras.Input((32, 32, 3)), *layers]).save(tmp_path / "model.keras")
+    [path] = magstyle.deep_dream(
+        tmp_path / "image.png", tmp_path / "dream.png", model=tmp_path / "model.keras", end_points=["edges"], octaves=1
+    )
+    assert images.read_image(path).shape == (40, 48, 3)
+
+
+def test_a_model_of_keras_applications_sees_images_as_it_was_trained_to(monkeypatch):
+    build = keras.applications.MobileNet
+    plain = build(include_top=False, weights=None, alpha=0.25, input_shape=(64, 64, 3))
+    monkeypatch.setattr(keras.applications.mobilenet, "MobileNet", lambda **_: plain)
+    network, channels = dreams.open_network("MobileNet", ["conv_pw_2_relu:5"])
+    assert channels == {"conv_pw_2_relu": 5}
+    image = images.to_float(picture(0, (64, 64)))
+    expected = keras.Model(plain.input, plain.get_layer("conv_pw_2_relu").output)(2 * image[None] - 1)
+    np.testing.assert_allclose(network(image[None])["conv_pw_2_relu"], expected, atol=1e-5)
+
+    def fail(**_):
+        raise OSError("no network")
+
+    monkeypatch.setattr(keras.applications.mobilenet, "MobileNet", fail)
+    with pytest.raises(InputError, match=r"cannot download the weights of MobileNet .no network"):
+        dreams.open_network("MobileNet", ["conv1"])
+
+
+def test_models_of_other_inputs_are_refused(small_checkpoint):
+    with pytest.raises(InputError, match="the model must take one input, images"):
+        dreams.open_network(small_checkpoint, ["conv"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "sentence"),
+    [
+        ("--output_image=dream.gif", "dream.gif would be an animation, but --frames=1 makes a single picture"),
+        ("--output_image=dream.tiff --frames=2", "cannot write dream"),
+        ("--end_points=conv3_2", "there is no end point 'conv3_2'; the nearest are conv3_1"),
+        ("--end_points=conv3_1:8", "conv3_1 has the channels 0 to 7, not 8"),
+        ("--octaves=6", "--octaves=6 begin with 9 x 7 pixels, of 48 x 40"),
+        ("--octave_scale=1", "--octave_scale=1.0 must be above 1"),
+        ("--zoom=0.5", "--zoom=0.5 must be 1 or more"),
+        ("--tile_size=3", "--tile_size=3 must be 16 or more"),
+        ("--model=none.npz", "there are no VGG weights at none.npz"),
+        ("--guide_image=none.png", "cannot read none.png: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence(refused, flags, flag, sentence):
+    assert sentence in refused("deep_dream", *flags, *flag.split())
