@@ -2,26 +2,31 @@
 
 Each paints the same photo as `plain` and `float32` do, in turns, in one process; these two are compared with themselves
 too, which shows how exact the ratios are. `plain` is what TensorFlow's converter makes of the same network of plain
-layers. The convolutions of a file alone take the least time that a better graph of them could.
+layers; `any size` is float32 too. The convolutions of a file alone take the least time that a better graph of them
+could. Set-up is what it takes to open a file, and what its first picture takes longer than the later ones; the memory
+is what the process has grown by then.
 """
 
 # (This file is not called litert.py: TensorFlow looks for a package of that name before its own.)
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
+import psutil
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 import measuring
 import networks
-from magstyle.export import litert, litert_metadata
+from magstyle.export import litert
+from magstyle.litert import graph
 
 COLUMNS = [
     *("alpha", "pixels", "file", "seconds", "plain / it", "plain / its convolutions", "float32 / it"),
-    "largest difference",
+    *("set-up / seconds", "memory, MiB", "largest difference"),
 ]
 THREADS = 2
 
@@ -36,26 +41,26 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
             files = {"plain": convert_plain(model, side)}
             for precision in litert.PRECISIONS:
                 files[precision] = litert.convert(model, side, precision, images=[photo[:128, :128]])
+            files["any size"] = litert.convert(model, 0)
             references = {name: runner(files[name], [photo[None], weights]) for name in ("plain", "float32")}
             for name, content in files.items():
-                paint = references.get(name) or runner(content, [photo[None], weights])
+                before = psutil.Process().memory_info().rss
+                start = time.perf_counter()
+                paint = runner(content, [photo[None], weights])
                 difference = np.abs(paint() - expected).max()
-                times = compare(content, paint, references, repetitions)
-                yield [f"{alpha:g}", f"{side} x {side}", name, *times, f"{difference:.1e}"]
-
-
-def compare(
-    content: bytes, paint: Callable[[], object], references: dict[str, Callable[[], object]], repetitions: int
-) -> list[str]:
-    """The cells of one file from its seconds on. (Files come one by one: at 1024 x 1024 each takes gigabytes.)"""
-    calls = {**references, "it": paint, "convolutions": runner(convolutions_alone(content))}
-    times = measuring.in_turns(calls, repetitions)
-    return [
-        f"{np.median(times['it']):.3f}",
-        f"{np.median(times['plain'] / times['it']):.2f}",
-        f"{np.median(times['plain'] / times['convolutions']):.2f}",
-        f"{np.median(times['float32'] / times['it']):.2f}",
-    ]
+                first = time.perf_counter() - start
+                grown = psutil.Process().memory_info().rss - before
+                # Those of a file of one size have shapes.
+                alone = runner(convolutions_alone(files["float32"] if name == "any size" else content))
+                times = measuring.in_turns({**references, "it": paint, "convolutions": alone}, repetitions)
+                yield [
+                    *(f"{alpha:g}", f"{side} x {side}", name, f"{np.median(times['it']):.3f}"),
+                    f"{np.median(times['plain'] / times['it']):.2f}",
+                    f"{np.median(times['plain'] / times['convolutions']):.2f}",
+                    f"{np.median(times['float32'] / times['it']):.2f}",
+                    f"{first / np.median(times['it']) - 1:.2f}",
+                    *(f"{grown / 2**20:.0f}", f"{difference:.1e}"),
+                ]
 
 
 def convert_plain(model: keras.Model, side: int) -> bytes:
@@ -73,35 +78,40 @@ def convert_plain(model: keras.Model, side: int) -> bytes:
 def convolutions_alone(content: bytes) -> bytes:
     """A file without all that is no convolution."""
     model = schema.ModelT.InitFromPackedBuf(content)
-    (graph,) = model.subgraphs
+    (subgraph,) = model.subgraphs
 
     def is_constant(index: int) -> bool:
-        return model.buffers[graph.tensors[index].buffer].data is not None
+        return model.buffers[subgraph.tensors[index].buffer].data is not None
 
     def computes(operator: schema.OperatorT, code: int) -> bool:
         return model.operatorCodes[operator.opcodeIndex].builtinCode == code
 
-    convolutions = [entry for entry in graph.operators if computes(entry, schema.BuiltinOperator.CONV_2D)]
+    convolutions = [entry for entry in subgraph.operators if computes(entry, schema.BuiltinOperator.CONV_2D)]
     kernels = [
         entry
-        for entry in graph.operators
+        for entry in subgraph.operators
         if computes(entry, schema.BuiltinOperator.DEQUANTIZE) and is_constant(entry.inputs[0])
     ]
-    graph.operators = kernels + convolutions
-    graph.inputs = list(dict.fromkeys(entry.inputs[0] for entry in convolutions))
-    graph.outputs = [entry.outputs[0] for entry in convolutions]
+    subgraph.operators = kernels + convolutions
+    subgraph.inputs = list(dict.fromkeys(entry.inputs[0] for entry in convolutions))
+    subgraph.outputs = [entry.outputs[0] for entry in convolutions]
     model.signatureDefs = []
-    return litert_metadata.serialize(model)
+    return graph.serialize(model)
 
 
 def runner(content: bytes, inputs: Sequence[np.ndarray] = ()) -> Callable[[], np.ndarray]:
     """What runs a file and returns its first output; on zeros if no inputs are given."""
     interpreter = Interpreter(model_content=content, num_threads=THREADS)
-    interpreter.allocate_tensors()
     by_rank = {values.ndim: values for values in inputs}
-    for entry in interpreter.get_input_details():
-        values = by_rank[len(entry["shape"])] if inputs else np.zeros(entry["shape"], entry["dtype"])
-        interpreter.set_tensor(entry["index"], values)
+    values_of = {
+        entry["index"]: by_rank[len(entry["shape"])] if inputs else np.zeros(entry["shape"], entry["dtype"])
+        for entry in interpreter.get_input_details()
+    }
+    for index, values in values_of.items():
+        interpreter.resize_tensor_input(index, values.shape)
+    interpreter.allocate_tensors()
+    for index, values in values_of.items():
+        interpreter.set_tensor(index, values)
 
     def run() -> np.ndarray:
         interpreter.invoke()

@@ -129,6 +129,9 @@ class Graph:
     def squared_difference(self, x: Tensor, y: Tensor) -> Tensor:
         return self._elementwise("SQUARED_DIFFERENCE", schema.SquaredDifferenceOptionsT(), x, y)
 
+    def relu(self, x: Tensor) -> Tensor:
+        return self._operation("RELU", None, [x], x.shape)
+
     def rsqrt(self, x: Tensor) -> Tensor:
         return self._operation("RSQRT", None, [x], x.shape)
 

@@ -31,9 +31,11 @@ from magstyle.models.architecture import Convolution
 
 EPSILON = 1e-5
 # Output channels that XNNPACK computes at once, with AVX2.
-_LANES = 16
+LANES = 16
 
 Parameters = Mapping[str, Mapping[str, np.ndarray]]
+# Vertically, horizontally.
+Sides = tuple[bool, bool]
 
 
 def build(
@@ -99,19 +101,19 @@ def draw(
 
     def normalize(scope, x, inner):
         """The product and the shift of instance normalisation, by the moments of `inner`, which the rest repeats."""
-        mean = _mean(inner)
-        scale, shift = scale_and_shift(scope, mean, _mean(graph.squared_difference(inner, mean)))
+        mean = spatial_mean(inner)
+        scale, shift = scale_and_shift(scope, mean, spatial_mean(graph.squared_difference(inner, mean)))
         return x * scale, shift
 
     def normalize_in_lanes(scope, x):
         """The same, of an image of few channels: where its size is known, 16 pixels at a time as channels of one."""
         (_, height, width, channels), pixels = x.shape, 1
         if None not in x.shape:
-            pixels = _LANES
+            pixels = LANES
             x = graph.reshape(x, (1, 1, height * width // pixels, channels * pixels))
         average = np.tile(np.eye(channels, dtype=np.float32) / pixels, (pixels, pixels))[None, None]
-        mean = graph.conv2d(_mean(x), average)
-        variance = graph.conv2d(_mean(graph.squared_difference(x, mean)), average)
+        mean = graph.conv2d(spatial_mean(x), average)
+        variance = graph.conv2d(spatial_mean(graph.squared_difference(x, mean)), average)
         scale, shift = scale_and_shift(scope, mean, variance, pixels)
         return x * scale, shift
 
@@ -121,11 +123,11 @@ def draw(
     for row, following in zip(convolutions, [*convolutions[1:], None], strict=True):
         inputs[row.scope] = x
         if row.upsampling == 1:
-            x = _reflect(x, row.kernel_size // 2)
+            x = reflect(x, row.kernel_size // 2)
         elif not bordered:
             x = _repeat_border(x)
         with graph.scope(row.scope):
-            y = _convolution(row, x, parameters[row.scope]["kernel"])
+            y = convolve(row, x, parameters[row.scope]["kernel"])
         if row.scope in watched:
             outputs |= {f"{row.scope}/input": x, f"{row.scope}/result": y}
         # The next up-sampling wants the border repeated, and is given it.
@@ -147,7 +149,8 @@ def draw(
     return graph.finish({"stylized_image": graph.reshape(x, image.shape) if height else x, **outputs})
 
 
-def _convolution(row: Convolution, x: Tensor, kernel: np.ndarray) -> Tensor:
+def convolve(row: Convolution, x: Tensor, kernel: np.ndarray) -> Tensor:
+    """The convolution of a row of the table, of an input with its border; with a border of its own if it up-samples."""
     if row.upsampling > 1:
         return _expand(x, kernel)
     if row.strides > 1:
@@ -157,17 +160,18 @@ def _convolution(row: Convolution, x: Tensor, kernel: np.ndarray) -> Tensor:
     return x.graph.conv2d(x, kernel)
 
 
-def _mean(x: Tensor) -> Tensor:
+def spatial_mean(x: Tensor) -> Tensor:
+    """[1, H, W, C] to [1, 1, 1, C]."""
     # One direction after the other: XNNPACK is a third faster then.
     return x.graph.mean(x.graph.mean(x, 2), 1)
 
 
 def _convolve_in_blocks(x: Tensor, kernel: np.ndarray) -> Tensor:
     """The convolution of x [1, H, W, C_in] with a kernel [k, k, C_in, C_out]; H, W and k - 1 are multiples of 4."""
-    graph, block = x.graph, 2 if max(kernel.shape[2:]) > _LANES else 4
+    graph, block = x.graph, 2 if max(kernel.shape[2:]) > LANES else 4
     kernel = _in_blocks(kernel, block)
     x = graph.space_to_depth(x, block)
-    if kernel.shape[3] < _LANES:
+    if kernel.shape[3] < LANES:
         columns, sum_of_columns = _by_columns(kernel)
         y = graph.conv2d(graph.conv2d(x, columns), sum_of_columns)
     else:
@@ -188,16 +192,22 @@ def _in_blocks(kernel: np.ndarray, block: int) -> np.ndarray:
     return places.transpose(0, 2, 1, 3, 4, 5).reshape(blocks, blocks, block**2 * channels_in, -1)
 
 
-def _reflect(x: Tensor, padding: int) -> Tensor:
-    """Mirrors an image at its borders, without repeating the border itself."""
+def reflect(x: Tensor, padding: int, first: Sides = (True, True), last: Sides = (True, True)) -> Tensor:
+    """Mirrors an image [1, H, W, C] at its borders, without repeating the border itself.
+
+    Args:
+        x: the image.
+        padding: how many pixels are added to a side.
+        first, last: whether rows are added above and below, and columns on the left and on the right.
+    """
     # One after the other: XNNPACK concatenates at most five tensors.
-    concatenate = x.graph.concatenate
-    top = [x[:, k : k + 1] for k in range(padding, 0, -1)]
-    bottom = [x[:, -k - 1 : -k] for k in range(1, padding + 1)]
-    x = concatenate([_joined(top, 1), x, _joined(bottom, 1)], axis=1)
-    left = [x[:, :, k : k + 1] for k in range(padding, 0, -1)]
-    right = [x[:, :, -k - 1 : -k] for k in range(1, padding + 1)]
-    return concatenate([_joined(left, 2), x, _joined(right, 2)], axis=2)
+    for axis, before, after in ((1, first[0], last[0]), (2, first[1], last[1])):
+        at = [(slice(None),) * axis + (slice(k, k + 1),) for k in range(padding, 0, -1)]
+        ends = [(slice(None),) * axis + (slice(-k - 1, -k),) for k in range(1, padding + 1)]
+        parts = [_joined([x[key] for key in at], axis)] if before else []
+        parts += [x, *([_joined([x[key] for key in ends], axis)] if after else [])]
+        x = _joined(parts, axis)
+    return x
 
 
 def _joined(parts: Sequence[Tensor], axis: int) -> Tensor:

@@ -90,5 +90,5 @@ def test_steps_are_compared_with_those_of_training(vgg_file):
 
 def test_litert_files_paint_the_same_and_are_compared_with_the_plain_one():
     rows = {row["file"]: row for row in measure("litert_files", "--sides=16", *TINY)}
-    assert list(rows) == ["plain", "float32", "float16", "dynamic_int8", "int8"]
-    assert max(rows[name]["largest difference"] for name in ("plain", "float32")) < 1e-4
+    assert list(rows) == ["plain", "float32", "float16", "dynamic_int8", "int8", "any size"]
+    assert max(rows[name]["largest difference"] for name in ("plain", "float32", "any size")) < 1e-4

@@ -1,0 +1,378 @@
+"""Images of any size, painted tile by tile, in little memory, and exactly as in one piece.
+
+Instance normalisation needs the moments of a whole layer, and nothing else in the network needs more of an image than a
+few pixels around. So the layers are measured one after the other, tile by tile, those before them being computed
+anew; only those at a quarter of the size are kept, where an image has 1/16 of its pixels. Where the moments are known,
+from an image before, an image is painted in one go.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from magstyle import sizes
+from magstyle.litert import stages
+from magstyle.litert.network import EPSILON, LANES, Parameters
+from magstyle.models.architecture import Convolution
+
+_FLOAT = 4
+# Sides of tiles, in pixels of the features at a quarter of the size.
+_TILE, _SMALLEST_TILE = 64, 4
+# As measured, so many tensors as wide as the widest are alive at a time in the graph of a tile.
+_COPIES = 6
+# At least as far as windows reach beyond what they are of.
+_BORDER = 8
+# Pixels that are activated at a time, a multiple of 16.
+_ACTIVATED = 2**18
+
+
+class Moments(NamedTuple):
+    """Of the result of a convolution, over height and width.
+
+    Attributes:
+        mean: float32 [C].
+        variance: float32 [C], biased.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+def paint(
+    convolutions: Sequence[Convolution],
+    parameters: Parameters,
+    image: np.ndarray,
+    style_weights: np.ndarray,
+    memory_limit: int | None = None,
+    moments: Mapping[str, Moments] | None = None,
+    threads: int | None = None,
+    progress: Callable[[float], object] = lambda share: None,
+) -> np.ndarray:
+    """Paints an image.
+
+    Args:
+        convolutions: of the network, `StyleTransformer.convolutions`.
+        parameters: of every scope: `kernel` [k, k, C_in, C_out], `gamma` and `beta` [num_styles, C_out].
+        image: [H, W, 3], RGB in [0, 1], from 8 x 8. It is reflected at its lower and right borders to multiples of 4.
+        style_weights: [num_styles].
+        memory_limit: bytes to take beside the image; where it is too low for anything, the tiles are as small as can
+            be. None for tiles of the size that is fastest.
+        moments: of every scope, if they are known; the image is measured otherwise.
+        threads: to compute with; as many as there are cores by default.
+        progress: called now and then with the share of the work done since, which adds up to 1.
+
+    Returns:
+        float32 [H, W, 3], in [0, 1].
+    """
+    network = _Network(convolutions, parameters, style_weights, moments, threads, progress)
+    return network.paint(image, memory_limit)
+
+
+def measure(
+    convolutions: Sequence[Convolution],
+    parameters: Parameters,
+    image: np.ndarray,
+    style_weights: np.ndarray,
+    memory_limit: int | None = None,
+    threads: int | None = None,
+    progress: Callable[[float], object] = lambda share: None,
+) -> dict[str, Moments]:
+    """The moments of an image in all layers, by scope, which `paint` takes; the arguments are those of `paint`."""
+    network = _Network(convolutions, parameters, style_weights, None, threads, progress)
+    network.paint(image, memory_limit)
+    return network.moments
+
+
+class _Graph:
+    """A graph, ready to run. What `input` and `output` return must be gone before it runs."""
+
+    def __init__(self, content: bytes, threads: int):
+        self._interpreter = Interpreter(model_content=content, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._inputs, self._outputs = (
+            {entry["name"]: entry["index"] for entry in details}
+            for details in (self._interpreter.get_input_details(), self._interpreter.get_output_details())
+        )
+
+    def input(self, name: str) -> np.ndarray:
+        return self._interpreter.tensor(self._inputs[name])()[0]
+
+    def run(self) -> None:
+        self._interpreter.invoke()
+
+    def output(self, name: str) -> np.ndarray:
+        return self._interpreter.tensor(self._outputs[name])()[0]
+
+
+class _Network:
+    """A network in one style, on its way through one image.
+
+    Attributes:
+        moments: that are known so far, by scope.
+    """
+
+    def __init__(self, convolutions, parameters, style_weights, moments, threads, progress):
+        self.moments = dict(moments or {})
+        self._parameters, self._style_weights = parameters, np.asarray(style_weights, np.float32)
+        self._kernels = {scope: values["kernel"] for scope, values in parameters.items()}
+        # Where images are smallest, a quarter of the size, is the middle.
+        table = list(convolutions)
+        smallest = max(k for k, row in enumerate(table) if row.strides > 1)
+        largest = min(k for k, row in enumerate(table) if row.upsampling > 1)
+        self._contracting, self._expanding = table[: smallest + 1], table[largest:]
+        self._residual = table[smallest + 1 : largest]
+        self._threads = threads or cores()
+        work = sum(map(self._work, [*self._passes(self._contracting), *self._passes(self._expanding)]))
+        work += sum(self._work([row]) for row in self._residual)
+        self._report = lambda rows, pixels: progress(self._work(rows) / work * pixels)
+
+    def paint(self, image: np.ndarray, memory_limit: int | None) -> np.ndarray:
+        size = tuple(sizes.padded(side) // 4 for side in image.shape[:2])
+        side = self._side_of_tiles(size, image.shape, memory_limit)
+        features = self._contract(image, size, side)
+        self._transform(features, max(2, side**2 // size[1]))
+        return self._expand(features, image.shape, side)
+
+    def _contract(self, image: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
+        """The result [H / 4, W / 4, C] of the last contracting convolution."""
+        kept = np.empty((*size, self._contracting[-1].filters), np.float32)
+        # The image, padded to four times this size, and around it what its first convolution sees.
+        places = [
+            np.pad(np.pad(np.arange(side), (0, 4 * quarter - side), "reflect"), _BORDER, "reflect")
+            for side, quarter in zip(image.shape, size, strict=False)
+        ]
+
+        def read(graph: _Graph, rows: Sequence[Convolution], tile: stages.Tile) -> None:
+            graph.input("image")[:] = _part(image, places, stages.window_of_image(rows, tile))
+
+        def write(tile: stages.Tile, result: np.ndarray) -> None:
+            kept[tile.top :, tile.left :][: tile.height, : tile.width] = result
+
+        self._sweep(self._contracting, stages.contracting, _tiles(size, side), read, write)
+        return kept
+
+    def _transform(self, kept: np.ndarray, height: int) -> None:
+        """Makes of the result of the contracting convolutions the input of the expanding ones, strip by strip.
+
+        Every result takes the place of the one before.
+        """
+        shortcuts = {row.shortcut for row in self._residual}
+        shortcut = np.empty_like(kept) if self._residual else None
+        before = self._contracting[-1]
+        for row in self._residual:
+            measured, moments = row.scope not in self.moments, _Measurement(row.filters)
+            inputs = {"before": kept, **({"shortcut": shortcut} if before.shortcut else {})}
+            graph, length, above = None, 0, {}
+            for top, bottom in _parts(len(kept), height):
+                if bottom - top != length:
+                    graph, length = None, bottom - top
+                    content = stages.residual(
+                        row, self._kernels, before, length, kept.shape[1], measured, kept=row.scope in shortcuts
+                    )
+                    graph = self._open(content, [before])
+                for name, values in inputs.items():
+                    _fill(graph.input(name), values, top, bottom, above.get(name))
+                above = {name: values[bottom - 1].copy() for name, values in inputs.items()}
+                graph.run()
+                kept[top:bottom] = graph.output("result")
+                if row.scope in shortcuts:
+                    shortcut[top:bottom] = graph.output("features")
+                if measured:
+                    moments.add(graph, bottom - top)
+                self._report([row], (bottom - top) / len(kept))
+            if measured:
+                self.moments[row.scope] = moments.moments()
+            before = row
+        scale, shift = self._scale_and_shift(before)
+        for top, bottom in _parts(len(kept), height):
+            strip = kept[top:bottom]
+            strip *= scale
+            strip -= shift
+            if before.activation == "relu":
+                np.maximum(strip, 0, out=strip)
+            if before.shortcut:
+                strip += shortcut[top:bottom]
+
+    def _expand(self, features: np.ndarray, shape: tuple[int, int, int], side: int) -> np.ndarray:
+        """The picture."""
+        picture = np.empty(shape, np.float32)
+        places = [np.pad(np.arange(side), _BORDER, "edge") for side in features.shape[:2]]
+
+        def read(graph: _Graph, rows: Sequence[Convolution], tile: stages.Tile) -> None:
+            graph.input("features")[:] = _part(features, places, stages.window_of_features(rows, tile))
+
+        def write(tile: stages.Tile, result: np.ndarray) -> None:
+            part = picture[4 * tile.top :, 4 * tile.left :][: 4 * tile.height, : 4 * tile.width]
+            part[:] = result[: part.shape[0], : part.shape[1]]
+
+        self._sweep(self._expanding, stages.expanding, _tiles(features.shape[:2], side), read, write)
+        self._activate(self._expanding[-1], picture.reshape(-1))
+        return picture
+
+    def _sweep(
+        self,
+        stage: Sequence[Convolution],
+        draw: Callable[..., bytes],
+        tiles: Sequence[stages.Tile],
+        read: Callable[[_Graph, Sequence[Convolution], stages.Tile], None],
+        write: Callable[[stages.Tile, np.ndarray], None],
+    ) -> None:
+        """Computes a stage tile by tile, again and again until all its convolutions are measured.
+
+        Args:
+            stage: its rows of the table.
+            draw: what draws its graphs.
+            tiles: of the image, those of one kind together.
+            read: fills the input of a graph of these rows for a tile.
+            write: takes the result of the whole stage.
+        """
+        area = sum(tile.height * tile.width for tile in tiles)
+        for rows in self._passes(stage):
+            scope, whole = rows[-1].scope, len(rows) == len(stage)
+            measured, moments = scope not in self.moments, _Measurement(rows[-1].filters)
+            for _, alike in itertools.groupby(tiles, key=lambda tile: tile.kind):
+                graph = None
+                for tile in alike:
+                    graph = graph or self._open(draw(rows, self._kernels, tile, measured, given=whole), rows[:-1])
+                    read(graph, rows, tile)
+                    graph.run()
+                    if whole:
+                        write(tile, graph.output("result"))
+                    if measured:
+                        moments.add(graph, tile.height * tile.width)
+                    self._report(rows, tile.height * tile.width / area)
+            if measured:
+                self.moments[scope] = moments.moments()
+
+    def _activate(self, row: Convolution, numbers: np.ndarray) -> None:
+        """Normalises a result, in place."""
+        pixels = min(_ACTIVATED, -(-numbers.size // row.filters // LANES) * LANES)
+        graph = self._open(stages.activating(row, pixels), [row])
+        for start in range(0, numbers.size, pixels * row.filters):
+            part = numbers[start : start + pixels * row.filters]
+            graph.input("before").reshape(-1)[: part.size] = part
+            graph.run()
+            part[:] = graph.output("result").reshape(-1)[: part.size]
+
+    def _passes(self, stage: list[Convolution]) -> list[list[Convolution]]:
+        """The convolutions of a stage that are computed together, again and again until all are measured."""
+        counts = [count for count in range(1, len(stage)) if stage[count - 1].scope not in self.moments]
+        return [stage[:count] for count in (*counts, len(stage))]
+
+    def _work(self, rows: Sequence[Convolution]) -> float:
+        """The multiplications of some convolutions for a pixel at a quarter of the size."""
+        area, work = 16 if rows[0] == self._contracting[0] else 1, 0
+        for row in rows:
+            area *= (row.upsampling / row.strides) ** 2
+            work += area * self._kernels[row.scope].size
+        return work
+
+    def _open(self, content: bytes, normalized: Sequence[Convolution]) -> _Graph:
+        """A graph, with the scales and shifts of what it normalises."""
+        graph = _Graph(content, self._threads)
+        for row in normalized:
+            for name, values in zip(("scale", "shift"), self._scale_and_shift(row), strict=True):
+                entry = graph.input(f"{row.scope}/{name}")
+                entry[:] = np.tile(values, entry.size // values.size)
+        return graph
+
+    def _scale_and_shift(self, row: Convolution) -> tuple[np.ndarray, np.ndarray]:
+        """Of an instance normalisation x scale - shift, each [C]."""
+        gamma, beta = (self._style_weights @ self._parameters[row.scope][name] for name in ("gamma", "beta"))
+        mean, variance = self.moments[row.scope]
+        scale = gamma / np.sqrt(variance + np.float32(EPSILON))
+        return scale, mean * scale - beta
+
+    def _side_of_tiles(self, size: tuple[int, int], shape: tuple[int, ...], memory_limit: int | None) -> int:
+        if memory_limit is None:
+            return _TILE
+        # Two results are kept, or one and the picture.
+        kept = size[0] * size[1] * self._contracting[-1].filters * _FLOAT
+        free = memory_limit - kept - max(kept, int(np.prod(shape)) * _FLOAT)
+        widest = 16 * max(self._contracting[0].filters, self._expanding[-2].filters) * _FLOAT * _COPIES
+        return int(np.clip((max(free, 0) / widest) ** 0.5, _SMALLEST_TILE, _TILE))
+
+
+class _Measurement:
+    """Moments of a layer [C], from those of its parts."""
+
+    def __init__(self, channels: int):
+        self._channels, self._parts = channels, []
+
+    def add(self, graph: _Graph, pixels: int) -> None:
+        """Of a part, in the outputs of its graph.
+
+        Args:
+            graph: that has run.
+            pixels: of the part, or any multiple of them that is the same for all parts.
+        """
+        means, variances = (
+            graph.output(name).reshape(-1, self._channels).astype(np.float64) for name in ("mean", "variance")
+        )
+        # A part may have been measured in groups of equal size.
+        self._parts.append((pixels, means.mean(axis=0), (variances + np.square(means)).mean(axis=0)))
+
+    def moments(self) -> Moments:
+        pixels, means, squares = (np.array(values) for values in zip(*self._parts, strict=True))
+        mean, square = (np.average(values, axis=0, weights=pixels) for values in (means, squares))
+        return Moments(mean.astype(np.float32), (square - np.square(mean)).astype(np.float32))
+
+
+def cores() -> int:
+    """How many threads can run at a time."""
+    # What this process may use, where the system tells.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _tiles(size: tuple[int, int], side: int) -> list[stages.Tile]:
+    """All tiles, those of one kind together."""
+    (height, width) = size
+    return sorted(
+        stages.Tile(bottom - top, right - left, (top == 0, left == 0), (bottom == height, right == width), top, left)
+        for top, bottom in _parts(height, side)
+        for left, right in _parts(width, side)
+    )
+
+
+def _parts(side: int, length: int) -> list[tuple[int, int]]:
+    """Starts and stops of parts of about this length, at least 2, which the reflections at their borders need."""
+    length = -(-side // max(1, round(side / length)))
+    starts = list(range(0, side, max(length, 2)))
+    if side - starts[-1] < 2:
+        starts.pop()
+    return list(itertools.pairwise([*starts, side]))
+
+
+def _part(values: np.ndarray, places: Sequence[np.ndarray], window: stages.Window) -> np.ndarray:
+    """What lies in a window of `values`.
+
+    Args:
+        values: [H, W, C].
+        places: which row is where, and which column, from _BORDER before the first one.
+        window: of what `places` say.
+    """
+    rows, columns = (
+        index[start + _BORDER : stop + _BORDER] for index, (start, stop) in zip(places, window, strict=True)
+    )
+    if all(index[-1] - index[0] == len(index) - 1 for index in (rows, columns)):
+        return values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return values[np.ix_(rows, columns)]
+
+
+def _fill(strip: np.ndarray, values: np.ndarray, top: int, bottom: int, above: np.ndarray | None) -> None:
+    """Copies a strip of `values` [H, W, C], with a border of 1, which is reflected at the borders of `values`.
+
+    Args:
+        strip: where to, [bottom - top + 2, W + 2, C].
+        values: where from.
+        top, bottom: of the strip, without its border.
+        above: the row above, where `values` has another by now.
+    """
+    strip[1:-1, 1:-1] = values[top:bottom]
+    strip[0, 1:-1] = values[1] if above is None else above
+    strip[-1, 1:-1] = values[bottom if bottom < len(values) else bottom - 2]
+    strip[:, 0], strip[:, -1] = strip[:, 2], strip[:, -3]

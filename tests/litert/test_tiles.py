@@ -1,0 +1,107 @@
+"""Tiles against the whole picture, of a small network whose images are of several sizes."""
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from magstyle.litert import network, tiles
+from magstyle.models import architecture
+from tests.samples import blotches
+
+WEIGHTS = np.array([0.75, 0.5, -0.25], np.float32)
+LITTLE = 1
+
+
+def small_network(residual_blocks=2):
+    table = architecture.convolutions((4, 6, 8), (6, 4), residual_blocks)
+    rng = np.random.default_rng(0)
+    parameters, channels = {}, 3
+    for row in table:
+        shape = (row.kernel_size, row.kernel_size, channels, row.filters)
+        parameters[row.scope] = {
+            "kernel": rng.normal(0, 0.3, shape).astype(np.float32),
+            "gamma": rng.normal(1, 0.3, (3, row.filters)).astype(np.float32),
+            "beta": rng.normal(0, 0.3, (3, row.filters)).astype(np.float32),
+        }
+        channels = row.filters
+    return table, parameters
+
+
+@pytest.fixture(scope="module")
+def small():
+    return small_network()
+
+
+def in_one_piece(network_of, image):
+    content = network.build(*network_of, *image.shape[:2])
+    paint = Interpreter(model_content=content).get_signature_runner()
+    return paint(input_image=image[None], style_weights=WEIGHTS)["stylized_image"][0]
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 60), (84, 8), (52, 76)])
+def test_the_smallest_tiles_paint_what_one_piece_does(small, height, width):
+    image = blotches(height, width)
+    found = tiles.paint(*small, image, WEIGHTS, memory_limit=LITTLE)
+    np.testing.assert_allclose(found, in_one_piece(small, image), atol=1e-4)
+
+
+def test_tiles_of_the_usual_size_paint_what_one_piece_does(small):
+    image = blotches(300, 280)
+    np.testing.assert_allclose(tiles.paint(*small, image, WEIGHTS), in_one_piece(small, image), atol=1e-4)
+
+
+def test_a_network_without_residual_blocks_paints_the_same():
+    shallow, image = small_network(residual_blocks=0), blotches(40, 32)
+    found = tiles.paint(*shallow, image, WEIGHTS, memory_limit=LITTLE)
+    np.testing.assert_allclose(found, in_one_piece(shallow, image), atol=1e-4)
+
+
+def test_sides_need_not_be_multiples_of_4(small):
+    image = blotches(48, 32)[:45, :31]
+    padded = np.pad(image, [(0, 3), (0, 1), (0, 0)], mode="reflect")
+    found = tiles.paint(*small, image, WEIGHTS, memory_limit=LITTLE)
+    np.testing.assert_allclose(found, in_one_piece(small, padded)[:45, :31], atol=1e-4)
+
+
+def test_an_image_is_painted_with_the_moments_it_is_given(small):
+    image, other = blotches(40, 48), blotches(40, 48, seed=1)
+    moments = tiles.measure(*small, image, WEIGHTS, memory_limit=LITTLE)
+    assert {scope: len(mean) for scope, (mean, _) in moments.items()} == {row.scope: row.filters for row in small[0]}
+    found = tiles.paint(*small, image, WEIGHTS, memory_limit=LITTLE, moments=moments)
+    np.testing.assert_allclose(found, in_one_piece(small, image), atol=1e-4)
+    # Those of another image make another picture of it, and are not those of the layers any more.
+    foreign = tiles.paint(*small, image, WEIGHTS, moments=tiles.measure(*small, other, WEIGHTS))
+    assert np.abs(foreign - found).max() > 0.01
+
+
+def test_moments_are_those_of_the_results_of_convolutions(small):
+    image = blotches(32, 40)
+    scopes = [row.scope for row in small[0]]
+    model = network.draw(*small, 32, 40, shifts=True, watched=scopes)
+    results = Interpreter(model_content=network.serialize(model)).get_signature_runner()(
+        input_image=image[None], style_weights=WEIGHTS
+    )
+    for row in small[0]:
+        result = results[f"{row.scope}/result"][0]
+        if row.upsampling > 1:  # With a border of one pixel.
+            result = result[1:-1, 1:-1]
+        mean, variance = tiles.measure(*small, image, WEIGHTS)[row.scope]
+        np.testing.assert_allclose(mean, result.mean(axis=(0, 1)), atol=1e-3)
+        np.testing.assert_allclose(variance, result.var(axis=(0, 1)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_progress_adds_up(small, given):
+    image, shares = blotches(72, 64), []
+    moments = tiles.measure(*small, image, WEIGHTS) if given else None
+    tiles.paint(*small, image, WEIGHTS, memory_limit=LITTLE, moments=moments, progress=shares.append)
+    assert sum(shares) == pytest.approx(1)
+    assert max(shares) < 0.1
+
+
+def test_what_progress_raises_ends_the_work(small):
+    def interrupt(share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tiles.paint(*small, blotches(64, 64), WEIGHTS, progress=interrupt)
