@@ -89,16 +89,18 @@ def needed_to_train(transformer: "StyleTransformer", vgg: "keras.Model", batch_s
 def needed(convolutions: Convolutions, engine: str, height: int, width: int) -> int:
     """How many bytes of this machine's memory stylising a photo of this size takes, by this engine."""
     # As measured, so many float32 copies of the widest tensor are alive at a time: XLA reuses less of its memory than
-    # TensorFlow. The photo itself and its result come on top. A GPU computes in memory of its own.
+    # TensorFlow, and LiteRT keeps some images with their borders. The photo itself, its result and what the first and
+    # the last convolution need of either come on top. A GPU computes in memory of its own.
+    rest = 16
     if engine == "litert":
-        copies = 3
+        rest, copies = 28, 6
     elif on_a_gpu():
         copies = 0
     elif _keras_backend() == "tensorflow":
         copies = 2
     else:
         copies = 9
-    return int(sizes.padded(height) * sizes.padded(width) * (16 + copies * max(_tensors(convolutions))) * _FLOAT)
+    return int(sizes.padded(height) * sizes.padded(width) * (rest + copies * max(_tensors(convolutions))) * _FLOAT)
 
 
 def largest_block(convolutions: Convolutions, height: int, width: int) -> int:

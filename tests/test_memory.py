@@ -1,12 +1,14 @@
 import types
 
 import keras
+import numpy as np
 import psutil
 import pytest
 
 from magstyle import memory
 from magstyle.errors import InputError
 from magstyle.models import vgg as vgg_network
+from magstyle.models.architecture import Architecture
 from magstyle.models.transformer import StyleTransformer
 from magstyle.stylizer import Stylizer
 from magstyle.training.transfer import freeze_convolutions
@@ -61,6 +63,26 @@ def test_xla_holds_more_than_tensorflow(model, monkeypatch):
     # As measured on JAX: 0.66 GiB for 640 x 960 pixels.
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     assert 0.66 * 2**30 < memory.needed(model.convolutions, "keras", 640, 960) < 0.75 * 2**30
+
+
+@pytest.mark.parametrize(("alpha", "gibibytes"), [(0.25, 1.63), (0.5, 2.54), (1.0, 4.70)])
+def test_litert_holds_what_was_measured_for_3000_x_2000_pixels(alpha, gibibytes):
+    needed = memory.needed(Architecture(1, alpha).convolutions, "litert", 2000, 3000)
+    assert gibibytes < needed / 2**30 < 1.1 * gibibytes
+
+
+def test_litert_takes_no_such_blocks(model, machine):
+    machine.total = memory.largest_block(model.convolutions, 500, 1000)
+    memory.check(model.convolutions, "litert", 1000, 2000)
+
+
+def test_what_litert_holds_already_is_free_for_the_next_photo(model, machine, monkeypatch):
+    stylizer = Stylizer(model, "litert")
+    stylizer.stylize(np.zeros((64, 64, 3)), 0)
+    machine.available = memory.needed(model.convolutions, "litert", 60, 60)
+    stylizer.check_size(80, 80)
+    with pytest.raises(InputError, match="image_size=84 fits"):
+        stylizer.check_size(100, 100)
 
 
 def test_a_gpu_holds_what_the_network_computes(model, monkeypatch):
