@@ -242,7 +242,7 @@ def _train(
         if saving.step < options.train_steps:
             workers = strategy.num_replicas_in_sync if options.distribution == "multi_worker" else 1
             memory.check_training(
-                transformer.convolutions, model.vgg, options.batch_size // workers, options.image_size
+                transformer, model.vgg, options.batch_size // workers, options.image_size
             )
             _fit(strategy, model, source, paintings, saving, options)
         elif _is_chief(strategy):
