@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import magstyle
-from magstyle import trainer
+from magstyle import memory, trainer
 from magstyle.training.callbacks import Progress
 from tests.events import curves, images_in
 from tests.samples import STYLES
@@ -196,6 +196,14 @@ def test_tensorboard_shows_the_styles_that_are_learned(small_model, style_datase
     photo, _, picture = shown
     expected = tuned([photo, np.eye(4, dtype=np.float32)[[tuned.style_names.index("scream")]]])
     np.testing.assert_allclose(picture, expected, atol=1e-6)
+
+
+def test_a_step_that_does_not_fit_into_memory_is_refused_before_it_is_made(style_dataset, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_tensorflow_convolves_on_a_cpu", lambda: True)
+    monkeypatch.setattr(memory, "available", lambda: 10**6)
+    with pytest.raises(magstyle.InputError, match=r"a step with batch_size=2 and image_size=32 takes about .* fits"):
+        magstyle.train(style_dataset, tmp_path, alpha=0.1, **small)
+    assert not list(tmp_path.glob("model-*"))
 
 
 def test_numbers_that_stand_for_names_make_no_two_styles_the_same(small_model, photos, small, tmp_path):
