@@ -25,7 +25,9 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
                 np.eye(4, dtype=np.float32)[0],
             )
             calls = {
-                name: lambda engine=engine, photo=photo, weights=weights: engine.paint(photo, weights)
+                name: lambda engine=engine, photo=photo, weights=weights: engine.paint(
+                    photo, weights, lambda share: None
+                )
                 for name, engine in {"plain": KerasEngine(plain), **engines}.items()
             }
             difference = max(np.abs(calls[name]() - calls["plain"]()).max() for name in engines)

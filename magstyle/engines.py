@@ -1,6 +1,6 @@
 """What computes a network: LiteRT on a CPU, Keras on a GPU or where it is asked for.
 
-An engine is built from a network, paints images whose sides are multiples of 4 from 8, and says what memory that takes.
+An engine is built from a network, paints images of any size, and says what memory that takes.
 """
 
 import glob
@@ -9,20 +9,25 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import memory
+from magstyle import memory, sizes
 from magstyle.errors import InputError
 from magstyle.networks import Network
 
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
+Progress = Callable[[float], object]
+
 ENGINES = ("auto", "litert", "keras")
 # Of GPUs and TPUs that Keras's backends compute on: NVIDIA's, AMD's, those of Windows seen from Linux, Google's.
 _DEVICES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg", "/dev/accel*")
+# Bytes that a graph of whole images may take; tiles are nearly as fast.
+_LARGEST_GRAPH = 2**31
 
 
 def choose(engine: str) -> str:
@@ -52,7 +57,7 @@ class LiteRTEngine:
     """Computes on all cores of the CPU; neither TensorFlow nor Keras is imported.
 
     One graph computes all sizes. It keeps the memory of the largest image, to which a larger one would only add, so
-    a new graph takes its place then.
+    a new graph takes its place then. What would take too much memory in one piece is painted in tiles.
 
     Args:
         network: to compute.
@@ -63,20 +68,48 @@ class LiteRTEngine:
         self._runner, self._largest = None, (0, 0)
         self._lock = threading.Lock()  # An interpreter computes one image at a time, on all cores.
 
-    def paint(self, image: np.ndarray, style_weights: np.ndarray) -> np.ndarray:
-        """The picture, float32 [H, W, 3] in [0, 1], of an image, float32 [H, W, 3], by weights [num_styles]."""
+    def paint(self, image: np.ndarray, style_weights: np.ndarray, progress: Progress) -> np.ndarray:
+        """The picture, float32 [H, W, 3] in [0, 1], of an image, float32 [H, W, 3].
+
+        Args:
+            image: to paint.
+            style_weights: [num_styles].
+            progress: called with the share of the work that has been done since, which adds up to 1.
+        """
         with self._lock:
             height, width, _ = image.shape
+            whole = memory.needed_in_one_piece(self._network.convolutions, height, width)
+            if whole > min(_LARGEST_GRAPH, memory.available() + self._held()):
+                self._runner, self._largest = None, (0, 0)
+                return self._paint_in_tiles(image, style_weights, progress)
             if height * width > math.prod(self._largest):
                 self._runner, self._largest = None, (0, 0)  # First, so that its memory is free.
                 self._runner, self._largest = self._prepare(), (height, width)
-            return self._runner(input_image=image[None], style_weights=style_weights)["stylized_image"][0]
+            inputs = {"input_image": _padded(image)[None], "style_weights": style_weights}
+            picture = self._runner(**inputs)["stylized_image"][0, :height, :width]
+        progress(1.0)
+        return picture
 
     def check(self, height: int, width: int, keeps: int = 0) -> None:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
         # What is held already is used again, or given back first.
-        held = memory.needed(self._network.convolutions, "litert", *self._largest) if self._runner else 0
-        memory.check(self._network.convolutions, "litert", height, width, keeps - held)
+        memory.check(self._network.convolutions, "litert", height, width, keeps - self._held())
+
+    def _paint_in_tiles(self, image: np.ndarray, style_weights: np.ndarray, progress: Progress) -> np.ndarray:
+        from magstyle.litert import tiles
+
+        return tiles.paint(
+            self._network.convolutions,
+            self._network.parameters,
+            image,
+            style_weights,
+            memory_limit=memory.available(),
+            progress=progress,
+        )
+
+    def _held(self) -> int:
+        """The bytes that the graph keeps."""
+        return memory.needed_in_one_piece(self._network.convolutions, *self._largest) if self._runner else 0
 
     def _prepare(self):
         from ai_edge_litert.interpreter import Interpreter
@@ -97,13 +130,22 @@ class KerasEngine:
     def __init__(self, model: "StyleTransformer"):
         self.model = model
 
-    def paint(self, image: np.ndarray, style_weights: np.ndarray) -> np.ndarray:
-        """The picture, float32 [H, W, 3] in [0, 1], of an image, float32 [H, W, 3], by weights [num_styles]."""
-        return np.asarray(self.model.predict_on_batch([image[None], style_weights[None]]))[0]
+    def paint(self, image: np.ndarray, style_weights: np.ndarray, progress: Progress) -> np.ndarray:
+        """The picture, as LiteRTEngine's."""
+        height, width, _ = image.shape
+        stylized = self.model.predict_on_batch([_padded(image)[None], style_weights[None]])
+        progress(1.0)
+        return np.asarray(stylized)[0, :height, :width]
 
     def check(self, height: int, width: int, keeps: int = 0) -> None:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
         memory.check(self.model.convolutions, "keras", height, width, keeps)
+
+
+def _padded(image: np.ndarray) -> np.ndarray:
+    """Reflected at its lower and right borders to the size that the network takes."""
+    padding = [(0, sizes.padded(side) - side) for side in image.shape[:2]]
+    return np.pad(image, [*padding, (0, 0)], mode="reflect") if np.any(padding) else image
 
 
 def _cores() -> int:

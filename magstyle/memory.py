@@ -1,5 +1,6 @@
 """Whether a photo, or a step of training, fits into memory: what it takes, and what is free, in a container too."""
 
+import math
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -89,18 +90,30 @@ def needed_to_train(transformer: "StyleTransformer", vgg: "keras.Model", batch_s
 def needed(convolutions: Convolutions, engine: str, height: int, width: int) -> int:
     """How many bytes of this machine's memory stylising a photo of this size takes, by this engine."""
     # As measured, so many float32 copies of the widest tensor are alive at a time: XLA reuses less of its memory than
-    # TensorFlow, and LiteRT keeps some images with their borders. The photo itself, its result and what the first and
-    # the last convolution need of either come on top. A GPU computes in memory of its own.
-    rest = 16
+    # TensorFlow. The photo itself and its result come on top. A GPU computes in memory of its own.
     if engine == "litert":
-        rest, copies = 28, 6
-    elif on_a_gpu():
+        return min(needed_in_one_piece(convolutions, height, width), _needed_in_tiles(convolutions, height, width))
+    if on_a_gpu():
         copies = 0
     elif _keras_backend() == "tensorflow":
         copies = 2
     else:
         copies = 9
-    return int(sizes.padded(height) * sizes.padded(width) * (rest + copies * max(_tensors(convolutions))) * _FLOAT)
+    return int(sizes.padded(height) * sizes.padded(width) * (16 + copies * max(_tensors(convolutions))) * _FLOAT)
+
+
+def needed_in_one_piece(convolutions: Convolutions, height: int, width: int) -> int:
+    """How many bytes LiteRT takes for a photo of this size as a whole."""
+    # As measured: copies of the widest tensor, then images with their borders in the first and the last convolution.
+    return int(sizes.padded(height) * sizes.padded(width) * (28 + 6 * max(_tensors(convolutions))) * _FLOAT)
+
+
+def _needed_in_tiles(convolutions: Convolutions, height: int, width: int) -> int:
+    """How many bytes LiteRT takes for a photo of this size in the smallest tiles."""
+    area = 1 / math.prod(row.strides**2 for row in convolutions)
+    # The photo; beside it two results at the smallest size, or one and the picture, or the picture as it is written.
+    kept = area * max(row.filters for row in convolutions if row.upsampling == 1)
+    return int(sizes.padded(height) * sizes.padded(width) * (4 + max(2 * kept, kept + 3, 8)) * _FLOAT)
 
 
 def largest_block(convolutions: Convolutions, height: int, width: int) -> int:

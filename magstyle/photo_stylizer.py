@@ -132,7 +132,10 @@ def stylize_one_by_one(
                 continue
             tiles = [grids.tile(image, pathlib.Path(photo).name)] if sheet else []
             for path, (style, style_weights) in zip(pictures[photo], styles.items(), strict=False):
-                picture = stylizer.stylize(image, style_weights)
+                # Shown of a picture that takes its time.
+                bar = {"desc": path.name, "bar_format": "{l_bar}{bar}| {elapsed}<{remaining}", "position": 1}
+                with tqdm(total=1.0, delay=3, leave=False, **bar) as of_picture:
+                    picture = stylizer.stylize(image, style_weights, of_picture.update)
                 if preserve_color:
                     picture = keep_color(image, picture)
                 images.write_image(path, picture)

@@ -5,12 +5,12 @@ import functools
 import numbers
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import checkpoints, engines, sizes
+from magstyle import checkpoints, engines
 from magstyle.errors import InputError
 from magstyle.networks import Network
 
@@ -56,13 +56,20 @@ class Stylizer:
     def _engine(self) -> engines.LiteRTEngine | engines.KerasEngine:
         return engines.LiteRTEngine(self.network) if self.engine == "litert" else engines.KerasEngine(self.model)
 
-    def stylize(self, image: np.ndarray, style_weights: StyleOrWeights) -> np.ndarray:
+    def stylize(
+        self,
+        image: np.ndarray,
+        style_weights: StyleOrWeights,
+        progress: Callable[[float], object] = lambda share: None,
+    ) -> np.ndarray:
         """Stylises one photo.
 
         Args:
             image: [H, W, 3], RGB in [0, 1], of any size from 1 x 1. It is reflected at its lower and right borders to
                 multiples of 4 (at least 8), and the result is cropped.
             style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles].
+            progress: called with the share of the work that has been done since, which adds up to 1; of a large photo,
+                often.
 
         Returns:
             float32 [H, W, 3] in [0, 1].
@@ -77,9 +84,7 @@ class Stylizer:
             raise ValueError(f"An image must have the shape [H, W, 3], not {list(image.shape)}.")
         height, width, _ = image.shape
         self.check_size(height, width)
-        padding = [(0, sizes.padded(side) - side) for side in (height, width)]
-        padded = np.pad(image, [*padding, (0, 0)], mode="reflect")
-        return self._engine.paint(padded, style_weights)[:height, :width]
+        return self._engine.paint(image, style_weights, progress)
 
     def style_weights(self, style: StyleOrWeights) -> np.ndarray:
         """The weights, float32 [num_styles], of a style, by number or name, or of a mixture {style: weight, ...}.

@@ -67,7 +67,7 @@ def test_xla_holds_more_than_tensorflow(model, monkeypatch):
 
 @pytest.mark.parametrize(("alpha", "gibibytes"), [(0.25, 1.63), (0.5, 2.54), (1.0, 4.70)])
 def test_litert_holds_what_was_measured_for_3000_x_2000_pixels(alpha, gibibytes):
-    needed = memory.needed(Architecture(1, alpha).convolutions, "litert", 2000, 3000)
+    needed = memory.needed_in_one_piece(Architecture(1, alpha).convolutions, 2000, 3000)
     assert gibibytes < needed / 2**30 < 1.1 * gibibytes
 
 
@@ -79,10 +79,16 @@ def test_litert_takes_no_such_blocks(model, machine):
 def test_what_litert_holds_already_is_free_for_the_next_photo(model, machine, monkeypatch):
     stylizer = Stylizer(model, "litert")
     stylizer.stylize(np.zeros((64, 64, 3)), 0)
-    machine.available = memory.needed(model.convolutions, "litert", 60, 60)
-    stylizer.check_size(80, 80)
-    with pytest.raises(InputError, match="image_size=84 fits"):
-        stylizer.check_size(100, 100)
+    machine.available = 0
+    stylizer.check_size(100, 100)
+    with pytest.raises(InputError, match="image_size=212 fits"):
+        stylizer.check_size(240, 240)
+
+
+@pytest.mark.parametrize(("alpha", "megapixels", "gibibytes"), [(1.0, 24, 3), (1.0, 100, 12), (0.5, 100, 6)])
+def test_large_photos_fit_into_little_memory_in_tiles(alpha, megapixels, gibibytes):
+    needed = memory.needed(Architecture(1, alpha).convolutions, "litert", 1000 * megapixels, 1000)
+    assert needed < gibibytes * 2**30
 
 
 def test_a_gpu_holds_what_the_network_computes(model, monkeypatch):

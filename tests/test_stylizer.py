@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from magstyle import memory
+from magstyle import engines, memory
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.stylizer import Stylizer, preserve_color
@@ -43,6 +43,17 @@ def test_the_size_given_comes_back(engine, size):
     assert result.shape == (*size, 3)
     assert result.dtype == np.float32
     assert ((result >= 0) & (result <= 1)).all()
+
+
+def test_a_photo_in_tiles_becomes_the_same_picture(small_model, monkeypatch):
+    stylizer, shares = Stylizer(small_model, "litert"), []
+    image = np.random.default_rng(0).random((301, 270, 3), np.float32)
+    expected = stylizer.stylize(image, 1, shares.append)
+    assert shares == [1]
+    monkeypatch.setattr(engines, "_LARGEST_GRAPH", 2**20)
+    shares.clear()
+    np.testing.assert_allclose(stylizer.stylize(image, 1, shares.append), expected, atol=1e-4)
+    assert len(shares) > 1 and abs(sum(shares) - 1) < 1e-6
 
 
 def test_a_checkpoint_is_opened_by_path(stylizer, small_checkpoint):
