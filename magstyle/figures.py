@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -113,6 +113,8 @@ def _names(stylizer: Stylizer, which_styles: Sequence[int | str] | str | None) -
     names = stylizer.model.style_names
     if which_styles is None or (isinstance(which_styles, str) and which_styles == "all"):
         return list(names)
+    if isinstance(which_styles, Mapping):
+        raise InputError(f"which_styles={which_styles} must be a list of styles, not a mixture", "which_styles")
     wanted = [which_styles] if isinstance(which_styles, int | str) else which_styles
     return [names[stylizer.style_index(style)] for style in wanted]
 

@@ -105,6 +105,10 @@ def test_neural_style_paints_figures_of_any_paintings(run, flags, tmp_path):
         ("--optimize --kind=strip", "--optimize needs --style_images, the paintings"),
         ("--kind=walk", "a walk is an animation: "),
         ("--kind=strip --which_styles=wave", "a strip leads from style to style, and there is but one"),
+        (
+            "--kind=strip --which_styles={{wave:1}}",
+            "--which_styles={{'wave': 1}} must be a list of styles, not a mixture",
+        ),
         ("--style_images={0}/photos", "the model has no style 'one'"),
         ("--style_images={0}/paintings --content_images={0}/photos", "a sheet shows one photo, not 2"),
         ("--style_images={0}/paintings --which_styles=wave", "give one of --style_images and --which_styles"),
@@ -114,4 +118,4 @@ def test_neural_style_paints_figures_of_any_paintings(run, flags, tmp_path):
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(refused, flags, tmp_path, flag, sentence):
-    assert sentence in refused("figure", *flags, *flag.format(tmp_path).split())
+    assert sentence.format(tmp_path) in refused("figure", *flags, *flag.format(tmp_path).split())
