@@ -9,6 +9,7 @@ import tempfile
 import time
 
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -25,11 +26,13 @@ import json, os, runpy, sys
 from magstyle import beam_pipeline
 for line in sys.stdin:
     sys.argv, stdout, stderr = json.loads(line)
-    if os.fork() == 0:
+    pid = os.fork()
+    if pid == 0:
         os.dup2(os.open(stdout, os.O_WRONLY), 1)
         os.dup2(os.open(stderr, os.O_WRONLY), 2)
         runpy.run_path(sys.argv[0], run_name="__main__")
         sys.exit()
+    print(pid, flush=True)
     print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
 
@@ -44,15 +47,32 @@ def server():
 
 
 @pytest.fixture
-def stylize_dataset(server, small_checkpoint):
-    """Runs the program; gives its returncode, stdout and stderr."""
+def start(server, small_checkpoint):
+    """Starts the program; gives its process id, and what waits for its end and gives returncode, stdout and stderr."""
 
     def call(*flags):
         command = [PROGRAM, f"--checkpoint={small_checkpoint}", *map(str, flags)]
-        with tempfile.NamedTemporaryFile("r") as stdout, tempfile.NamedTemporaryFile("r") as stderr:
-            print(json.dumps([command, stdout.name, stderr.name]), file=server.stdin, flush=True)
+        stdout, stderr = tempfile.NamedTemporaryFile("r"), tempfile.NamedTemporaryFile("r")  # noqa: SIM115
+        print(json.dumps([command, stdout.name, stderr.name]), file=server.stdin, flush=True)
+        process = int(server.stdout.readline())
+
+        def wait():
             returncode = int(server.stdout.readline())
-            return subprocess.CompletedProcess(command, returncode, stdout.read(), stderr.read())
+            with stdout, stderr:
+                return subprocess.CompletedProcess(command, returncode, stdout.read(), stderr.read())
+
+        return process, wait
+
+    return call
+
+
+@pytest.fixture
+def stylize_dataset(start):
+    """Runs the program; gives its returncode, stdout and stderr."""
+
+    def call(*flags):
+        _, wait = start(*flags)
+        return wait()
 
     return call
 
@@ -226,32 +246,27 @@ def test_a_dataset_of_tfds_keeps_shards_labels_and_names(stylize_dataset, tmp_pa
     assert all(images.read_image(io.BytesIO(record["image/encoded"])).shape == (32, 40, 3) for record in records)
 
 
-def start(*flags):
-    command = [sys.executable, PROGRAM, *map(str, flags)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def stop_half_way(start, flags, out, number):
+    """Sends a signal once the second of many outputs is there; returns what is there then, and how the run ended."""
+    process, wait = start(*flags)
+    while psutil.pid_exists(process) and not (out.exists() and len(visible(out)) >= 2):
+        time.sleep(0.01)
+    os.kill(process, number)
+    result = wait()
+    return visible(out), result
 
 
-def stop_half_way(flags, out, number):
-    """Sends a signal once the second of many outputs is there; returns what is there then, exit code and stderr."""
-    with start(*flags) as process:
-        while process.poll() is None and not (out.exists() and len(visible(out)) >= 2):
-            time.sleep(0.01)
-        process.send_signal(number)
-        _, stderr = process.communicate()
-    return visible(out), process.returncode, stderr
-
-
-def test_a_run_that_was_killed_goes_on_to_the_same_end(stylize_dataset, small_checkpoint, photos, tmp_path):
-    for i in range(240):
+def test_a_run_that_was_killed_goes_on_to_the_same_end(start, stylize_dataset, photos, tmp_path):
+    for i in range(120):
         os.link(photos / "tench" / f"{i % 2 + 1}.{'png' if i % 2 else 'jpg'}", photos / f"{i:03d}.jpg")
     flags = [f"--content_files={photos}", "--num_shards=8"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert stylize_dataset(*flags, f"--output_dir={whole}").returncode == 0
-    flags += [f"--checkpoint={small_checkpoint}", f"--output_dir={broken}"]
+    flags += [f"--output_dir={broken}"]
     for number, code in {signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGKILL: -signal.SIGKILL}.items():
-        half, returncode, stderr = stop_half_way(flags, broken, number)
-        assert returncode == code
-        assert "Traceback" not in stderr
+        half, result = stop_half_way(start, flags, broken, number)
+        assert result.returncode == code
+        assert "Traceback" not in result.stderr
         assert 2 <= len(half) < 8
         assert half.items() <= visible(whole).items()
         for name in sorted(half)[1:]:
