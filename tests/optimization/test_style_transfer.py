@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from magstyle import models
 from magstyle.data import images
 from magstyle.models import vgg
 from magstyle.optimization import neural_style
@@ -12,18 +11,18 @@ from tests.samples import narrow_vgg, picture
 CONTENT, ONE, TWO = (images.to_float(picture(k, (40, 36))) for k in range(3))
 
 
+CONTENT_NAME, *STYLE_NAMES = "vgg_19/conv2/conv2_1", "vgg_19/conv1/conv1_1", "vgg_19/conv2/conv2_1"
+
+
 @pytest.fixture(scope="module")
 def network():
-    return vgg.build(narrow_vgg(19, (2, 2, 4, 4, 1)))
+    return vgg.build(narrow_vgg(19, (2, 1)), STYLE_NAMES)
 
 
 @pytest.fixture
 def paint(network):
-    content, style = neural_style.CONTENT_END_POINTS, neural_style.STYLE_END_POINTS
-    names = [models.find_end_points(end_points, network.output) for end_points in (content, style)]
-
-    def call(paintings=(ONE,), style_end_points=names[1], **options):
-        return neural_style.paint(CONTENT, paintings, network, names[0], style_end_points, **{"steps": 8, **options})
+    def call(paintings=(ONE,), **options):
+        return neural_style.paint(CONTENT, paintings, network, [CONTENT_NAME], STYLE_NAMES, **{"steps": 8, **options})
 
     return call
 
@@ -32,17 +31,16 @@ def numpy_losses(network, painted, painting):
     """The losses of Gatys et al., relative to photo and painting."""
 
     def features(image):
-        found = {name.split("/")[-1]: np.asarray(values)[0] for name, values in network(image[None]).items()}
-        return {name: found[name] for name in ("conv4_2", *neural_style.STYLE_END_POINTS)}
+        return {name: np.asarray(values)[0] for name, values in network(image[None]).items()}
 
     def gram(values):
         rows = values.reshape(-1, values.shape[-1])
         return rows.T @ rows / len(rows)
 
     of_picture, of_photo, of_painting = map(features, (painted, CONTENT, painting))
-    content = np.sum((of_picture["conv4_2"] - of_photo["conv4_2"]) ** 2) / np.sum(of_photo["conv4_2"] ** 2)
+    content = np.sum((of_picture[CONTENT_NAME] - of_photo[CONTENT_NAME]) ** 2) / np.sum(of_photo[CONTENT_NAME] ** 2)
     style = []
-    for name in neural_style.STYLE_END_POINTS:
+    for name in STYLE_NAMES:
         target = gram(of_painting[name])
         style.append(np.sum((gram(of_picture[name]) - target) ** 2) / np.sum(target**2))
     return content, np.mean(style)
@@ -79,7 +77,7 @@ def test_the_weight_of_a_painting_decides_how_near_the_picture_comes_to_it(paint
 def test_a_style_is_painted_in_its_region_alone(paint):
     left = np.zeros(CONTENT.shape[:2], np.float32)
     left[:, :12] = 1
-    change = np.abs(paint(masks=(left,), style_end_points=("vgg_19/conv1/conv1_1", "vgg_19/conv2/conv2_1")) - CONTENT)
+    change = np.abs(paint(masks=(left,)) - CONTENT)
     assert change[:, 20:].mean() < change[:, :12].mean() / 4
     np.testing.assert_allclose(paint(masks=(np.ones_like(left),), steps=3), paint(steps=3), atol=1e-5)
 
