@@ -10,12 +10,12 @@ from the Keras model, and why:
   small image to four times as many channels, laid out by DEPTH_TO_SPACE: 4/9 of the multiplications.
 - XNNPACK notes an address for each of the 81 pixels under a kernel of 9 x 9, for every pixel of the image, before it
   paints for the first time: 680 MB for 1024 x 1024, which take longer than a picture. So a 9 x 9 convolution computes
-  blocks of 2 x 2 pixels, or 4 x 4 where there are few channels, as channels of one pixel (SPACE_TO_DEPTH, 5 x 5 or
-  3 x 3, DEPTH_TO_SPACE): 6 or 0.6 addresses a pixel for more multiplications, and in about the same time, as there are
-  channels for all lanes of a vector unit.
-- In blocks of 2 x 2, the last convolution has 12 channels, of 16 lanes. So its five columns of 5 x 1 are computed as 60
+  blocks of 2 x 2 pixels as channels of one (SPACE_TO_DEPTH, 5 x 5, DEPTH_TO_SPACE): 6 addresses a pixel, and in about
+  the same time, as there are more channels for the lanes of a vector unit. (Blocks of 4 x 4 need 0.6 addresses, but are
+  slower, and their kernels make a file half as large again.)
+- In these blocks, the last convolution has 12 channels, of 16 lanes. So its five columns of 5 x 1 are computed as 60
   channels at once, and added up by a convolution of 1 x 5 with zeros and ones.
-- The last normalisation takes sixteen neighbouring pixels of 3 channels at a time, where the size is known.
+- The last normalisation takes 4 x 4 pixels of 3 channels at a time.
 - A normalisation takes away what all pixels of a channel have in common, and with these borders a convolution makes of
   that something that all pixels have in common. So max(x scale, shift) is as good before a convolution as
   relu(x scale - shift), and takes two passes over the image instead of three.
@@ -32,6 +32,8 @@ from magstyle.models.architecture import Convolution
 EPSILON = 1e-5
 # Output channels that XNNPACK computes at once, with AVX2.
 LANES = 16
+# Side of the blocks of pixels of few channels.
+_BLOCK = 4
 
 Parameters = Mapping[str, Mapping[str, np.ndarray]]
 # Vertically, horizontally.
@@ -105,12 +107,10 @@ def draw(
         scale, shift = scale_and_shift(scope, mean, spatial_mean(graph.squared_difference(inner, mean)))
         return x * scale, shift
 
-    def normalize_in_lanes(scope, x):
-        """The same, of an image of few channels: where its size is known, 16 pixels at a time as channels of one."""
-        (_, height, width, channels), pixels = x.shape, 1
-        if None not in x.shape:
-            pixels = LANES
-            x = graph.reshape(x, (1, 1, height * width // pixels, channels * pixels))
+    def normalize_blocks(scope, x):
+        """The same, of 4 x 4 pixels as channels of one [1, H / 4, W / 4, 16 C], which all have the same moments."""
+        pixels = _BLOCK**2
+        channels = x.shape[3] // pixels
         average = np.tile(np.eye(channels, dtype=np.float32) / pixels, (pixels, pixels))[None, None]
         mean = graph.conv2d(spatial_mean(x), average)
         variance = graph.conv2d(spatial_mean(graph.squared_difference(x, mean)), average)
@@ -134,7 +134,7 @@ def draw(
         bordered = row.upsampling > 1 and following.upsampling > 1
         inner = y if row.upsampling == 1 else y[:, 1:-1, 1:-1]
         if following is None:
-            x, shift = normalize_in_lanes(row.scope, y)
+            x, shift = normalize_blocks(row.scope, graph.space_to_depth(y, _BLOCK))
         else:
             x, shift = normalize(row.scope, y if bordered else inner, inner)
         if row.activation == "relu":
@@ -146,7 +146,7 @@ def draw(
             x = graph.sigmoid(x)
         if row.shortcut:
             x = inputs[row.shortcut] + x
-    return graph.finish({"stylized_image": graph.reshape(x, image.shape) if height else x, **outputs})
+    return graph.finish({"stylized_image": graph.depth_to_space(x, _BLOCK), **outputs})
 
 
 def convolve(row: Convolution, x: Tensor, kernel: np.ndarray) -> Tensor:
@@ -167,29 +167,27 @@ def spatial_mean(x: Tensor) -> Tensor:
 
 
 def _convolve_in_blocks(x: Tensor, kernel: np.ndarray) -> Tensor:
-    """The convolution of x [1, H, W, C_in] with a kernel [k, k, C_in, C_out]; H, W and k - 1 are multiples of 4."""
-    graph, block = x.graph, 2 if max(kernel.shape[2:]) > LANES else 4
-    kernel = _in_blocks(kernel, block)
-    x = graph.space_to_depth(x, block)
+    """The convolution of x [1, H, W, C_in] with a kernel [k, k, C_in, C_out]; H, W and k - 1 are even."""
+    graph, kernel = x.graph, _in_blocks(kernel)
+    y = graph.space_to_depth(x, 2)
     if kernel.shape[3] < LANES:
         columns, sum_of_columns = _by_columns(kernel)
-        y = graph.conv2d(graph.conv2d(x, columns), sum_of_columns)
+        y = graph.conv2d(graph.conv2d(y, columns), sum_of_columns)
     else:
-        y = graph.conv2d(x, kernel)
-    return graph.depth_to_space(y, block)
+        y = graph.conv2d(y, kernel)
+    return graph.depth_to_space(y, 2)
 
 
-def _in_blocks(kernel: np.ndarray, block: int) -> np.ndarray:
-    """A kernel [k, k, C_in, C_out] as one of [l, l, block^2 C_in, block^2 C_out], of blocks of pixels."""
+def _in_blocks(kernel: np.ndarray) -> np.ndarray:
+    """A kernel [k, k, C_in, C_out], k odd, as one of [(k + 1) / 2, (k + 1) / 2, 4 C_in, 4 C_out], of blocks."""
     size, _, channels_in, channels_out = kernel.shape
-    blocks = -(-(size + block - 1) // block)
     # By the place of the input pixel, then by that of the output pixel in its block.
-    places = np.zeros((blocks * block, blocks * block, channels_in, block, block, channels_out), np.float32)
-    for i in range(block):
-        for j in range(block):
-            places[i : i + size, j : j + size, :, i, j] = kernel
-    places = places.reshape(blocks, block, blocks, block, channels_in, block**2 * channels_out)
-    return places.transpose(0, 2, 1, 3, 4, 5).reshape(blocks, blocks, block**2 * channels_in, -1)
+    places = np.zeros((size + 1, size + 1, channels_in, 2, 2, channels_out), np.float32)
+    for i, j in np.ndindex(2, 2):
+        places[i : i + size, j : j + size, :, i, j] = kernel
+    blocks = (size + 1) // 2
+    places = places.reshape(blocks, 2, blocks, 2, channels_in, 4 * channels_out)
+    return places.transpose(0, 2, 1, 3, 4, 5).reshape(blocks, blocks, 4 * channels_in, 4 * channels_out)
 
 
 def reflect(x: Tensor, padding: int, first: Sides = (True, True), last: Sides = (True, True)) -> Tensor:

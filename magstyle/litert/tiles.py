@@ -22,8 +22,8 @@ from magstyle.models.architecture import Convolution
 _FLOAT = 4
 # Sides of tiles, in pixels of the features at a quarter of the size.
 _TILE, _SMALLEST_TILE = 64, 4
-# As measured, so many tensors as wide as the widest are alive at a time in the graph of a tile.
-_COPIES = 6
+# As measured, a tile takes the memory of so many tensors as wide as the widest.
+_COPIES = 12
 # At least as far as windows reach beyond what they are of.
 _BORDER = 8
 # Pixels that are activated at a time, a multiple of 16.
@@ -87,6 +87,12 @@ def measure(
     return network.moments
 
 
+def needed(convolutions: Sequence[Convolution], height: int, width: int) -> int:
+    """The bytes that `paint` takes for an image of this size, beside the image, with the smallest tiles."""
+    kept = _kept(convolutions, *(sizes.padded(side) // 4 for side in (height, width)))
+    return kept + _SMALLEST_TILE**2 * _per_pixel(convolutions)
+
+
 class _Graph:
     """A graph, ready to run. What `input` and `output` return must be gone before it runs."""
 
@@ -120,7 +126,7 @@ class _Network:
         self._parameters, self._style_weights = parameters, np.asarray(style_weights, np.float32)
         self._kernels = {scope: values["kernel"] for scope, values in parameters.items()}
         # Where images are smallest, a quarter of the size, is the middle.
-        table = list(convolutions)
+        self._table = table = list(convolutions)
         smallest = max(k for k, row in enumerate(table) if row.strides > 1)
         largest = min(k for k, row in enumerate(table) if row.upsampling > 1)
         self._contracting, self._expanding = table[: smallest + 1], table[largest:]
@@ -132,7 +138,10 @@ class _Network:
 
     def paint(self, image: np.ndarray, memory_limit: int | None) -> np.ndarray:
         size = tuple(sizes.padded(side) // 4 for side in image.shape[:2])
-        side = self._side_of_tiles(size, image.shape, memory_limit)
+        side = _TILE
+        if memory_limit is not None:
+            free = max(memory_limit - _kept(self._table, *size), 0)
+            side = int(np.clip((free / _per_pixel(self._table)) ** 0.5, _SMALLEST_TILE, _TILE))
         features = self._contract(image, size, side)
         self._transform(features, max(2, side**2 // size[1]))
         return self._expand(features, image.shape, side)
@@ -287,15 +296,6 @@ class _Network:
         scale = gamma / np.sqrt(variance + np.float32(EPSILON))
         return scale, mean * scale - beta
 
-    def _side_of_tiles(self, size: tuple[int, int], shape: tuple[int, ...], memory_limit: int | None) -> int:
-        if memory_limit is None:
-            return _TILE
-        # Two results are kept, or one and the picture.
-        kept = size[0] * size[1] * self._contracting[-1].filters * _FLOAT
-        free = memory_limit - kept - max(kept, int(np.prod(shape)) * _FLOAT)
-        widest = 16 * max(self._contracting[0].filters, self._expanding[-2].filters) * _FLOAT * _COPIES
-        return int(np.clip((max(free, 0) / widest) ** 0.5, _SMALLEST_TILE, _TILE))
-
 
 class _Measurement:
     """Moments of a layer [C], from those of its parts."""
@@ -326,6 +326,17 @@ def cores() -> int:
     """How many threads can run at a time."""
     # What this process may use, where the system tells.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _kept(convolutions: Sequence[Convolution], height: int, width: int) -> int:
+    """The bytes of two results at a quarter of the size, [height, width, C], or of one and the picture."""
+    channels = [row.filters for row in convolutions if row.strides > 1][-1]
+    return height * width * (channels + max(channels, 4**2 * 3)) * _FLOAT
+
+
+def _per_pixel(convolutions: Sequence[Convolution]) -> int:
+    """The bytes that a tile takes per pixel at a quarter of the size."""
+    return 4**2 * max(convolutions[0].filters, convolutions[-2].filters) * _COPIES * _FLOAT
 
 
 def _tiles(size: tuple[int, int], side: int) -> list[stages.Tile]:

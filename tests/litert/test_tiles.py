@@ -105,3 +105,11 @@ def test_what_progress_raises_ends_the_work(small):
 
     with pytest.raises(KeyboardInterrupt):
         tiles.paint(*small, blotches(64, 64), WEIGHTS, progress=interrupt)
+
+
+def test_what_an_image_takes_grows_with_it_and_with_the_network(small):
+    wide = architecture.convolutions((8, 12, 96), (12, 8), 2)
+    least = tiles.needed(small[0], 400, 400)
+    assert tiles.needed(small[0], 800, 400) == pytest.approx(2 * least, rel=0.1)
+    # Two results of 96 channels at a quarter of the size.
+    assert tiles.needed(wide, 400, 400) == pytest.approx(2 * 96 * 100 * 100 * 4, rel=0.05)
