@@ -62,7 +62,7 @@ def load_model(
     else:
         model = _load(_find(checkpoint))
         _check_finite(model.get_weights(), checkpoint)
-    _check_arguments(model, checkpoint, num_styles, alpha)
+    check_arguments(model, checkpoint, num_styles, alpha)
     return model
 
 
@@ -88,7 +88,7 @@ def read_network(
         model = load_model(path)
         network = networks.from_model(model)
         network_cache.write(_parts(path), lambda target: save_model(model, target))
-    _check_arguments(network, checkpoint, num_styles, alpha)
+    check_arguments(network, checkpoint, num_styles, alpha)
     return network
 
 
@@ -250,7 +250,13 @@ def _check_finite(weights: Iterable[np.ndarray], checkpoint: str | os.PathLike) 
         raise InputError(f"cannot use {checkpoint}: some of its weights are no finite numbers")
 
 
-def _check_arguments(model, checkpoint, num_styles: int | None, alpha: float | None) -> None:
+def check_arguments(
+    model: "StyleTransformer | Network",
+    checkpoint: "StyleTransformer | Network | str | os.PathLike",
+    num_styles: int | None,
+    alpha: float | None,
+) -> None:
+    """Raises an InputError for a model, opened from `checkpoint`, that differs from num_styles or alpha."""
     limits.check({"num_styles": num_styles, "alpha": alpha})
     if num_styles is not None and num_styles != model.num_styles:
         raise InputError(f"{checkpoint} has {model.num_styles} styles, not num_styles={num_styles}", "num_styles")

@@ -6,7 +6,6 @@ An engine is built from a network, paints images of any size, and says what memo
 import glob
 import importlib.util
 import math
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -114,10 +113,10 @@ class LiteRTEngine:
     def _prepare(self):
         from ai_edge_litert.interpreter import Interpreter
 
-        from magstyle.litert import network
+        from magstyle.litert import network, tiles
 
         content = network.build(self._network.convolutions, self._network.parameters, height=0, width=0)
-        return Interpreter(model_content=content, num_threads=_cores()).get_signature_runner()
+        return Interpreter(model_content=content, num_threads=tiles.cores()).get_signature_runner()
 
 
 class KerasEngine:
@@ -146,8 +145,3 @@ def _padded(image: np.ndarray) -> np.ndarray:
     """Reflected at its lower and right borders to the size that the network takes."""
     padding = [(0, sizes.padded(side) - side) for side in image.shape[:2]]
     return np.pad(image, [*padding, (0, 0)], mode="reflect") if np.any(padding) else image
-
-
-def _cores() -> int:
-    """How many this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

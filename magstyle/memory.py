@@ -1,6 +1,5 @@
 """Whether a photo, or a step of training, fits into memory: what it takes, and what is free, in a container too."""
 
-import math
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -110,10 +109,10 @@ def needed_in_one_piece(convolutions: Convolutions, height: int, width: int) -> 
 
 def _needed_in_tiles(convolutions: Convolutions, height: int, width: int) -> int:
     """How many bytes LiteRT takes for a photo of this size in the smallest tiles."""
-    area = 1 / math.prod(row.strides**2 for row in convolutions)
-    # The photo; beside it two results at the smallest size, or one and the picture, or the picture as it is written.
-    kept = area * max(row.filters for row in convolutions if row.upsampling == 1)
-    return int(sizes.padded(height) * sizes.padded(width) * (4 + max(2 * kept, kept + 3, 8)) * _FLOAT)
+    from magstyle.litert import tiles
+
+    # The photo comes on top, and what its bytes take when it is read, or those of the picture when it is written.
+    return tiles.needed(convolutions, height, width) + sizes.padded(height) * sizes.padded(width) * 5 * _FLOAT
 
 
 def largest_block(convolutions: Convolutions, height: int, width: int) -> int:

@@ -70,9 +70,12 @@ def open_network():
     """The same as plain arrays, for what needs Keras only where the file does."""
     from magstyle import checkpoints
 
-    if checkpoints.read_without_keras(FLAGS.checkpoint) is None:
+    network = checkpoints.read_without_keras(FLAGS.checkpoint)
+    if network is None:
         command_line.import_tensorflow()
-    return checkpoints.read_network(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
+        network = checkpoints.read_network(FLAGS.checkpoint)
+    checkpoints.check_arguments(network, FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
+    return network
 
 
 def import_engine(engine: str = "auto") -> None:

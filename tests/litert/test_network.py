@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -44,3 +47,9 @@ def test_every_convolution_gives_the_numbers_of_keras(architecture, shifts):
             found, features = (x - x.mean(axis=(1, 2), keepdims=True) for x in (found, features))
         np.testing.assert_allclose(found, features, rtol=0, atol=1e-4 * np.abs(features).max(), err_msg=scope)
     np.testing.assert_allclose(outputs["stylized_image"], stylized_image, atol=1e-4)
+
+
+def test_graphs_need_neither_tensorflow_nor_keras():
+    script = "import sys, magstyle.litert.tiles; assert not {'tensorflow', 'keras'} & {*sys.modules}"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
