@@ -4,17 +4,19 @@ Each paints the same photo as `plain` and `float32` do, in turns, in one process
 too, which shows how exact the ratios are. `plain` is what TensorFlow's converter makes of the same network of plain
 layers; `any size` is float32 too. The convolutions of a file alone take the least time that a better graph of them
 could. Set-up is what it takes to open a file, and what its first picture takes longer than the later ones; the memory
-is what the process has grown by then.
+is what a process has grown by then.
 """
 
 # (This file is not called litert.py: TensorFlow looks for a package of that name before its own.)
 
-import time
+import pathlib
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
-import psutil
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
@@ -44,12 +46,9 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
             files["any size"] = litert.convert(model, 0)
             references = {name: runner(files[name], [photo[None], weights]) for name in ("plain", "float32")}
             for name, content in files.items():
-                before = psutil.Process().memory_info().rss
-                start = time.perf_counter()
-                paint = runner(content, [photo[None], weights])
+                paint = references.get(name) or runner(content, [photo[None], weights])
                 difference = np.abs(paint() - expected).max()
-                first = time.perf_counter() - start
-                grown = psutil.Process().memory_info().rss - before
+                first, later, memory = opening(content, side, repetitions)
                 # Those of a file of one size have shapes.
                 alone = runner(convolutions_alone(files["float32"] if name == "any size" else content))
                 times = measuring.in_turns({**references, "it": paint, "convolutions": alone}, repetitions)
@@ -58,9 +57,20 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
                     f"{np.median(times['plain'] / times['it']):.2f}",
                     f"{np.median(times['plain'] / times['convolutions']):.2f}",
                     f"{np.median(times['float32'] / times['it']):.2f}",
-                    f"{first / np.median(times['it']) - 1:.2f}",
-                    *(f"{grown / 2**20:.0f}", f"{difference:.1e}"),
+                    *(f"{first / later - 1:.2f}", f"{memory:.0f}", f"{difference:.1e}"),
                 ]
+
+
+def opening(content: bytes, side: int, repetitions: int) -> tuple[float, float, float]:
+    """The seconds to the first picture of a file, and of a later one, and MiB, as `litert_opening.py` prints them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "model.tflite"
+        path.write_bytes(content)
+        program = pathlib.Path(__file__).with_name("litert_opening.py")
+        command = [sys.executable, str(program), str(path), *map(str, (side, THREADS, repetitions))]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    first, later, memory = map(float, output.split())
+    return first, later, memory
 
 
 def convert_plain(model: keras.Model, side: int) -> bytes:

@@ -57,7 +57,7 @@ def paint(
     Args:
         convolutions: of the network, `StyleTransformer.convolutions`.
         parameters: of every scope: `kernel` [k, k, C_in, C_out], `gamma` and `beta` [num_styles, C_out].
-        image: [H, W, 3], RGB in [0, 1], from 8 x 8. It is reflected at its lower and right borders to multiples of 4.
+        image: [H, W, 3], RGB in [0, 1]. It is reflected at its lower and right borders to multiples of 4, from 8.
         style_weights: [num_styles].
         memory_limit: bytes to take beside the image; where it is too low for anything, the tiles are as small as can
             be. None for tiles of the size that is fastest.
@@ -89,8 +89,9 @@ def measure(
 
 def needed(convolutions: Sequence[Convolution], height: int, width: int) -> int:
     """The bytes that `paint` takes for an image of this size, beside the image, with the smallest tiles."""
-    kept = _kept(convolutions, *(sizes.padded(side) // 4 for side in (height, width)))
-    return kept + _SMALLEST_TILE**2 * _per_pixel(convolutions)
+    height, width = (sizes.padded(side) // 4 for side in (height, width))
+    # Strips between the stages have four rows with their borders, but only one number for four of a tile's.
+    return _kept(convolutions, height, width) + max(_SMALLEST_TILE**2, width) * _per_pixel(convolutions)
 
 
 class _Graph:

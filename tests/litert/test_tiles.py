@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from magstyle import sizes
 from magstyle.litert import network, tiles
 from magstyle.models import architecture
 from tests.samples import blotches
@@ -56,11 +57,14 @@ def test_a_network_without_residual_blocks_paints_the_same():
     np.testing.assert_allclose(found, in_one_piece(shallow, image), atol=1e-4)
 
 
-def test_sides_need_not_be_multiples_of_4(small):
-    image = blotches(48, 32)[:45, :31]
-    padded = np.pad(image, [(0, 3), (0, 1), (0, 0)], mode="reflect")
+@pytest.mark.parametrize(("height", "width"), [(45, 31), (5, 3)])
+def test_images_have_any_size(small, height, width):
+    image = blotches(48, 32)[:height, :width]
+    padded = np.pad(
+        image, [(0, sizes.padded(height) - height), (0, sizes.padded(width) - width), (0, 0)], mode="reflect"
+    )
     found = tiles.paint(*small, image, WEIGHTS, memory_limit=LITTLE)
-    np.testing.assert_allclose(found, in_one_piece(small, padded)[:45, :31], atol=1e-4)
+    np.testing.assert_allclose(found, in_one_piece(small, padded)[:height, :width], atol=1e-4)
 
 
 def test_an_image_is_painted_with_the_moments_it_is_given(small):
@@ -112,4 +116,4 @@ def test_what_an_image_takes_grows_with_it_and_with_the_network(small):
     least = tiles.needed(small[0], 400, 400)
     assert tiles.needed(small[0], 800, 400) == pytest.approx(2 * least, rel=0.1)
     # Two results of 96 channels at a quarter of the size.
-    assert tiles.needed(wide, 400, 400) == pytest.approx(2 * 96 * 100 * 100 * 4, rel=0.05)
+    assert tiles.needed(wide, 400, 400) == pytest.approx(2 * 96 * 100 * 100 * 4, rel=0.1)
