@@ -11,12 +11,19 @@ import pytest
 
 from magstyle import checkpoints
 from magstyle.models.transformer import StyleTransformer
+from tests import processes
 from tests.events import curves, images_in
 from tests.places import ENV, ROOT
 from tests.processes import kill, start, wait_for
 from tests.samples import STYLES
 
-TINY = ["--alpha=0.1", "--train_steps=12"]
+TINY = ["--train_steps=12"]
+
+
+@pytest.fixture(scope="module")
+def training_flags(training_flags, small_checkpoint):
+    """Of a network that TensorFlow builds in half the time that it takes for the published one, however narrow."""
+    return [*training_flags, f"--initial_checkpoint={small_checkpoint}"]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +88,7 @@ def test_a_training_leaves_a_model_with_names_curves_of_all_losses_and_pictures(
     assert images_in(straight) == {(name, step) for name in ("photo", "style", "result") for step in (0, 10, 11)}
     model = checkpoints.load_model(straight)
     assert list(model.style_names) == STYLES
-    assert model.alpha == 0.1
+    assert model.filters == (4, 6, 8)
 
 
 def test_a_checkpoint_of_the_full_model_stays_under_8_mb(tmp_path):
@@ -113,7 +120,7 @@ def test_a_training_on_jax_goes_on_where_it_stopped(training_flags, tmp_path):
     found = []
     for folder, steps in (("straight", [4]), ("stopped", [2, 4])):
         for train_steps in steps:
-            flags = [*training_flags, "--alpha=0.1", f"--train_steps={train_steps}", f"--train_dir={tmp_path / folder}"]
+            flags = [*training_flags, f"--train_steps={train_steps}", f"--train_dir={tmp_path / folder}"]
             process = start("train", *flags, env={**ENV, **jax})
             assert process.wait() == 0, process.stderr.read()
         found.append(curves(tmp_path / folder))
@@ -137,7 +144,7 @@ def test_a_training_killed_while_it_writes_goes_on_from_the_checkpoint_before(
 
 def test_a_full_disk_stops_a_training_and_it_goes_on_when_there_is_room(uninterrupted, training_flags, tmp_path, run):
     folder = tmp_path / "full"
-    flags = [*training_flags, "--alpha=0.1", f"--train_dir={folder}"]
+    flags = [*training_flags, f"--train_dir={folder}"]
     assert run("train", *flags, "--train_steps=5").returncode == 0
     before = {path: path.read_bytes() for path in folder.iterdir() if "events" not in path.name}
     # A limit on the size of files, which answers a write as a full disk does.
@@ -157,7 +164,7 @@ def test_a_full_disk_stops_a_training_and_it_goes_on_when_there_is_room(uninterr
 def test_ctrl_c_keeps_the_last_step(training_flags, tmp_path):
     folder = tmp_path / "stopped"
     process = start(
-        *["train", *training_flags, "--alpha=0.1", "--train_steps=100000", f"--train_dir={folder}"],
+        *["train", *training_flags, "--train_steps=100000", f"--train_dir={folder}"],
         "--save_interval_secs=1000",
     )
     wait_for(lambda: len(curves(folder).get("total_loss", {})) > 3, process)
@@ -198,7 +205,7 @@ def test_photos_that_all_vanish_end_the_training_with_a_checkpoint(training_flag
     moved, folder = tmp_path / "photos", tmp_path / "train"
     shutil.copytree(photos, moved)
     flags = [flag for flag in training_flags if not flag.startswith("--content_files")]
-    flags += ["--alpha=0.1", f"--content_files={moved}", f"--train_dir={folder}", "--save_interval_secs=1000"]
+    flags += [f"--content_files={moved}", f"--train_dir={folder}", "--save_interval_secs=1000"]
     process = start("train", *flags, "--train_steps=100000")
     wait_for(lambda: len(curves(folder).get("total_loss", {})) > 3, process)
     shutil.rmtree(moved)
@@ -218,7 +225,7 @@ def test_photos_that_all_vanish_end_the_training_with_a_checkpoint(training_flag
 
 
 def test_a_second_training_in_the_same_folder_is_refused(training_flags, tmp_path, run, refused):
-    flags = [*training_flags, "--alpha=0.1", f"--train_dir={tmp_path}"]
+    flags = [*training_flags, f"--train_dir={tmp_path}"]
     process = start("train", *flags, "--train_steps=100000", "--save_interval_secs=0")
     wait_for(lambda: list(tmp_path.glob("model-*.keras")), process)
     sentence = refused("train", *flags, *TINY)
@@ -232,7 +239,7 @@ def test_a_second_training_in_the_same_folder_is_refused(training_flags, tmp_pat
 
 
 def test_a_finished_training_only_says_where_it_is(training_flags, tmp_path, run):
-    flags = [*training_flags, "--alpha=0.1", "--train_steps=2", f"--train_dir={tmp_path}"]
+    flags = [*training_flags, "--train_steps=2", f"--train_dir={tmp_path}"]
     first, second = run("train", *flags), run("train", *flags)
     assert first.stdout == second.stdout == f"{tmp_path}/model-000002.keras\n"
     assert second.stderr == ""
@@ -241,7 +248,7 @@ def test_a_finished_training_only_says_where_it_is(training_flags, tmp_path, run
 def test_broken_photos_are_named_at_the_end(training_flags, tmp_path, photos, run):
     (tmp_path / "broken.jpg").write_text("no image")
     result = run(
-        *["train", *training_flags, "--alpha=0.1", "--train_steps=9", f"--train_dir={tmp_path}/train"],
+        *["train", *training_flags, "--train_steps=9", f"--train_dir={tmp_path}/train"],
         *["--content_files", photos, tmp_path / "broken.jpg"],
     )
     assert result.returncode == 0, result.stderr
@@ -277,14 +284,18 @@ def test_johnsons_network_is_the_case_of_one_style(run, tmp_path, photos, vgg_fi
 def test_the_flags_of_painters_train(run, tmp_path, training_flags, shared):
     vgg = f"--vgg_checkpoint={shared('weights/vgg_19_quarter.npz')}"
     small = ["--alpha=0.1", "--image_size=32", "--train_steps=1", f"--train_dir={tmp_path}/train"]
+    training_flags = [flag for flag in training_flags if not flag.startswith("--initial_checkpoint")]
     result = run("train", "--flagfile=configs/painters.cfg", *training_flags, vgg, *small, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     assert "style_loss/vgg_19/conv4" in curves(tmp_path / "train")
 
 
 @pytest.mark.parametrize("option", ["--jit_compile", "--mixed_precision"])
-def test_faster_arithmetic_trains_the_same_network(option, uninterrupted, training_flags, tmp_path, run):
-    result = run("train", *training_flags, *TINY, option, f"--train_dir={tmp_path / 'fast'}")
+def test_faster_arithmetic_trains_the_same_network(option, uninterrupted, training_flags, tmp_path):
+    # Compiling takes longer than what is compiled.
+    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
+    command = [str(ROOT / "bin" / "train.py"), *training_flags, *TINY, option, f"--train_dir={tmp_path / 'fast'}"]
+    result = processes.run(command, {**ENV, **quick})
     assert result.returncode == 0, result.stderr
     found = curves(tmp_path / "fast")
     assert found["total_loss"][0] == pytest.approx(uninterrupted["total_loss"][0], rel=0.05)
@@ -295,7 +306,7 @@ def test_faster_arithmetic_trains_the_same_network(option, uninterrupted, traini
 
 def test_coefficients_weights_total_variation_and_checkerboard_enter_the_loss(training_flags, tmp_path, run):
     result = run(
-        *["train", *training_flags, "--alpha=0.1", "--train_steps=1", f"--train_dir={tmp_path}"],
+        *["train", *training_flags, "--train_steps=1", f"--train_dir={tmp_path}"],
         *["--content_weights={'vgg_16/pool2': 0.5}", "--style_weights={'vgg_16/conv2/conv2_1': 2}"],
         *["--style_coefficients={'wave': 3, 'scream': 3}", "--total_variation_weight=7", "--checkerboard_weight=900"],
     )
@@ -355,20 +366,28 @@ def workers(flags, folder) -> list:
     return [lambda: worker(0), lambda: worker(1)]
 
 
-@pytest.mark.parametrize("lost", [0, 1])
-def test_two_workers_train_together_and_survive_the_loss_of_one(lost, training_flags, uninterrupted, tmp_path):
+def test_two_workers_train_together_and_survive_the_loss_of_either(training_flags, uninterrupted, tmp_path):
     folder = tmp_path / "together"
-    flags = [*training_flags, "--alpha=0.1", "--train_steps=30", "--save_interval_secs=0.2"]
+    flags = [*training_flags, "--train_steps=30", "--save_interval_secs=0.2"]
+
+    def step():
+        return max(map(checkpoints.step, folder.glob("model-*.keras")), default=0)
+
     start_worker = workers(flags, folder)
-    processes = [start_worker[0](), start_worker[1]()]
-    wait_for(lambda: list(folder.glob("model-00000[3-9].keras")), processes[0])
-    kill(processes[lost])
-    processes[lost] = start_worker[lost]()
-    outputs = [process.communicate(timeout=200) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    running = [start_worker[0](), start_worker[1]()]
+    wait_for(lambda: step() >= 3, running[0])
+    kill(running[1])
+    last = step()
+    running[1] = start_worker[1]()
+    wait_for(lambda: step() > last, running[0])
+    kill(running[0])
+    assert "A worker was lost." in running[0].communicate()[1]
+    running[0] = start_worker[0]()
+    outputs = [process.communicate(timeout=200) for process in running]
+    assert [process.returncode for process in running] == [0, 0], outputs
     assert outputs[0][0] == f"{folder}/model-000030.keras\n"
     assert outputs[1][0] == ""
-    assert "A worker was lost." in outputs[1 - lost][1]
+    assert "A worker was lost." in outputs[1][1]
     assert len(list(folder.glob("model-*.keras"))) == 5
     assert len(list(folder.glob("training_state.npz"))) == 1
     found = curves(folder)["total_loss"]
