@@ -33,7 +33,7 @@ def deep_dream(
     octaves: int = 4,
     octave_scale: float = 1.4,
     steps: int = 10,
-    learning_rate: float = 0.01,
+    learning_rate: float = 0.02,
     tile_size: int = 512,
     frames: int = 1,
     zoom: float = 1.05,

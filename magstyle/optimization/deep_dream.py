@@ -46,7 +46,7 @@ def dream(
     octaves: int = 4,
     octave_scale: float = 1.4,
     steps: int = 10,
-    learning_rate: float = 0.01,
+    learning_rate: float = 0.02,
     tile_size: int = 512,
     rng: np.random.Generator,
     report: pixels.Report | None = None,

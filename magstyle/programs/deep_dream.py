@@ -29,7 +29,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("octaves", 4, "Sizes to dream at, from coarse to fine.", lower_bound=1)
     flags.DEFINE_float("octave_scale", 1.4, "Of each size to the one before it.")
     flags.DEFINE_integer("steps", 10, "Per octave.", lower_bound=1)
-    flags.DEFINE_float("learning_rate", 0.01, "How far a step goes, in units of [0, 1].")
+    flags.DEFINE_float("learning_rate", 0.02, "How far a step goes, in units of [0, 1].")
     flags.DEFINE_integer("tile_size", 512, "Largest side of what is computed at once: memory grows with it.")
     flags.DEFINE_integer(
         "frames", 1, "Of a journey into the picture: a .gif or .webp, or numbered files.", lower_bound=1
