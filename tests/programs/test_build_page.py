@@ -76,8 +76,11 @@ class Silent(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(site):
-    """Serves the page, as `python -m http.server` does."""
+def server(request, site, small_model, tmp_path):
+    """Serves the page, or one of pictures of the side in its parameter, as `python -m http.server` does."""
+    if hasattr(request, "param"):
+        site = shutil.copytree(site, tmp_path / "page")
+        page.build_page(small_model, site, image_size=request.param, preview_size=SIZE // 8)
     with Server(("127.0.0.1", 0), functools.partial(Silent, directory=site)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -273,7 +276,7 @@ def test_of_two_photos_the_one_that_was_chosen_last_is_shown(browser, photo, tmp
 
 
 # 19 MiB are enough for the small pictures.
-@pytest.mark.parametrize("browser", [["--js-flags=--wasm-max-mem-pages=300"]], indirect=True)
+@pytest.mark.parametrize(("server", "browser"), [(2 * SIZE, ["--js-flags=--wasm-max-mem-pages=300"])], indirect=True)
 def test_where_memory_is_short_the_small_picture_remains(browser, photo):
     browser.take(photo)
     browser.wait_for("There is not enough memory for a picture of this size.")
