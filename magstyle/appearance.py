@@ -56,11 +56,11 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 def _quantiles(points: np.ndarray) -> np.ndarray:
     """Of points [N, pixels, 3] along directions of their pixels' L*a*b*."""
-    rng = np.random.default_rng(0)
     if len(points) > _POINTS:
-        points = points[rng.integers(len(points), size=_POINTS)]
+        points = points[np.random.default_rng(0).integers(len(points), size=_POINTS)]
     points = _lab(points).reshape(len(points), -1)
-    dimensions = points.shape[1]
+    # The same directions for all images, whether there was a choice among their points or not.
+    rng, dimensions = np.random.default_rng(0), points.shape[1]
     # Whole orthogonal bases: they see every direction alike, so that few of them are enough.
     bases = [np.linalg.qr(rng.standard_normal((dimensions, dimensions)))[0] for _ in range(0, _DIRECTIONS, dimensions)]
     ranks = (np.arange(_QUANTILES) + 0.5) / _QUANTILES * len(points)

@@ -51,6 +51,12 @@ def test_colours_that_are_moved_half_way_are_at_half_the_distance():
 
 
 @pytest.mark.parametrize("look", LOOKS)
+def test_an_image_is_near_to_many_of_itself_beside_each_other(look):
+    small, large = image(0), np.tile(image(0), (20, 20, 1))
+    assert appearance.distance(look(small), look(large)) < appearance.distance(look(small), look(image(1))) / 3
+
+
+@pytest.mark.parametrize("look", LOOKS)
 def test_images_of_any_size_are_seen(look):
     for height, width in ((1, 1), (5, 40), (12, 12), (130, 70)):
         pixels = image(2)[:1, :1] if height == 1 else np.asarray(picture(2, (width, height)), np.float32) / 255

@@ -81,7 +81,7 @@ def test_what_litert_holds_already_is_free_for_the_next_photo(model, machine, mo
     stylizer.stylize(np.zeros((64, 64, 3)), 0)
     machine.available = 0
     stylizer.check_size(100, 100)
-    with pytest.raises(InputError, match="image_size=196 fits"):
+    with pytest.raises(InputError, match="image_size=180 fits"):
         stylizer.check_size(240, 240)
 
 

@@ -26,7 +26,10 @@ def test_images_of_any_size_are_painted_as_the_stylizer_does(signatures, small_m
     weights = np.random.default_rng(1).random((len(photos), 3), np.float32)
     inputs = {"input_image": tf.constant(photos), "style_weights": tf.constant(weights)}
     found = signatures["serving_default"](**inputs)["stylized_image"]
-    expected = [Stylizer(small_model).stylize(*pair) for pair in zip(photos, weights, strict=True)]
+    # By the same engine: where all pixels of a layer are equal, as in the smallest images, normalisation makes large
+    # differences of the least ones.
+    stylizer = Stylizer(small_model, engine="keras")
+    expected = [stylizer.stylize(*pair) for pair in zip(photos, weights, strict=True)]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -73,7 +73,8 @@ def test_help_comes_at_once_and_shows_what_the_program_is_for_and_its_flags(prog
     assert f"bin/{program}.py --" in shown
     module = __import__(f"magstyle.programs.{program}", fromlist=["__doc__"])
     assert module.__doc__.splitlines()[0] in shown
-    assert "--checkpoint: " in shown or program in ("create_style_dataset", "train", "evaluate")
+    of_vgg = ("create_style_dataset", "train", "evaluate", "neural_style", "reconstruct", "deep_dream")
+    assert "--checkpoint: " in shown or program in of_vgg
 
 
 @pytest.mark.parametrize(("command", "sentence"), REFUSED)

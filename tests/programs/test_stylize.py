@@ -209,7 +209,7 @@ def test_names_of_styles_may_hold_whatever_text_can(small_model, photo, tmp_path
     paths = stylize_photos(other, tmp_path / "out", checkpoint=model, which_styles="all", sheet=True)
     assert sorted(os.listdir(tmp_path / "out")) == sorted(path.name for path in paths)
     assert [path.name for path in paths] == [
-        f"two\nlines_{name}.png" for name in ("line_break", "null_byte", "lone_surrogate", "sheet")
+        f"two\nlines_{name}.png" for name in ("line_nbreak", "null_x00byte", "lone_udc80surrogate", "sheet")
     ]
 
 
