@@ -1,6 +1,7 @@
 """The one exception that is meant for people, and checks of arguments that raise it."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 
 class InputError(ValueError):
@@ -38,6 +39,24 @@ def check_not_negative(**arguments: float) -> None:
     for name, value in arguments.items():
         if not 0 <= value < float("inf"):
             raise InputError(f"{name}={value} must be 0 or more", name)
+
+
+@contextlib.contextmanager
+def memory_for_features(of: str, height: int, width: int) -> Iterator[None]:
+    """A guard around the features of a picture: a lack of memory becomes an InputError.
+
+    Args:
+        of: what the picture is, such as "a painting".
+        height, width: of it, in pixels.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"no memory for the features of {of} of {width} x {height} pixels; lower image_size", "image_size"
+        ) from error
 
 
 def is_out_of_memory(error: Exception) -> bool:

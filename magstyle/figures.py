@@ -110,7 +110,7 @@ def _check_arguments(
 
 def _names(stylizer: Stylizer, which_styles: Sequence[int | str] | str | None) -> list[str]:
     """The names of the styles that are asked for."""
-    names = stylizer.model.style_names
+    names = stylizer.network.style_names
     if which_styles is None or (isinstance(which_styles, str) and which_styles == "all"):
         return list(names)
     if isinstance(which_styles, Mapping):

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from magstyle import limits, losses, names, sizes
 from magstyle.data import images, photos, styles
-from magstyle.errors import InputError, is_out_of_memory
+from magstyle.errors import InputError, memory_for_features
 from magstyle.models import vgg as vgg_network
 
 
@@ -96,16 +96,9 @@ def of_image(image: np.ndarray, vgg: keras.Model, end_points: Sequence[str]) -> 
     Raises:
         InputError: if its features do not fit into memory.
     """
-    try:
+    with memory_for_features("a painting", *image.shape[:2]):
         features = vgg(image[None])
         return {name: keras.ops.convert_to_numpy(losses.gram_matrix(features[name]))[0] for name in end_points}
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        height, width, _ = image.shape
-        raise InputError(
-            f"no memory for the features of a painting of {width} x {height} pixels; lower image_size", "image_size"
-        ) from error
 
 
 def of_styles(paintings: Sequence[styles.Style], vgg: keras.Model, end_points: Sequence[str]) -> dict[str, np.ndarray]:

@@ -6,13 +6,13 @@ An objective is a function from pictures [1, H, W, 3] in [0, 1] to numbers by na
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
 from scipy import optimize
 
-from magstyle.errors import InputError, is_out_of_memory
+from magstyle.errors import memory_for_features
 
 Objective = Callable[..., Mapping]
 # From a picture [H, W, 3] to its terms by name, and the gradient [H, W, 3] of their sum.
@@ -31,7 +31,7 @@ def evaluation_of(objective: Objective) -> Evaluation:
     differentiate = {"tensorflow": _tensorflow, "jax": _jax}[keras.backend.backend()](objective)
 
     def evaluate(picture: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
-        with _memory_for(picture):
+        with memory_for_features("an image", *picture.shape[:2]):
             terms, gradient = differentiate(picture[None])
             return {name: float(value) for name, value in terms.items()}, keras.ops.convert_to_numpy(gradient)[0]
 
@@ -44,7 +44,7 @@ def features_of(image: np.ndarray, network: keras.Model) -> dict[str, np.ndarray
     Raises:
         InputError: if they do not fit into memory.
     """
-    with _memory_for(image):
+    with memory_for_features("an image", *image.shape[:2]):
         return {name: keras.ops.convert_to_numpy(values) for name, values in network(image[None]).items()}
 
 
@@ -92,20 +92,6 @@ def minimize(
     descend = {"lbfgs": _lbfgs, "adam": _adam, "normalized_gradient": _normalized_gradient}[optimizer]
     last = descend(tracked, image, steps, learning_rate)
     return last if optimizer == "normalized_gradient" else best
-
-
-@contextlib.contextmanager
-def _memory_for(image: np.ndarray) -> Iterator[None]:
-    """A guard around the features of an image: a lack of memory becomes an InputError."""
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        height, width, _ = image.shape
-        raise InputError(
-            f"no memory for the features of an image of {width} x {height} pixels; lower image_size", "image_size"
-        ) from error
 
 
 def _lbfgs(evaluate: Callable, image: np.ndarray, steps: int, _) -> None:
