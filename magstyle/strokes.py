@@ -4,11 +4,12 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from magstyle.colors import LUMINANCE
+
 # Of the window in which a painting follows its photo, in pixels of the painting.
 _WINDOW = 5
 # Contrasts of the photo below this are no detail to follow, but noise.
 _EPSILON = 0.01**2
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def painting_size(size: tuple[int, int], stroke_size: float) -> tuple[int, int]:
@@ -45,7 +46,7 @@ def enlarged(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
         He, Sun: Fast Guided Filter. arXiv 1505.00996.
     """
     size = photo.shape[:2]
-    light = photo @ _LUMINANCE
+    light = photo @ LUMINANCE
     small = _resized(light[..., None], picture.shape[:2])
     mean = _box(small)
     variance = _box(small * small) - mean * mean

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 # [H, W, num_styles].
 StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
 
-# Y of YIQ (ITU-R BT.601).
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-
 
 class Stylizer:
     """Stylises photos with one model.
@@ -183,15 +180,3 @@ def _nearest(style: str, names: Sequence[str]) -> list[str]:
     words = {name: {name.casefold(), *re.split(r"[\W_]+", name.casefold())} for name in names}
     near = difflib.get_close_matches(style.casefold(), sorted(set().union(*words.values())))
     return [name for name in names if words[name].intersection(near)][:3]
-
-
-def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:
-    """The strokes of a stylised photo in the colours of the photo.
-
-    Takes luminance from `stylized` and chrominance from `photo`, both [H, W, 3] in [0, 1]; clips what falls outside.
-
-    Reference:
-        Gatys, Bethge, Hertzmann, Shechtman: Preserving Color in Neural Artistic Style Transfer (luminance-only
-        transfer). arXiv 1606.05897.
-    """
-    return np.clip(photo + ((stylized - photo) @ _LUMINANCE)[..., None], 0, 1)

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from magstyle import engines, memory
+from magstyle.colors import preserve_color
 from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.stylizer import Stylizer, preserve_color
+from magstyle.stylizer import Stylizer
 
 
 @pytest.fixture(scope="module")
