@@ -249,7 +249,11 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer, photo_may_stay: boo
             "\"{0: 0.6, 'scream': 0.4}\"",
             "which_styles",
         )
-    stays = PHOTO if photo_may_stay and PHOTO not in names else None
+    stays = None if PHOTO in names else PHOTO
+    if stays in which_styles and not photo_may_stay:
+        raise InputError(
+            f"which_styles={PHOTO} says what is to be where there is no mask, and there are no masks", "which_styles"
+        )
     return {str(style): None if style == stays else stylizer.style_weights(style) for style in which_styles}
 
 

@@ -130,7 +130,8 @@ class Stylizer:
             if np.shape(style) != (self.network.num_styles,):
                 raise InputError(
                     f"the model has {self.network.num_styles} styles, so their weights must have the shape "
-                    f"[{self.network.num_styles}], not {list(np.shape(style))}"
+                    f"[{self.network.num_styles}], or [H, W, {self.network.num_styles}] for every pixel, not "
+                    f"{list(np.shape(style))}"
                 )
             style = dict(enumerate(style))
         mixture = style.items() if isinstance(style, Mapping) else [(style, 1.0)]
