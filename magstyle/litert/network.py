@@ -108,14 +108,18 @@ def draw(
             kernel = np.kron(np.eye(pixels), table) if per_pixel else np.tile(table, pixels)
             return graph.conv2d(weights, kernel[None, None])
 
-        gamma, beta = (parameters[scope][name] for name in ("gamma", "beta"))
-        epsilon = np.float32(parameters[scope].get("epsilon", EPSILON))
-        inverse = graph.rsqrt(variance + graph.constant(epsilon.reshape(1, 1, 1, -1)))
+        def inverse_deviation():
+            epsilon = np.float32(parameters[scope].get("epsilon", EPSILON))
+            return graph.rsqrt(variance + graph.constant(epsilon.reshape(1, 1, 1, -1)))
+
+        gammas, betas = (parameters[scope][name] for name in ("gamma", "beta"))
         if per_pixel:
             # One after the other: each takes the memory of the image.
-            return (x - mean) * inverse * mixed(gamma), mixed(-beta)
-        scale = mixed(gamma) * inverse
-        return x * scale, mean * scale - mixed(beta)
+            return (x - mean) * inverse_deviation() * mixed(gammas), mixed(-betas)
+        gamma, beta = mixed(gammas), mixed(betas)
+        scale = gamma * inverse_deviation()
+        shift = mean * scale - beta
+        return x * scale, shift
 
     def normalize(scope, weights, x, inner):
         """The product and the shift of instance normalisation, by the moments of `inner`, which the rest repeats."""

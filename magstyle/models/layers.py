@@ -64,9 +64,10 @@ class ConditionalInstanceNormalization(keras.layers.Layer):
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
 
     def call(self, inputs, style_weights):
+        gamma = keras.ops.matmul(style_weights, self.gamma)
+        beta = keras.ops.matmul(style_weights, self.beta)
         if len(style_weights.shape) == 2:
-            style_weights = style_weights[:, None, None, :]
-        gamma, beta = (keras.ops.matmul(style_weights, table) for table in (self.gamma, self.beta))
+            gamma, beta = gamma[:, None, None, :], beta[:, None, None, :]
         mean, variance = keras.ops.moments(inputs, axes=(1, 2), keepdims=True)
         # One multiply and one add over the image; everything else happens on [B, 1, 1, C], unless pixels differ.
         scale = gamma * keras.ops.rsqrt(variance + self.epsilon)
