@@ -100,10 +100,10 @@ class LiteRTEngine:
         progress(1.0)
         return picture
 
-    def check(self, height: int, width: int, keeps: int = 0, regions: int = 0) -> None:
+    def check(self, height: int, width: int, keeps: int = 0, regions: int = 0, stroke_size: float = 1.0) -> None:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
         # What is held already is used again, or given back first.
-        memory.check(self._network.convolutions, "litert", height, width, keeps - self._held(), regions)
+        memory.check(self._network.convolutions, "litert", height, width, keeps - self._held(), regions, stroke_size)
 
     def _paint_in_tiles(self, parameters, image, style_weights, progress) -> np.ndarray:
         from magstyle.litert import tiles
@@ -158,9 +158,10 @@ class KerasEngine:
         progress(1.0)
         return np.asarray(stylized)[0, :height, :width]
 
-    def check(self, height: int, width: int, keeps: int = 0, regions: int = 0) -> None:
+    def check(self, height: int, width: int, keeps: int = 0, regions: int = 0, stroke_size: float = 1.0) -> None:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
-        memory.check(self.model.convolutions, "keras", height, width, keeps, regions and self.model.num_styles)
+        regions = regions and self.model.num_styles  # It takes the weights of all styles.
+        memory.check(self.model.convolutions, "keras", height, width, keeps, regions, stroke_size)
 
 
 def styles_in(style_weights: np.ndarray) -> list[int]:

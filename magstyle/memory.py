@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from magstyle import sizes
+from magstyle import sizes, strokes
 from magstyle.errors import InputError
 from magstyle.models.architecture import Convolution
 
@@ -20,7 +20,15 @@ _FLOAT = 4
 Convolutions = Sequence[Convolution]
 
 
-def check(convolutions: Convolutions, engine: str, height: int, width: int, keeps: int = 0, regions: int = 0) -> None:
+def check(
+    convolutions: Convolutions,
+    engine: str,
+    height: int,
+    width: int,
+    keeps: int = 0,
+    regions: int = 0,
+    stroke_size: float = 1.0,
+) -> None:
     """Raises an InputError if a photo of this size does not fit; it names the size that does.
 
     Args:
@@ -29,16 +37,20 @@ def check(convolutions: Convolutions, engine: str, height: int, width: int, keep
         height, width: of the photo, in pixels.
         keeps: bytes that the caller is going to hold beside it; less than 0 for what it gives back first.
         regions: of how many styles pixels have weights of their own; 0 if none has.
+        stroke_size: how many times smaller it is painted, to be enlarged then.
     """
+    painted = strokes.painting_size((height, width), stroke_size)
     free = max(available() - keeps, 0)
-    bytes_needed = needed(convolutions, engine, height, width, regions)
+    bytes_needed = needed(convolutions, engine, *painted, regions)
+    if painted != (height, width):
+        bytes_needed += strokes.needed(height, width)
     takes = f"a photo of {width} x {height} pixels takes about {_gib(bytes_needed)}"
     excess = bytes_needed / max(free, 1)
     has = f"{_gib(free)} free"
     if engine == "keras" and _tensorflow_convolves_on_a_cpu():
         # Linux grants no block larger than all of the memory, and a process that asks for one is aborted.
         largest = psutil.virtual_memory().total + psutil.swap_memory().total
-        block = largest_block(convolutions, height, width)
+        block = largest_block(convolutions, *painted)
         takes += f", in blocks of up to {_gib(block)}"
         has += f" of {_gib(largest)}"
         excess = max(excess, block / largest)

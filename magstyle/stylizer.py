@@ -170,10 +170,7 @@ class Stylizer:
             regions: of how many styles pixels have weights of their own; 0 if none has.
             stroke_size: as of `stylize`.
         """
-        painted = strokes.painting_size((height, width), stroke_size)
-        if painted != (height, width):
-            keeps += strokes.needed(height, width)
-        self._engine.check(*painted, keeps, regions)
+        self._engine.check(height, width, keeps, regions, stroke_size)
 
 
 def _nearest(style: str, names: Sequence[str]) -> list[str]:
