@@ -3,7 +3,7 @@
 Everything that the programs do can be called from here, with the same names and defaults:
 
 - `Stylizer` paints arrays, `stylize_photos` files, `stylize_dataset` whole datasets; `preserve_color` keeps a photo's
-  colours.
+  colours, and `match_color` takes those of another image.
 - `load_model`, `save_model` and `bundled_models` open and save models, from wherever they come, and `merge_models`
   makes one of several; `load_vgg` opens the loss network.
 - `create_style_dataset`, `train`, `finetune` and `evaluate` make a model of paintings, and say how good it is.
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from magstyle.checkpoints import bundled_models, load_model, merge_models, save_model
+    from magstyle.colors import match_color, preserve_color
     from magstyle.data.images import read_image, write_image
     from magstyle.dataset_stylizer import stylize_dataset
     from magstyle.dreams import deep_dream
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from magstyle.neural_painting import neural_style
     from magstyle.photo_stylizer import stylize_photos
     from magstyle.reconstructions import reconstruct
-    from magstyle.stylizer import Stylizer, preserve_color
+    from magstyle.stylizer import Stylizer
     from magstyle.trainer import finetune, train
 
 # Imported when they are first used: TensorFlow and Keras take seconds.
 _ROOMS = {
     "magstyle.checkpoints": ("bundled_models", "load_model", "merge_models", "save_model"),
+    "magstyle.colors": ("match_color", "preserve_color"),
     "magstyle.data.images": ("read_image", "write_image"),
     "magstyle.dataset_stylizer": ("stylize_dataset",),
     "magstyle.dreams": ("deep_dream",),
@@ -59,7 +61,7 @@ _ROOMS = {
     "magstyle.neural_painting": ("neural_style",),
     "magstyle.photo_stylizer": ("stylize_photos",),
     "magstyle.reconstructions": ("reconstruct",),
-    "magstyle.stylizer": ("Stylizer", "preserve_color"),
+    "magstyle.stylizer": ("Stylizer",),
     "magstyle.trainer": ("finetune", "train"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -67,6 +69,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
     "Stylizer",
     "preserve_color",
+    "match_color",
     "stylize_photos",
     "read_image",
     "write_image",

@@ -64,7 +64,7 @@ class LiteRTEngine:
 
     def __init__(self, network: Network):
         self._network = network
-        self._runner, self._largest = None, (0, 0)
+        self._forget()
         self._lock = threading.Lock()  # An interpreter computes one image at a time, on all cores.
 
     def paint(self, image: np.ndarray, style_weights: np.ndarray, progress: Progress) -> np.ndarray:
@@ -72,34 +72,45 @@ class LiteRTEngine:
 
         Args:
             image: to paint.
-            style_weights: [num_styles].
+            style_weights: [num_styles], or [H, W, num_styles].
             progress: called with the share of the work that has been done since, which adds up to 1.
         """
+        styles, parameters = [], self._network.parameters
+        if style_weights.ndim == 3:
+            styles = styles_in(style_weights)
+            style_weights = style_weights[..., styles]
+            parameters = {
+                scope: {name: table if name == "kernel" else table[styles] for name, table in tables.items()}
+                for scope, tables in parameters.items()
+            }
         with self._lock:
             height, width, _ = image.shape
-            whole = memory.needed_in_one_piece(self._network.convolutions, height, width)
+            whole = memory.needed_in_one_piece(self._network.convolutions, height, width, len(styles))
             if whole > min(_LARGEST_GRAPH, memory.available() + self._held()):
-                self._runner, self._largest = None, (0, 0)
-                return self._paint_in_tiles(image, style_weights, progress)
-            if height * width > math.prod(self._largest):
-                self._runner, self._largest = None, (0, 0)  # First, so that its memory is free.
-                self._runner, self._largest = self._prepare(), (height, width)
+                self._forget()
+                return self._paint_in_tiles(parameters, image, style_weights, progress)
+            if height * width > math.prod(self._largest) or styles != self._styles:
+                self._forget()  # First, so that its memory is free.
+                self._runner = self._prepare(parameters, per_pixel=bool(styles))
+                self._largest, self._styles = (height, width), styles
+            if styles:
+                style_weights = _padded(style_weights)[None]
             inputs = {"input_image": _padded(image)[None], "style_weights": style_weights}
             picture = self._runner(**inputs)["stylized_image"][0, :height, :width]
         progress(1.0)
         return picture
 
-    def check(self, height: int, width: int, keeps: int = 0) -> None:
+    def check(self, height: int, width: int, keeps: int = 0, regions: int = 0, stroke_size: float = 1.0) -> None:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
         # What is held already is used again, or given back first.
-        memory.check(self._network.convolutions, "litert", height, width, keeps - self._held())
+        memory.check(self._network.convolutions, "litert", height, width, keeps - self._held(), regions, stroke_size)
 
-    def _paint_in_tiles(self, image: np.ndarray, style_weights: np.ndarray, progress: Progress) -> np.ndarray:
+    def _paint_in_tiles(self, parameters, image, style_weights, progress) -> np.ndarray:
         from magstyle.litert import tiles
 
         return tiles.paint(
             self._network.convolutions,
-            self._network.parameters,
+            parameters,
             image,
             style_weights,
             memory_limit=memory.available(),
@@ -108,14 +119,20 @@ class LiteRTEngine:
 
     def _held(self) -> int:
         """The bytes that the graph keeps."""
-        return memory.needed_in_one_piece(self._network.convolutions, *self._largest) if self._runner else 0
+        if self._runner is None:
+            return 0
+        return memory.needed_in_one_piece(self._network.convolutions, *self._largest, len(self._styles))
 
-    def _prepare(self):
+    def _forget(self) -> None:
+        """Gives back the graph; `_styles` are those that it has weights of for every pixel."""
+        self._runner, self._largest, self._styles = None, (0, 0), []
+
+    def _prepare(self, parameters, per_pixel: bool):
         from ai_edge_litert.interpreter import Interpreter
 
         from magstyle.litert import network, tiles
 
-        content = network.build(self._network.convolutions, self._network.parameters, height=0, width=0)
+        content = network.build(self._network.convolutions, parameters, height=0, width=0, per_pixel=per_pixel)
         return Interpreter(model_content=content, num_threads=tiles.cores()).get_signature_runner()
 
 
@@ -128,20 +145,31 @@ class KerasEngine:
 
     def __init__(self, model: "StyleTransformer"):
         self.model = model
+        self._per_pixel = None
 
     def paint(self, image: np.ndarray, style_weights: np.ndarray, progress: Progress) -> np.ndarray:
         """The picture, as LiteRTEngine's."""
         height, width, _ = image.shape
-        stylized = self.model.predict_on_batch([_padded(image)[None], style_weights[None]])
+        model = self.model
+        if style_weights.ndim == 3:
+            self._per_pixel = self._per_pixel or self.model.per_pixel()
+            model, style_weights = self._per_pixel, _padded(style_weights)
+        stylized = model.predict_on_batch([_padded(image)[None], style_weights[None]])
         progress(1.0)
         return np.asarray(stylized)[0, :height, :width]
 
-    def check(self, height: int, width: int, keeps: int = 0) -> None:
+    def check(self, height: int, width: int, keeps: int = 0, regions: int = 0, stroke_size: float = 1.0) -> None:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
-        memory.check(self.model.convolutions, "keras", height, width, keeps)
+        regions = regions and self.model.num_styles  # It takes the weights of all styles.
+        memory.check(self.model.convolutions, "keras", height, width, keeps, regions, stroke_size)
+
+
+def styles_in(style_weights: np.ndarray) -> list[int]:
+    """The numbers of the styles that have weights [H, W, num_styles] in an image; at least one."""
+    return np.flatnonzero(style_weights.any(axis=(0, 1))).tolist() or [0]
 
 
 def _padded(image: np.ndarray) -> np.ndarray:
-    """Reflected at its lower and right borders to the size that the network takes."""
+    """An image [H, W, C], reflected at its lower and right borders to the size that the network takes."""
     padding = [(0, sizes.padded(side) - side) for side in image.shape[:2]]
     return np.pad(image, [*padding, (0, 0)], mode="reflect") if np.any(padding) else image

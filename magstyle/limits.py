@@ -29,6 +29,8 @@ _LIMITS = {
     "save_interval_secs": (0.0, 1e9),
     "save_summaries_secs": (0.0, 1e9),
     "seed": (0, 2**32 - 1),
+    "strength": (0.0, 1.5),
+    "stroke_size": (0.25, 8.0),
     "style_learning_rate_scale": (0.0, _FLOAT32),
     "style_ramp_steps": (0, _INT32),
     "total_variation_weight": (0.0, _FLOAT32),

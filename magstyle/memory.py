@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from magstyle import sizes
+from magstyle import sizes, strokes
 from magstyle.errors import InputError
 from magstyle.models.architecture import Convolution
 
@@ -20,7 +20,15 @@ _FLOAT = 4
 Convolutions = Sequence[Convolution]
 
 
-def check(convolutions: Convolutions, engine: str, height: int, width: int, keeps: int = 0) -> None:
+def check(
+    convolutions: Convolutions,
+    engine: str,
+    height: int,
+    width: int,
+    keeps: int = 0,
+    regions: int = 0,
+    stroke_size: float = 1.0,
+) -> None:
     """Raises an InputError if a photo of this size does not fit; it names the size that does.
 
     Args:
@@ -28,15 +36,21 @@ def check(convolutions: Convolutions, engine: str, height: int, width: int, keep
         engine: what computes it, "litert" or "keras".
         height, width: of the photo, in pixels.
         keeps: bytes that the caller is going to hold beside it; less than 0 for what it gives back first.
+        regions: of how many styles pixels have weights of their own; 0 if none has.
+        stroke_size: how many times smaller it is painted, to be enlarged then.
     """
+    painted = strokes.painting_size((height, width), stroke_size)
     free = max(available() - keeps, 0)
-    takes = f"a photo of {width} x {height} pixels takes about {_gib(needed(convolutions, engine, height, width))}"
-    excess = needed(convolutions, engine, height, width) / max(free, 1)
+    bytes_needed = needed(convolutions, engine, *painted, regions)
+    if painted != (height, width):
+        bytes_needed += strokes.needed(height, width)
+    takes = f"a photo of {width} x {height} pixels takes about {_gib(bytes_needed)}"
+    excess = bytes_needed / max(free, 1)
     has = f"{_gib(free)} free"
     if engine == "keras" and _tensorflow_convolves_on_a_cpu():
         # Linux grants no block larger than all of the memory, and a process that asks for one is aborted.
         largest = psutil.virtual_memory().total + psutil.swap_memory().total
-        block = largest_block(convolutions, height, width)
+        block = largest_block(convolutions, *painted)
         takes += f", in blocks of up to {_gib(block)}"
         has += f" of {_gib(largest)}"
         excess = max(excess, block / largest)
@@ -86,33 +100,45 @@ def needed_to_train(transformer: "StyleTransformer", vgg: "keras.Model", batch_s
     return int(batch_size * image_size**2 * per_pixel * _FLOAT)
 
 
-def needed(convolutions: Convolutions, engine: str, height: int, width: int) -> int:
-    """How many bytes of this machine's memory stylising a photo of this size takes, by this engine."""
+def needed(convolutions: Convolutions, engine: str, height: int, width: int, regions: int = 0) -> int:
+    """How many bytes of this machine's memory stylising a photo of this size takes, by this engine.
+
+    Args:
+        convolutions, engine, height, width, regions: as of `check`.
+    """
     # As measured, so many float32 copies of the widest tensor are alive at a time: XLA reuses less of its memory than
     # TensorFlow. The photo itself and its result come on top. A GPU computes in memory of its own.
     if engine == "litert":
-        return min(needed_in_one_piece(convolutions, height, width), _needed_in_tiles(convolutions, height, width))
+        return min(
+            needed_in_one_piece(convolutions, height, width, regions),
+            _needed_in_tiles(convolutions, height, width, regions),
+        )
     if on_a_gpu():
         copies = 0
     elif _keras_backend() == "tensorflow":
         copies = 2
     else:
         copies = 9
-    return int(sizes.padded(height) * sizes.padded(width) * (16 + copies * max(_tensors(convolutions))) * _FLOAT)
+    copies *= 2 if regions else 1
+    per_pixel = 16 + copies * max(_tensors(convolutions)) + 2 * regions
+    return int(sizes.padded(height) * sizes.padded(width) * per_pixel * _FLOAT)
 
 
-def needed_in_one_piece(convolutions: Convolutions, height: int, width: int) -> int:
-    """How many bytes LiteRT takes for a photo of this size as a whole."""
+def needed_in_one_piece(convolutions: Convolutions, height: int, width: int, regions: int = 0) -> int:
+    """How many bytes LiteRT takes for a photo of this size as a whole; `regions` as of `check`."""
     # As measured: copies of the widest tensor, then images with their borders in the first and the last convolution.
-    return int(sizes.padded(height) * sizes.padded(width) * (28 + 6 * max(_tensors(convolutions))) * _FLOAT)
+    # Scales and shifts of every pixel are as large as the tensors.
+    copies = 18 if regions else 6
+    per_pixel = 28 + copies * max(_tensors(convolutions)) + 2 * regions
+    return int(sizes.padded(height) * sizes.padded(width) * per_pixel * _FLOAT)
 
 
-def _needed_in_tiles(convolutions: Convolutions, height: int, width: int) -> int:
+def _needed_in_tiles(convolutions: Convolutions, height: int, width: int, regions: int) -> int:
     """How many bytes LiteRT takes for a photo of this size in the smallest tiles."""
     from magstyle.litert import tiles
 
     # The photo comes on top, and what its bytes take when it is read, or those of the picture when it is written.
-    return tiles.needed(convolutions, height, width) + sizes.padded(height) * sizes.padded(width) * 5 * _FLOAT
+    return tiles.needed(convolutions, height, width, regions) + sizes.padded(height) * sizes.padded(width) * 5 * _FLOAT
 
 
 def largest_block(convolutions: Convolutions, height: int, width: int) -> int:

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from magstyle import models, progress
+from magstyle.colors import preserve_color as keep_color
 from magstyle.data import images, photos
 from magstyle.errors import InputError, check_choice, check_not_negative, check_positive
 from magstyle.models.vgg import load_vgg
 from magstyle.optimization import neural_style as style_transfer
 from magstyle.optimization import objectives, transforms
-from magstyle.stylizer import preserve_color as keep_color
 
 _WEIGHTS, _PAINTINGS = "style_image_weights", "style_images"
 

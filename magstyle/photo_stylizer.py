@@ -5,24 +5,28 @@ import numbers
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import files, grids, limits
+from magstyle import files, grids, limits, regions
+from magstyle.colors import match_color
+from magstyle.colors import preserve_color as keep_color
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.names import in_file_name
 from magstyle.networks import Network
 from magstyle.stylizer import Stylizer
-from magstyle.stylizer import preserve_color as keep_color
 
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
 Styles = int | str | Sequence[int | str] | Mapping[int | str, float]
+Masks = Sequence[tuple[regions.Image, int | str | Mapping[int | str, float]]]
+# What no mask covers may stay it.
+PHOTO = "photo"
 
 
 def stylize_photos(
@@ -34,7 +38,11 @@ def stylize_photos(
     which_styles: Styles = (0,),
     output_basename: str | None = None,
     image_size: int | None = None,
+    masks: Masks = (),
+    strength: float = 1.0,
+    stroke_size: float = 1.0,
     preserve_color: bool = False,
+    color_from: str | os.PathLike | np.ndarray | None = None,
     format: str = "png",
     sheet: bool = False,
 ) -> list[pathlib.Path]:
@@ -52,7 +60,13 @@ def stylize_photos(
         which_styles: a style by number or name, several for a picture each, "all", or {style: weight} for one mixture.
         output_basename: start of the pictures' names, of one photo; the photo's own name by default.
         image_size: shorter side of the pictures; as it is by default.
+        masks: images and the style of what is white in each, such as `[("sky.png", "wave")]`. They are scaled to the
+            photos, whose shape they have. Where masks overlap, they share; what is in none of them takes
+            `which_styles`, or stays as it is where that is "photo".
+        strength: from 0, which gives the photo back, to 1, the style, and on to 1.5.
+        stroke_size: how large strokes are, from 0.25 to 8; 1 as the model paints them.
         preserve_color: keep the photo's colours, take only the strokes.
+        color_from: an image, in whose colours the picture is to be.
         format: png, jpg, jpeg or webp.
         sheet: also show each photo and its pictures, small and with their names, in one picture.
 
@@ -73,7 +87,11 @@ def stylize_photos(
             which_styles=which_styles,
             output_basename=output_basename,
             image_size=image_size,
+            masks=masks,
+            strength=strength,
+            stroke_size=stroke_size,
             preserve_color=preserve_color,
+            color_from=color_from,
             format=format,
             sheet=sheet,
         )
@@ -89,12 +107,18 @@ def stylize_one_by_one(
     which_styles: Styles,
     output_basename: str | None,
     image_size: int | None,
+    masks: Masks,
+    strength: float,
+    stroke_size: float,
     preserve_color: bool,
+    color_from: str | os.PathLike | np.ndarray | None,
     format: str,
     sheet: bool,
 ) -> Iterator[pathlib.Path]:
     """Does as `stylize_photos`, and gives each path when the picture is there."""
-    limits.check({"image_size": image_size})
+    limits.check({"image_size": image_size, "strength": strength, "stroke_size": stroke_size})
+    if preserve_color and color_from is not None:
+        raise InputError("preserve_color and color_from cannot both be given", "preserve_color", "color_from")
     folder = files.expanded(output_dir)
     places = photos.places(input_image, outside=folder)
     if output_basename and len(places) > 1:
@@ -102,10 +126,13 @@ def stylize_one_by_one(
             f"output_basename names the pictures of one photo, not of {len(places)}; leave it out", "output_basename"
         )
     stylizer = Stylizer(checkpoint, engine)
-    styles = _style_weights(which_styles, stylizer)
+    styles = _style_weights(which_styles, stylizer, photo_may_stay=len(masks) > 0)
+    mask_images, mask_weights = _masks(masks, stylizer)
+    colors = None if color_from is None else regions.as_image(color_from)
     _tell_what_is_passed_over(photos.passed_over(input_image, outside=folder))
     endings = [*styles, *(["sheet"] if sheet else [])]
-    pictures = _plan(places, endings, folder, output_basename, format)
+    others = [image for image in [*mask_images, color_from] if isinstance(image, str | os.PathLike)]
+    pictures = _plan(places, endings, folder, output_basename, format, others)
     failures = {}
     for photo, paths in pictures.items():
         try:
@@ -115,8 +142,16 @@ def stylize_one_by_one(
             continue
         size = images.scaled_size(size, image_size)
         images.check_writable(paths[0], *size)
+        for mask in mask_images:
+            regions.check_shape(mask, size, photo)
+        keeps = grids.memory_of_sheet(len(styles) + 1) if sheet else 0
+        styles_of_pixels = 0
+        if mask_images:
+            in_use = [weights for weights in (*mask_weights, *styles.values()) if weights is not None]
+            styles_of_pixels = np.count_nonzero(np.any(in_use, axis=0))
+            keeps += regions.needed(len(masks), stylizer.network.num_styles, *size)
         try:
-            stylizer.check_size(*size, keeps=grids.memory_of_sheet(len(styles) + 1) if sheet else 0)
+            stylizer.check_size(*size, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
         except InputError as error:
             raise InputError(f"{photo}: {error}", *error.arguments) from error
     readable = [photo for photo in pictures if photo not in failures]
@@ -130,14 +165,24 @@ def stylize_one_by_one(
                 failures[photo] = error
                 progress.total -= len(styles)
                 continue
+            areas = [regions.read(mask, image.shape[:2]) for mask in mask_images]
             tiles = [grids.tile(image, pathlib.Path(photo).name)] if sheet else []
             for path, (style, style_weights) in zip(pictures[photo], styles.items(), strict=False):
                 # Shown of a picture that takes its time.
                 bar = {"desc": path.name, "bar_format": "{l_bar}{bar}| {elapsed}<{remaining}", "position": 1}
+                weights = style_weights
+                if areas:
+                    weights = regions.style_weights(areas, mask_weights, style_weights)
                 with tqdm(total=1.0, delay=3, leave=False, **bar) as of_picture:
-                    picture = stylizer.stylize(image, style_weights, of_picture.update)
+                    picture = stylizer.stylize(
+                        image, weights, of_picture.update, strength=strength, stroke_size=stroke_size
+                    )
                 if preserve_color:
                     picture = keep_color(image, picture)
+                if colors is not None:
+                    picture = match_color(picture, colors)
+                if style_weights is None:
+                    picture = image + regions.covered(areas)[..., None] * (picture - image)
                 images.write_image(path, picture)
                 if sheet:
                     tiles.append(grids.tile(picture, style))
@@ -164,8 +209,25 @@ def _tell_what_is_passed_over(paths: Sequence[str]) -> None:
         print(f"files that are no photos were passed over: {listed}", file=sys.stderr)
 
 
-def _style_weights(which_styles: Styles, stylizer: Stylizer) -> dict[str, np.ndarray]:
-    """The weights [num_styles] of every picture to paint, by the end of its name: `7`, or `7_600_12_400`."""
+def _masks(masks: Masks, stylizer: Stylizer) -> tuple[list[regions.Image], list[np.ndarray]]:
+    """The images of masks, all of which can be read, and the weights [num_styles] of their styles."""
+    for pair in masks:
+        if not (
+            isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str | os.PathLike | np.ndarray)
+        ):
+            raise InputError('masks must be images with their styles, such as [("sky.png", "wave")]', "masks")
+        regions.as_image(pair[0])
+    return [image for image, _ in masks], [stylizer.style_weights(style) for _, style in masks]
+
+
+def _style_weights(which_styles: Styles, stylizer: Stylizer, photo_may_stay: bool) -> dict[str, np.ndarray | None]:
+    """The weights [num_styles] of every picture to paint, by the end of its name: `7`, or `7_600_12_400`.
+
+    Args:
+        which_styles: as of `stylize_photos`.
+        stylizer: of the model.
+        photo_may_stay: whether "photo", if it is no style of the model, is one without weights.
+    """
     names = stylizer.network.style_names
     if isinstance(which_styles, Mapping) and which_styles:
         weights = stylizer.style_weights(which_styles)
@@ -187,24 +249,34 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer) -> dict[str, np.nda
             "\"{0: 0.6, 'scream': 0.4}\"",
             "which_styles",
         )
-    return {str(style): stylizer.style_weights(style) for style in which_styles}
+    stays = None if PHOTO in names else PHOTO
+    if stays in which_styles and not photo_may_stay:
+        raise InputError(
+            f"which_styles={PHOTO} says what is to be where there is no mask, and there are no masks", "which_styles"
+        )
+    return {str(style): None if style == stays else stylizer.style_weights(style) for style in which_styles}
 
 
 def _plan(
-    places: Mapping[str, str], endings: Sequence[str], folder: pathlib.Path, basename: str | None, suffix: str
+    places: Mapping[str, str],
+    endings: Sequence[str],
+    folder: pathlib.Path,
+    basename: str | None,
+    suffix: str,
+    others: Iterable[str | os.PathLike],
 ) -> dict[str, list[pathlib.Path]]:
-    """The paths of the pictures of each photo, one per ending, by the path of the photo."""
-    sources = {pathlib.Path(photo).resolve() for photo in places}
+    """The paths of the pictures of each photo, one per ending, by the path of the photo; none of `others`."""
+    kinds = {files.expanded(other).resolve(): "an image that is needed" for other in others}
+    kinds |= {pathlib.Path(photo).resolve(): "a photo of that name" for photo in places}
     pictures, taken = {}, {}
     for photo, place in places.items():
         below = folder / pathlib.Path(place).parent
         stem = basename or pathlib.Path(place).stem
         pictures[photo] = [below / f"{stem}_{in_file_name(ending)}.{suffix}" for ending in endings]
         for path in pictures[photo]:
-            if path.resolve() in sources:
-                raise InputError(
-                    f"{path} would overwrite a photo of that name; choose another output_dir", "output_dir"
-                )
+            kind = kinds.get(path.resolve())
+            if kind:
+                raise InputError(f"{path} would overwrite {kind}; choose another output_dir", "output_dir")
             if path in taken:
                 raise InputError(f"{taken[path]} and {photo} would both become {path}; stylise them one by one")
             taken[path] = photo

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import checkpoints, engines
+from magstyle import checkpoints, engines, limits, strokes
 from magstyle.errors import InputError
 from magstyle.networks import Network
 
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
-# One style by number or name, a mixture {style: weight}, or weights [num_styles].
+# One style by number or name, a mixture {style: weight}, weights [num_styles], or those of every pixel
+# [H, W, num_styles].
 StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
-
-# Y of YIQ (ITU-R BT.601).
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Stylizer:
@@ -61,45 +59,79 @@ class Stylizer:
         image: np.ndarray,
         style_weights: StyleOrWeights,
         progress: Callable[[float], object] = lambda share: None,
+        *,
+        strength: float = 1.0,
+        stroke_size: float = 1.0,
     ) -> np.ndarray:
         """Stylises one photo.
 
         Args:
             image: [H, W, 3], RGB in [0, 1], of any size from 1 x 1. It is reflected at its lower and right borders to
                 multiples of 4 (at least 8), and the result is cropped.
-            style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles].
+            style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles]. Or those
+                of every pixel, [H, W, num_styles]: the network still paints once, with its scales and offsets mixed
+                anew for every pixel and the moments of the whole photo, so that there are no seams.
             progress: called with the share of the work that has been done since, which adds up to 1; of a large photo,
                 often.
+            strength: from 0, which gives the photo back, to 1, the style, and on to 1.5.
+            stroke_size: how large strokes are, from 0.25 to 8, 1 being as the model paints them: the photo is painted
+                so many times smaller, and the picture enlarged with the photo's detail.
 
         Returns:
             float32 [H, W, 3] in [0, 1].
 
         Raises:
             ValueError: for images of other shapes.
-            InputError: as `style_weights()` and `check_size`, before any work.
+            InputError: as `style_weights()` and `check_size`, for weights of another size than the image, or for a
+                number beyond its range, before any work.
         """
+        limits.check({"strength": strength, "stroke_size": stroke_size})
         image = np.asarray(image, np.float32)
         style_weights = self.style_weights(style_weights)
         if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise ValueError(f"An image must have the shape [H, W, 3], not {list(image.shape)}.")
-        height, width, _ = image.shape
-        self.check_size(height, width)
-        return self._engine.paint(image, style_weights, progress)
+        size, regions = image.shape[:2], 0
+        if style_weights.ndim == 3:
+            if style_weights.shape[:2] != size:
+                raise InputError(
+                    f"the weights of every pixel must have the height and width of the image, {list(size)}, not "
+                    f"{list(style_weights.shape[:2])}"
+                )
+            regions = len(engines.styles_in(style_weights))
+        self.check_size(*size, regions=regions, stroke_size=stroke_size)
+        if strength == 0:
+            progress(1.0)
+            return image.copy()
+        painted = strokes.painting_size(size, stroke_size)
+        if painted == size:
+            picture = self._engine.paint(image, style_weights, progress)
+        else:
+            if regions:
+                style_weights = strokes.averaged(style_weights, painted)
+            picture = self._engine.paint(strokes.resized(image, painted), style_weights, progress)
+            picture = strokes.enlarged(picture, image) if stroke_size > 1 else strokes.resized(picture, size)
+        return picture if strength == 1 else np.clip(image + np.float32(strength) * (picture - image), 0, 1)
 
     def style_weights(self, style: StyleOrWeights) -> np.ndarray:
         """The weights, float32 [num_styles], of a style, by number or name, or of a mixture {style: weight, ...}.
 
-        Numbers may be NumPy's. Weights [num_styles] are given back.
+        Numbers may be NumPy's. Weights [num_styles], or [H, W, num_styles], are given back.
 
         Raises:
             InputError: for a style that the model does not have, weights of another shape, or a weight that is no
                 number or beyond float32.
         """
+        if np.ndim(style) == 3 and np.shape(style)[2] == self.network.num_styles:
+            weights = np.asarray(style, np.float32)
+            if weights.size and not -1e38 < weights.min() <= weights.max() < 1e38:  # NaN is neither.
+                raise InputError("the weights of every pixel must be numbers")
+            return weights
         if np.ndim(style):
             if np.shape(style) != (self.network.num_styles,):
                 raise InputError(
                     f"the model has {self.network.num_styles} styles, so their weights must have the shape "
-                    f"[{self.network.num_styles}], not {list(np.shape(style))}"
+                    f"[{self.network.num_styles}], or [H, W, {self.network.num_styles}] for every pixel, not "
+                    f"{list(np.shape(style))}"
                 )
             style = dict(enumerate(style))
         mixture = style.items() if isinstance(style, Mapping) else [(style, 1.0)]
@@ -127,14 +159,18 @@ class Stylizer:
         meant = f"; nearest: {', '.join(nearest)}" if nearest else ""
         raise InputError(f"the model has no style {style!r}; its styles are {numbered}{named}{meant}")
 
-    def check_size(self, height: int, width: int, keeps: int = 0) -> None:
+    def check_size(
+        self, height: int, width: int, keeps: int = 0, *, regions: int = 0, stroke_size: float = 1.0
+    ) -> None:
         """Raises an InputError if a photo of this size does not fit into memory; it names the size that does.
 
         Args:
             height, width: of the photo, in pixels.
             keeps: bytes that the caller is going to hold beside it, such as pictures painted earlier.
+            regions: of how many styles pixels have weights of their own; 0 if none has.
+            stroke_size: as of `stylize`.
         """
-        self._engine.check(height, width, keeps)
+        self._engine.check(height, width, keeps, regions, stroke_size)
 
 
 def _nearest(style: str, names: Sequence[str]) -> list[str]:
@@ -142,15 +178,3 @@ def _nearest(style: str, names: Sequence[str]) -> list[str]:
     words = {name: {name.casefold(), *re.split(r"[\W_]+", name.casefold())} for name in names}
     near = difflib.get_close_matches(style.casefold(), sorted(set().union(*words.values())))
     return [name for name in names if words[name].intersection(near)][:3]
-
-
-def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:
-    """The strokes of a stylised photo in the colours of the photo.
-
-    Takes luminance from `stylized` and chrominance from `photo`, both [H, W, 3] in [0, 1]; clips what falls outside.
-
-    Reference:
-        Gatys, Bethge, Hertzmann, Shechtman: Preserving Color in Neural Artistic Style Transfer (luminance-only
-        transfer). arXiv 1606.05897.
-    """
-    return np.clip(photo + ((stylized - photo) @ _LUMINANCE)[..., None], 0, 1)

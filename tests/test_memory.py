@@ -91,6 +91,17 @@ def test_large_photos_fit_into_little_memory_in_tiles(alpha, megapixels, gibibyt
     assert needed < gibibytes * 2**30
 
 
+def test_weights_of_every_pixel_take_what_was_measured():
+    narrow = Architecture(1, 0.5).convolutions
+    # 1024 x 1024 pixels in one piece took 1222 MiB with weights of two styles, and 1230 MiB with those of four.
+    for styles, measured in ((2, 1222), (4, 1230)):
+        needed = memory.needed_in_one_piece(narrow, 1024, 1024, styles)
+        assert 1 < needed / (measured * 2**20) < 1.1
+    for engine in ("litert", "keras"):
+        plain, two, four = (memory.needed(narrow, engine, 3000, 4000, styles) for styles in (0, 2, 4))
+        assert plain + 2 * 12e6 * 4 <= two < four
+
+
 def test_a_gpu_holds_what_the_network_computes(model, monkeypatch):
     on_a_cpu = memory.needed(model.convolutions, "keras", 1000, 2000)
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])

@@ -46,6 +46,7 @@ def build(
     height: int,
     width: int,
     style: np.ndarray | None = None,
+    per_pixel: bool = False,
 ) -> bytes:
     """The network as the content of a LiteRT file, in float32, without the names of its styles.
 
@@ -58,8 +59,9 @@ def build(
         height, width: of the images, multiples of 4 from 8; both 0 for what the program chooses, by resizing the input
             to such numbers.
         style: weights [num_styles] to bake in; the file then has no input `style_weights`.
+        per_pixel: whether every pixel has weights of its own, `style_weights` [1, H, W, num_styles].
     """
-    return serialize(draw(convolutions, parameters, height, width, style))
+    return serialize(draw(convolutions, parameters, height, width, style, per_pixel))
 
 
 def draw(
@@ -68,13 +70,14 @@ def draw(
     height: int,
     width: int,
     style: np.ndarray | None = None,
+    per_pixel: bool = False,
     shifts: bool = False,
     watched: Collection[str] = (),
 ) -> schema.ModelT:
     """The same as `build`, as objects of LiteRT's schema.
 
     Args:
-        convolutions, height, width, style: as of `build`.
+        convolutions, height, width, style, per_pixel: as of `build`.
         parameters: as of `build`; and `epsilon`, if it is another than 1e-5, a number or [C_out].
         shifts: subtracts the shift of every normalisation: the picture is the same, but numbers on the way have smaller
             ranges, which those of eight bits need.
@@ -84,42 +87,57 @@ def draw(
     """
     graph = Graph()
     image = graph.input("input_image", (1, height or None, width or None, 3))
-    if style is None:
-        num_styles = len(parameters[convolutions[0].scope]["gamma"])
-        style_weights = graph.input("style_weights", (num_styles,))
-        style_weights = graph.reshape(style_weights, (1, 1, 1, num_styles))
+    num_styles = len(parameters[convolutions[0].scope]["gamma"])
+    if per_pixel:
+        style_weights = graph.input("style_weights", (1, height or None, width or None, num_styles))
+    elif style is None:
+        style_weights = graph.reshape(graph.input("style_weights", (num_styles,)), (1, 1, 1, num_styles))
     else:
         style_weights = graph.constant(np.asarray(style, np.float32).reshape(1, 1, 1, -1))
+    # By how much smaller the layer is than the image; weights of the whole image fit all layers.
+    weights = {1: style_weights, 2: style_weights, 4: style_weights}
+    if per_pixel:
+        average = np.broadcast_to(np.eye(num_styles, dtype=np.float32) / 4, (2, 2, num_styles, num_styles))
+        weights[2] = graph.conv2d(weights[1], average, strides=2)
+        weights[4] = graph.conv2d(weights[2], average, strides=2)
 
-    def scale_and_shift(scope, mean, variance, pixels=1):
-        """Of an instance normalisation x scale - shift, each [1, 1, 1, pixels C]."""
-        gamma, beta = (
-            graph.conv2d(style_weights, np.tile(parameters[scope][name], pixels)[None, None])
-            for name in ("gamma", "beta")
-        )
-        epsilon = np.float32(parameters[scope].get("epsilon", EPSILON))
-        scale = gamma * graph.rsqrt(variance + graph.constant(epsilon.reshape(1, 1, 1, -1)))
-        return scale, mean * scale - beta
+    def scaled(scope, weights, x, mean, variance, pixels=1):
+        """The product and the shift of an instance normalisation x scale - shift; of pixels as channels of one."""
 
-    def normalize(scope, x, inner):
-        """The product and the shift of instance normalisation, by the moments of `inner`, which the rest repeats."""
-        mean = spatial_mean(inner)
-        scale, shift = scale_and_shift(scope, mean, spatial_mean(graph.squared_difference(inner, mean)))
+        def mixed(table):
+            kernel = np.kron(np.eye(pixels), table) if per_pixel else np.tile(table, pixels)
+            return graph.conv2d(weights, kernel[None, None])
+
+        def inverse_deviation():
+            epsilon = np.float32(parameters[scope].get("epsilon", EPSILON))
+            return graph.rsqrt(variance + graph.constant(epsilon.reshape(1, 1, 1, -1)))
+
+        gammas, betas = (parameters[scope][name] for name in ("gamma", "beta"))
+        if per_pixel:
+            # One after the other: each takes the memory of the image.
+            return (x - mean) * inverse_deviation() * mixed(gammas), mixed(-betas)
+        gamma, beta = mixed(gammas), mixed(betas)
+        scale = gamma * inverse_deviation()
+        shift = mean * scale - beta
         return x * scale, shift
 
-    def normalize_blocks(scope, x):
+    def normalize(scope, weights, x, inner):
+        """The product and the shift of instance normalisation, by the moments of `inner`, which the rest repeats."""
+        mean = spatial_mean(inner)
+        return scaled(scope, weights, x, mean, spatial_mean(graph.squared_difference(inner, mean)))
+
+    def normalize_blocks(scope, weights, x):
         """The same, of 4 x 4 pixels as channels of one [1, H / 4, W / 4, 16 C], which all have the same moments."""
         pixels = _BLOCK**2
         channels = x.shape[3] // pixels
         average = np.tile(np.eye(channels, dtype=np.float32) / pixels, (pixels, pixels))[None, None]
         mean = graph.conv2d(spatial_mean(x), average)
         variance = graph.conv2d(spatial_mean(graph.squared_difference(x, mean)), average)
-        scale, shift = scale_and_shift(scope, mean, variance, pixels)
-        return x * scale, shift
+        return scaled(scope, weights, x, mean, variance, pixels)
 
     outputs = {}
     shortcuts = {row.shortcut for row in convolutions}
-    x, inputs, bordered = image, {}, False
+    x, inputs, bordered, reduction = image, {}, False, 1
     for row, following in zip(convolutions, [*convolutions[1:], None], strict=True):
         inputs[row.scope] = x
         if row.upsampling == 1:
@@ -133,15 +151,22 @@ def draw(
         # The next up-sampling wants the border repeated, and is given it.
         bordered = row.upsampling > 1 and following.upsampling > 1
         inner = y if row.upsampling == 1 else y[:, 1:-1, 1:-1]
+        reduction = reduction * row.strides // row.upsampling
+        shares = weights[reduction]
         if following is None:
-            x, shift = normalize_blocks(row.scope, graph.space_to_depth(y, _BLOCK))
+            shares = graph.space_to_depth(shares, _BLOCK) if per_pixel else shares
+            x, shift = normalize_blocks(row.scope, shares, graph.space_to_depth(y, _BLOCK))
         else:
-            x, shift = normalize(row.scope, y if bordered else inner, inner)
-        if row.activation == "relu":
+            shares = _repeat_border(shares) if per_pixel and bordered else shares
+            x, shift = normalize(row.scope, shares, y if bordered else inner, inner)
+        if row.activation == "relu" and not per_pixel:
             x = graph.maximum(x, shift)
-        # Where results are added up, the shifts are subtracted first: it would lose digits otherwise.
-        if row.activation != "relu" or shifts or following.scope in shortcuts:
+        # Where results are added up, the shifts are subtracted first: it would lose digits otherwise. And those of
+        # single pixels are nothing that all pixels have in common.
+        if row.activation != "relu" or shifts or per_pixel or following.scope in shortcuts:
             x = x - shift
+        if row.activation == "relu" and per_pixel:
+            x = graph.relu(x)
         if row.activation == "sigmoid":
             x = graph.sigmoid(x)
         if row.shortcut:

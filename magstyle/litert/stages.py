@@ -5,8 +5,8 @@ between which `tiles` keeps the results: the contracting convolutions, each resi
 graph holds the first convolutions of a stage, and gives the result of the last of them or its moments, or both.
 
 Every graph has the inputs `{scope}/scale` and `{scope}/shift` [1, 1, 1, C] of each instance normalisation in it,
-x scale - shift. Its outputs are `result` [1, h, w, C], if it gives that, and `mean` and `variance` [1, 1, 1, C], if it
-measures that; of few channels, 16 pixels are measured as channels of one.
+x scale - shift; drawn per pixel, it wants them as large as x. Its outputs are `result` [1, h, w, C], if it gives that,
+and `mean` and `variance` [1, 1, 1, C], if it measures that; of few channels, 16 pixels are measured as channels of one.
 """
 
 import itertools
@@ -70,7 +70,33 @@ def window_of_features(rows: Sequence[Convolution], tile: Tile) -> Window:
     )
 
 
-def contracting(rows: Sequence[Convolution], kernels: Kernels, tile: Tile, measured: bool, given: bool) -> bytes:
+def windows_of_contracting(rows: Sequence[Convolution], tile: Tile) -> list[Window]:
+    """Where the results of all but the last of some contracting convolutions lie, in pixels of these results."""
+    if len(rows) == 1:
+        return []
+
+    def along(start: int, length: int, first: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+        # Also what the convolutions after it see around; there is nothing before the first pixel.
+        seen = (3, 1) if not first else (0, 0)
+        return (4 * start - seen[0], 4 * (start + length) + seen[1]), (2 * start - (not first), 2 * (start + length))
+
+    vertically = along(tile.top, tile.height, tile.first[0])
+    horizontally = along(tile.left, tile.width, tile.first[1])
+    return list(zip(vertically, horizontally, strict=True))[: len(rows) - 1]
+
+
+def windows_of_expanding(rows: Sequence[Convolution], tile: Tile) -> list[Window]:
+    """Where the results of all but the last of some expanding convolutions lie, in pixels of these results."""
+    window, windows = window_of_features(rows, tile), []
+    for _ in rows[:-1]:
+        window = tuple((2 * start + 1, 2 * stop - 1) for start, stop in window)
+        windows.append(window)
+    return windows
+
+
+def contracting(
+    rows: Sequence[Convolution], kernels: Kernels, tile: Tile, measured: bool, given: bool, per_pixel: bool
+) -> bytes:
     """The first convolutions, of which all but the first have a stride of 2.
 
     Its input is `image` [1, h, w, 3], the window of the image.
@@ -80,13 +106,14 @@ def contracting(rows: Sequence[Convolution], kernels: Kernels, tile: Tile, measu
         kernels: of every scope.
         tile: one of those that it is for.
         measured, given: whether it measures the result, and gives it.
+        per_pixel: whether pixels have styles of their own.
     """
     graph = Graph()
     x = graph.input("image", _shape(window_of_image(rows, tile), 3))
     y = convolve(rows[0], x, kernels[rows[0].scope])
     for before, row in itertools.pairwise(rows):
         # The last row and column are not seen with their border: the sides of the image are even.
-        x = reflect(_normalized(graph, before, y), 1, tile.first, last=(False, False))
+        x = reflect(_normalized(graph, before, y, per_pixel), 1, tile.first, last=(False, False))
         y = convolve(row, x, kernels[row.scope])
     if len(rows) == 2:
         # Without what is there for the next convolution.
@@ -95,7 +122,14 @@ def contracting(rows: Sequence[Convolution], kernels: Kernels, tile: Tile, measu
 
 
 def residual(
-    row: Convolution, kernels: Kernels, before: Convolution, height: int, width: int, measured: bool, kept: bool
+    row: Convolution,
+    kernels: Kernels,
+    before: Convolution,
+    height: int,
+    width: int,
+    measured: bool,
+    kept: bool,
+    per_pixel: bool,
 ) -> bytes:
     """A convolution of a residual block. It gives its result.
 
@@ -109,24 +143,27 @@ def residual(
         height, width: of the result.
         measured: whether it measures the result.
         kept: whether it also gives the input of the convolution, `features` [1, height, width, C].
+        per_pixel: whether pixels have styles of their own.
     """
     graph = Graph()
     shape = (1, height + 2, width + 2, before.filters)
-    x = _normalized(graph, before, graph.input("before", shape))
+    x = _normalized(graph, before, graph.input("before", shape), per_pixel)
     if before.shortcut:
         x = graph.input("shortcut", shape) + x
     outputs = {"features": x[:, 1:-1, 1:-1]} if kept else {}
     return _finished(graph, convolve(row, x, kernels[row.scope]), measured, given=True, **outputs)
 
 
-def expanding(rows: Sequence[Convolution], kernels: Kernels, tile: Tile, measured: bool, given: bool) -> bytes:
+def expanding(
+    rows: Sequence[Convolution], kernels: Kernels, tile: Tile, measured: bool, given: bool, per_pixel: bool
+) -> bytes:
     """The convolutions that up-sample, and the last one.
 
     Its input is `features` [1, h, w, C], the window of the features.
 
     Args:
         rows: their rows of the table, up to three.
-        kernels, tile, measured, given: as of `contracting`.
+        kernels, tile, measured, given, per_pixel: as of `contracting`.
     """
     graph = Graph()
     x = graph.input("features", _shape(window_of_features(rows, tile), kernels[rows[0].scope].shape[2]))
@@ -135,11 +172,11 @@ def expanding(rows: Sequence[Convolution], kernels: Kernels, tile: Tile, measure
             x = reflect(x[:, 1:-1, 1:-1], row.kernel_size // 2, tile.first, tile.last)
         y = convolve(row, x, kernels[row.scope])
         if row is not rows[-1]:
-            x = _normalized(graph, row, y)
+            x = _normalized(graph, row, y, per_pixel)
     return _finished(graph, y if row.upsampling == 1 else y[:, 1:-1, 1:-1], measured, given)
 
 
-def activating(row: Convolution, pixels: int) -> bytes:
+def activating(row: Convolution, pixels: int, per_pixel: bool) -> bytes:
     """A normalisation and its activation, of a result of few channels.
 
     Its input is `before` [1, 1, pixels / 16, 16 C], as is its result; scale and shift have so many channels, too.
@@ -147,10 +184,11 @@ def activating(row: Convolution, pixels: int) -> bytes:
     Args:
         row: of the table.
         pixels: a multiple of 16.
+        per_pixel: whether they have styles of their own.
     """
     graph = Graph()
     y = graph.input("before", (1, 1, pixels // LANES, LANES * row.filters))
-    return _finished(graph, _normalized(graph, row, y), measured=False, given=True)
+    return _finished(graph, _normalized(graph, row, y, per_pixel), measured=False, given=True)
 
 
 def _shape(window: Window, channels: int) -> tuple[int, int, int, int]:
@@ -158,8 +196,8 @@ def _shape(window: Window, channels: int) -> tuple[int, int, int, int]:
     return 1, bottom - top, right - left, channels
 
 
-def _normalized(graph: Graph, row: Convolution, y: Tensor) -> Tensor:
-    shape = (1, 1, 1, y.shape[3])
+def _normalized(graph: Graph, row: Convolution, y: Tensor, per_pixel: bool) -> Tensor:
+    shape = y.shape if per_pixel else (1, 1, 1, y.shape[3])
     x = y * graph.input(f"{row.scope}/scale", shape) - graph.input(f"{row.scope}/shift", shape)
     # XNNPACK makes one operation of a difference and a RELU.
     return {"relu": graph.relu, "sigmoid": graph.sigmoid, None: lambda x: x}[row.activation](x)

@@ -24,6 +24,8 @@ _FLOAT = 4
 _TILE, _SMALLEST_TILE = 64, 4
 # As measured, a tile takes the memory of so many tensors as wide as the widest.
 _COPIES = 12
+# And of so many more where pixels have scales and shifts of their own.
+_COPIES_PER_PIXEL = 4
 # At least as far as windows reach beyond what they are of.
 _BORDER = 8
 # Pixels that are activated at a time, a multiple of 16.
@@ -58,7 +60,7 @@ def paint(
         convolutions: of the network, `StyleTransformer.convolutions`.
         parameters: of every scope: `kernel` [k, k, C_in, C_out], `gamma` and `beta` [num_styles, C_out].
         image: [H, W, 3], RGB in [0, 1]. It is reflected at its lower and right borders to multiples of 4, from 8.
-        style_weights: [num_styles].
+        style_weights: [num_styles], or those of every pixel, [H, W, num_styles], whose means smaller layers take.
         memory_limit: bytes to take beside the image; where it is too low for anything, the tiles are as small as can
             be. None for tiles of the size that is fastest.
         moments: of every scope, if they are known; the image is measured otherwise.
@@ -87,11 +89,18 @@ def measure(
     return network.moments
 
 
-def needed(convolutions: Sequence[Convolution], height: int, width: int) -> int:
-    """The bytes that `paint` takes for an image of this size, beside the image, with the smallest tiles."""
+def needed(convolutions: Sequence[Convolution], height: int, width: int, regions: int = 0) -> int:
+    """The bytes that `paint` takes for an image of this size, beside the image, with the smallest tiles.
+
+    Args:
+        convolutions: of the network.
+        height, width: of the image, in pixels.
+        regions: of how many styles pixels have weights of their own, which come on top; 0 if none has.
+    """
     height, width = (sizes.padded(side) // 4 for side in (height, width))
     # Strips between the stages have four rows with their borders, but only one number for four of a tile's.
-    return _kept(convolutions, height, width) + max(_SMALLEST_TILE**2, width) * _per_pixel(convolutions)
+    tile = max(_SMALLEST_TILE**2, width) * _per_pixel(convolutions, regions)
+    return _kept(convolutions, height, width, regions) + tile
 
 
 class _Graph:
@@ -115,8 +124,38 @@ class _Graph:
         return self._interpreter.tensor(self._outputs[name])()[0]
 
 
+class _Weights:
+    """The weights of the styles, of all pixels or of each, in layers of all sizes.
+
+    Args:
+        weights: [num_styles], or [H, W, num_styles].
+        size: of the features at a quarter of the size.
+    """
+
+    def __init__(self, weights: np.ndarray, size: tuple[int, int]):
+        self.of_image = np.asarray(weights, np.float32)
+        self.per_pixel = self.of_image.ndim == 3
+        if not self.per_pixel:
+            return
+        padding = [(0, 4 * quarter - side) for side, quarter in zip(self.of_image.shape, size, strict=False)]
+        maps = [np.pad(self.of_image, [*padding, (0, 0)], "reflect") if np.any(padding) else self.of_image]
+        for _ in range(2):
+            (even, odd) = maps[-1][::2], maps[-1][1::2]
+            maps.append((even[:, ::2] + even[:, 1::2] + odd[:, ::2] + odd[:, 1::2]) / 4)
+        # By how much smaller the layer is. Borders are as those of what is normalised there.
+        self._maps = dict(zip((1, 2, 4), maps, strict=True))
+        self._places = {
+            k: [np.pad(np.arange(side), _BORDER, "reflect" if k == 4 else "edge") for side in values.shape[:2]]
+            for k, values in self._maps.items()
+        }
+
+    def window(self, reduction: int, window: stages.Window) -> np.ndarray:
+        """[h, w, num_styles] of a window of a layer that is so much smaller than the image."""
+        return _part(self._maps[reduction], self._places[reduction], window)
+
+
 class _Network:
-    """A network in one style, on its way through one image.
+    """A network in one style, or one per pixel, on its way through one image.
 
     Attributes:
         moments: that are known so far, by scope.
@@ -124,7 +163,7 @@ class _Network:
 
     def __init__(self, convolutions, parameters, style_weights, moments, threads, progress):
         self.moments = dict(moments or {})
-        self._parameters, self._style_weights = parameters, np.asarray(style_weights, np.float32)
+        self._parameters, self._style_weights, self._weights = parameters, style_weights, None
         self._kernels = {scope: values["kernel"] for scope, values in parameters.items()}
         # Where images are smallest, a quarter of the size, is the middle.
         self._table = table = list(convolutions)
@@ -132,6 +171,9 @@ class _Network:
         largest = min(k for k, row in enumerate(table) if row.upsampling > 1)
         self._contracting, self._expanding = table[: smallest + 1], table[largest:]
         self._residual = table[smallest + 1 : largest]
+        # By how much smaller than the image the results of each convolution are.
+        steps = itertools.accumulate((row.strides / row.upsampling for row in table), lambda k, step: int(k * step))
+        self._reductions = dict(zip((row.scope for row in table), steps, strict=True))
         self._threads = threads or cores()
         work = sum(map(self._work, [*self._passes(self._contracting), *self._passes(self._expanding)]))
         work += sum(self._work([row]) for row in self._residual)
@@ -139,10 +181,11 @@ class _Network:
 
     def paint(self, image: np.ndarray, memory_limit: int | None) -> np.ndarray:
         size = tuple(sizes.padded(side) // 4 for side in image.shape[:2])
-        side = _TILE
+        side, self._weights = _TILE, _Weights(self._style_weights, size)
         if memory_limit is not None:
-            free = max(memory_limit - _kept(self._table, *size), 0)
-            side = int(np.clip((free / _per_pixel(self._table)) ** 0.5, _SMALLEST_TILE, _TILE))
+            regions = self._weights.of_image.shape[-1] if self._weights.per_pixel else 0
+            free = max(memory_limit - _kept(self._table, *size, regions), 0)
+            side = int(np.clip((free / _per_pixel(self._table, regions)) ** 0.5, _SMALLEST_TILE, _TILE))
         features = self._contract(image, size, side)
         self._transform(features, max(2, side**2 // size[1]))
         return self._expand(features, image.shape, side)
@@ -162,7 +205,9 @@ class _Network:
         def write(tile: stages.Tile, result: np.ndarray) -> None:
             kept[tile.top :, tile.left :][: tile.height, : tile.width] = result
 
-        self._sweep(self._contracting, stages.contracting, _tiles(size, side), read, write)
+        self._sweep(
+            self._contracting, stages.contracting, stages.windows_of_contracting, _tiles(size, side), read, write
+        )
         return kept
 
     def _transform(self, kept: np.ndarray, height: int) -> None:
@@ -181,9 +226,19 @@ class _Network:
                 if bottom - top != length:
                     graph, length = None, bottom - top
                     content = stages.residual(
-                        row, self._kernels, before, length, kept.shape[1], measured, kept=row.scope in shortcuts
+                        row,
+                        self._kernels,
+                        before,
+                        length,
+                        kept.shape[1],
+                        measured,
+                        kept=row.scope in shortcuts,
+                        per_pixel=self._weights.per_pixel,
                     )
                     graph = self._open(content, [before])
+                if self._weights.per_pixel:
+                    window = (top - 1, bottom + 1), (-1, kept.shape[1] + 1)
+                    self._set_style(graph, before, self._weights.window(4, window))
                 for name, values in inputs.items():
                     _fill(graph.input(name), values, top, bottom, above.get(name))
                 above = {name: values[bottom - 1].copy() for name, values in inputs.items()}
@@ -197,11 +252,14 @@ class _Network:
             if measured:
                 self.moments[row.scope] = moments.moments()
             before = row
-        scale, shift = self._scale_and_shift(before)
+        scales, shifts = self._scales_and_shifts(before)
         for top, bottom in _parts(len(kept), height):
             strip = kept[top:bottom]
-            strip *= scale
-            strip -= shift
+            weights = self._weights.of_image
+            if self._weights.per_pixel:
+                weights = self._weights.window(4, ((top, bottom), (0, kept.shape[1])))
+            strip *= weights @ scales
+            strip -= weights @ shifts
             if before.activation == "relu":
                 np.maximum(strip, 0, out=strip)
             if before.shortcut:
@@ -219,7 +277,8 @@ class _Network:
             part = picture[4 * tile.top :, 4 * tile.left :][: 4 * tile.height, : 4 * tile.width]
             part[:] = result[: part.shape[0], : part.shape[1]]
 
-        self._sweep(self._expanding, stages.expanding, _tiles(features.shape[:2], side), read, write)
+        tiles = _tiles(features.shape[:2], side)
+        self._sweep(self._expanding, stages.expanding, stages.windows_of_expanding, tiles, read, write)
         self._activate(self._expanding[-1], picture.reshape(-1))
         return picture
 
@@ -227,6 +286,7 @@ class _Network:
         self,
         stage: Sequence[Convolution],
         draw: Callable[..., bytes],
+        windows: Callable[[Sequence[Convolution], stages.Tile], list[stages.Window]],
         tiles: Sequence[stages.Tile],
         read: Callable[[_Graph, Sequence[Convolution], stages.Tile], None],
         write: Callable[[stages.Tile, np.ndarray], None],
@@ -236,6 +296,7 @@ class _Network:
         Args:
             stage: its rows of the table.
             draw: what draws its graphs.
+            windows: where, for a tile, the results lie that a graph normalises.
             tiles: of the image, those of one kind together.
             read: fills the input of a graph of these rows for a tile.
             write: takes the result of the whole stage.
@@ -243,12 +304,17 @@ class _Network:
         area = sum(tile.height * tile.width for tile in tiles)
         for rows in self._passes(stage):
             scope, whole = rows[-1].scope, len(rows) == len(stage)
+            options = {"given": whole, "per_pixel": self._weights.per_pixel}
             measured, moments = scope not in self.moments, _Measurement(rows[-1].filters)
             for _, alike in itertools.groupby(tiles, key=lambda tile: tile.kind):
                 graph = None
                 for tile in alike:
-                    graph = graph or self._open(draw(rows, self._kernels, tile, measured, given=whole), rows[:-1])
+                    graph = graph or self._open(draw(rows, self._kernels, tile, measured, **options), rows[:-1])
                     read(graph, rows, tile)
+                    if self._weights.per_pixel:
+                        for row, window in zip(rows, windows(rows, tile), strict=False):
+                            weights = self._weights.window(self._reductions[row.scope], window)
+                            self._set_style(graph, row, weights)
                     graph.run()
                     if whole:
                         write(tile, graph.output("result"))
@@ -261,10 +327,14 @@ class _Network:
     def _activate(self, row: Convolution, numbers: np.ndarray) -> None:
         """Normalises a result, in place."""
         pixels = min(_ACTIVATED, -(-numbers.size // row.filters // LANES) * LANES)
-        graph = self._open(stages.activating(row, pixels), [row])
+        graph = self._open(stages.activating(row, pixels, self._weights.per_pixel), [row])
+        weights = self._weights.of_image.reshape(-1, self._weights.of_image.shape[-1])
         for start in range(0, numbers.size, pixels * row.filters):
             part = numbers[start : start + pixels * row.filters]
             graph.input("before").reshape(-1)[: part.size] = part
+            if self._weights.per_pixel:
+                first = start // row.filters
+                self._set_style(graph, row, weights[first : first + pixels])
             graph.run()
             part[:] = graph.output("result").reshape(-1)[: part.size]
 
@@ -282,20 +352,26 @@ class _Network:
         return work
 
     def _open(self, content: bytes, normalized: Sequence[Convolution]) -> _Graph:
-        """A graph, with the scales and shifts of what it normalises."""
+        """A graph, with the scales and shifts of what it normalises, unless these differ from pixel to pixel."""
         graph = _Graph(content, self._threads)
-        for row in normalized:
-            for name, values in zip(("scale", "shift"), self._scale_and_shift(row), strict=True):
-                entry = graph.input(f"{row.scope}/{name}")
-                entry[:] = np.tile(values, entry.size // values.size)
+        if not self._weights.per_pixel:
+            for row in normalized:
+                self._set_style(graph, row, self._weights.of_image)
         return graph
 
-    def _scale_and_shift(self, row: Convolution) -> tuple[np.ndarray, np.ndarray]:
-        """Of an instance normalisation x scale - shift, each [C]."""
-        gamma, beta = (self._style_weights @ self._parameters[row.scope][name] for name in ("gamma", "beta"))
+    def _set_style(self, graph: _Graph, row: Convolution, weights: np.ndarray) -> None:
+        """Sets the scale and the shift of a normalisation, given weights [num_styles] or those of all its pixels."""
+        for name, table in zip(("scale", "shift"), self._scales_and_shifts(row), strict=True):
+            values, entry = (weights @ table).reshape(-1), graph.input(f"{row.scope}/{name}").reshape(-1)
+            count = entry.size // values.size * values.size
+            entry[:count] = np.tile(values, count // values.size)
+
+    def _scales_and_shifts(self, row: Convolution) -> tuple[np.ndarray, np.ndarray]:
+        """Of an instance normalisation x scale - shift, those of every style, each [num_styles, C]."""
+        gammas, betas = (self._parameters[row.scope][name] for name in ("gamma", "beta"))
         mean, variance = self.moments[row.scope]
-        scale = gamma / np.sqrt(variance + np.float32(EPSILON))
-        return scale, mean * scale - beta
+        scales = gammas / np.sqrt(variance + np.float32(EPSILON))
+        return scales, mean * scales - betas
 
 
 class _Measurement:
@@ -329,15 +405,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _kept(convolutions: Sequence[Convolution], height: int, width: int) -> int:
-    """The bytes of two results at a quarter of the size, [height, width, C], or of one and the picture."""
+def _kept(convolutions: Sequence[Convolution], height: int, width: int, regions: int) -> int:
+    """The bytes of two results at a quarter of the size, [height, width, C], or of one and the picture.
+
+    And of the weights of so many styles, for the image and for smaller layers.
+    """
     channels = [row.filters for row in convolutions if row.strides > 1][-1]
-    return height * width * (channels + max(channels, 4**2 * 3)) * _FLOAT
+    return height * width * (channels + max(channels, 4**2 * 3) + (4**2 + 2**2 + 1) * regions) * _FLOAT
 
 
-def _per_pixel(convolutions: Sequence[Convolution]) -> int:
+def _per_pixel(convolutions: Sequence[Convolution], regions: int) -> int:
     """The bytes that a tile takes per pixel at a quarter of the size."""
-    return 4**2 * max(convolutions[0].filters, convolutions[-2].filters) * _COPIES * _FLOAT
+    copies = _COPIES + (_COPIES_PER_PIXEL if regions else 0)
+    return 4**2 * max(convolutions[0].filters, convolutions[-2].filters) * copies * _FLOAT
 
 
 def _tiles(size: tuple[int, int], side: int) -> list[stages.Tile]:

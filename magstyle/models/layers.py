@@ -46,7 +46,8 @@ class ConditionalInstanceNormalization(keras.layers.Layer):
 
     Call arguments:
         inputs: [B, H, W, C].
-        style_weights: [B, num_styles], or [1, num_styles] for the whole batch; any numbers, not normalised.
+        style_weights: [B, num_styles], or [1, num_styles] for the whole batch; any numbers, not normalised. Or
+            [B, H, W, num_styles], those of every pixel: the moments remain those of the whole image.
 
     Reference:
         Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. arXiv 1610.07629.
@@ -63,10 +64,12 @@ class ConditionalInstanceNormalization(keras.layers.Layer):
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
 
     def call(self, inputs, style_weights):
-        gamma = keras.ops.matmul(style_weights, self.gamma)[:, None, None, :]
-        beta = keras.ops.matmul(style_weights, self.beta)[:, None, None, :]
+        gamma = keras.ops.matmul(style_weights, self.gamma)
+        beta = keras.ops.matmul(style_weights, self.beta)
+        if len(style_weights.shape) == 2:
+            gamma, beta = gamma[:, None, None, :], beta[:, None, None, :]
         mean, variance = keras.ops.moments(inputs, axes=(1, 2), keepdims=True)
-        # One multiply and one add over the image; everything else happens on [B, 1, 1, C].
+        # One multiply and one add over the image; everything else happens on [B, 1, 1, C], unless pixels differ.
         scale = gamma * keras.ops.rsqrt(variance + self.epsilon)
         return inputs * scale + (beta - mean * scale)
 

@@ -4,7 +4,7 @@ Reference:
     Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. ICLR 2017, arXiv 1610.07629.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
@@ -68,18 +68,11 @@ class StyleTransformer(keras.Model):
         # === Functional Model ===
         image = keras.Input((None, None, 3), name="input_image")
         style_weights = keras.Input((num_styles,), name="style_weights")
-        x, inputs = image, {}
-        for row in table:
-            inputs[row.scope] = x
-            # Where SubpixelConv2D is the faster one: the last convolution has 3 filters.
-            subpixel = row.upsampling > 1 or row is table[-1]
-            x = (_subpixel_convolution if subpixel else _convolution)(row, x, initializer.clone())
-            x = ConditionalInstanceNormalization(num_styles, name=_norm_name(row.scope))(x, style_weights)
-            if row.activation == "relu":
-                x = keras.ops.relu(x)
-            if row.shortcut:
-                x = inputs[row.shortcut] + x
-        stylized_image = keras.layers.Activation(table[-1].activation, name="stylized_image")(x)
+        layers = {
+            layer.name: layer for row in table for layer in _layers(row, num_styles, row is table[-1], initializer)
+        }
+        weights = dict.fromkeys((1, 2, 4), style_weights)
+        stylized_image = _connect(table, layers.get, image, weights)
 
         super().__init__([image, style_weights], stylized_image, **kwargs)
 
@@ -108,6 +101,20 @@ class StyleTransformer(keras.Model):
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
 
+    def per_pixel(self) -> keras.Model:
+        """The same layers, with weights of its own for every pixel: `style_weights` [B, H, W, num_styles].
+
+        Smaller layers take the means of these weights. Height and width are multiples of 4.
+        """
+        image = keras.Input((None, None, 3), name="input_image")
+        style_weights = keras.Input((None, None, self.num_styles), name="style_weights")
+        weights = {
+            1: style_weights,
+            **{k: keras.ops.average_pool(style_weights, k, k, data_format="channels_last") for k in (2, 4)},
+        }
+        layers = {layer.name: layer for layer in self.layers}
+        return keras.Model([image, style_weights], _connect(self.convolutions, layers.get, image, weights))
+
     @property
     def scopes(self) -> list[str]:
         """The names of all convolutions, from input to output."""
@@ -120,29 +127,68 @@ class StyleTransformer(keras.Model):
         return {"kernel": self.get_layer(_layer_name(scope)).kernel, "gamma": norm.gamma, "beta": norm.beta}
 
 
-def _convolution(row: Convolution, x, initializer):
-    name = _layer_name(row.scope)
-    x = ReflectionPadding2D(row.kernel_size // 2, name=f"{name}_padding")(x)
-    return keras.layers.Conv2D(
-        row.filters,
-        row.kernel_size,
-        row.strides,
-        data_format="channels_last",
-        use_bias=False,
-        kernel_initializer=initializer,
-        name=name,
-    )(x)
+def _layers(row: Convolution, num_styles: int, last: bool, initializer) -> list[keras.layers.Layer]:
+    """The layers of a row of the table; the last row has an activation of its own."""
+    name, initializer = _layer_name(row.scope), initializer.clone()
+    # Where SubpixelConv2D is the faster one: the last convolution has 3 filters.
+    if row.upsampling > 1 or last:
+        convolution = [
+            SubpixelConv2D(
+                row.filters,
+                row.kernel_size,
+                block_size=2,
+                upsampling=row.upsampling,
+                kernel_initializer=initializer,
+                name=name,
+            )
+        ]
+    else:
+        convolution = [
+            ReflectionPadding2D(row.kernel_size // 2, name=_padding_name(row.scope)),
+            keras.layers.Conv2D(
+                row.filters,
+                row.kernel_size,
+                row.strides,
+                data_format="channels_last",
+                use_bias=False,
+                kernel_initializer=initializer,
+                name=name,
+            ),
+        ]
+    activation = [keras.layers.Activation(row.activation, name="stylized_image")] if last else []
+    return [*convolution, ConditionalInstanceNormalization(num_styles, name=_norm_name(row.scope)), *activation]
 
 
-def _subpixel_convolution(row: Convolution, x, initializer):
-    return SubpixelConv2D(
-        row.filters,
-        row.kernel_size,
-        block_size=2,
-        upsampling=row.upsampling,
-        kernel_initializer=initializer,
-        name=_layer_name(row.scope),
-    )(x)
+def _connect(
+    table: Sequence[Convolution],
+    layer: Callable[[str], keras.layers.Layer | None],
+    image: keras.KerasTensor,
+    weights: Mapping[int, keras.KerasTensor],
+) -> keras.KerasTensor:
+    """The picture of an image.
+
+    Args:
+        table: of the network's convolutions.
+        layer: gives a layer by name, None for padding that a convolution does itself.
+        image: [B, H, W, 3].
+        weights: of the styles, by how much smaller than the image the layer is.
+    """
+    x, inputs, reduction = image, {}, 1
+    for row in table:
+        inputs[row.scope] = x
+        padding = layer(_padding_name(row.scope))
+        x = layer(_layer_name(row.scope))(x if padding is None else padding(x))
+        reduction = reduction * row.strides // row.upsampling
+        x = layer(_norm_name(row.scope))(x, weights[reduction])
+        if row.activation == "relu":
+            x = keras.ops.relu(x)
+        if row.shortcut:
+            x = inputs[row.shortcut] + x
+    return layer("stylized_image")(x)
+
+
+def _padding_name(scope: str) -> str:
+    return f"{_layer_name(scope)}_padding"
 
 
 def _layer_name(scope: str) -> str:

@@ -226,6 +226,25 @@ def style(flag: str, style_names: Sequence[str], *words: str) -> int | str | dic
     return found
 
 
+def files_and_styles(flag: str, style_names: Sequence[str]) -> list[tuple[str, int | str]]:
+    """The values FILE:STYLE of a flag, each as the file and the style, by number, name or part of a name.
+
+    Raises:
+        InputError: for a value of another form, or a part of several names.
+    """
+    found = []
+    for text in FLAGS[flag].value:
+        file, _, name = text.rpartition(":")
+        if not file or not name.strip():
+            raise InputError(f"--{flag}={text} must be FILE:STYLE, such as sky.png:wave")
+        name = name.strip()
+        if name not in style_names and name.isdecimal():
+            found.append((file, int(name)))
+        else:
+            found.append((file, _full_name(name, flag, style_names)))
+    return found
+
+
 def values_for(function: Callable, **known) -> dict[str, object]:
     """The arguments of a function: what is known of them, the rest from the flags of the same names."""
     names = inspect.signature(function).parameters

@@ -3,6 +3,7 @@
 bin/stylize.py photo.jpg
 bin/stylize.py --checkpoint=model.keras --which_styles="0, starry_night" --output_dir=pictures photos/*.jpg
 bin/stylize.py --checkpoint=model.keras --which_styles="{wave: 0.6, 7: 0.4}" photos
+bin/stylize.py --mask=sky.png:starry --which_styles=scream photo.jpg
 bin/stylize.py --checkpoint=model.keras --list_styles
 
 Without --checkpoint, the styles are those of the bundled model `painters`.
@@ -33,12 +34,21 @@ def define_flags() -> None:
     shared_flags.define_num_styles_and_alpha()
     flags.DEFINE_enum("engine", "auto", engines.ENGINES, "What computes: auto is keras on a GPU, litert elsewhere.")
     flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
+    flags.DEFINE_multi_string(
+        "mask",
+        [],
+        "FILE:STYLE, an image that is white where this style is to be; several masks may follow. What is in none of "
+        "them takes --which_styles, or stays as it is with --which_styles=photo.",
+    )
+    flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style, and on to 1.5.")
+    flags.DEFINE_float("stroke_size", 1.0, "How large strokes are, from 0.25 to 8; 1 as the model paints them.")
     flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")
+    flags.DEFINE_string("color_from", None, "Image, in whose colours the pictures are to be.")
     flags.DEFINE_enum("format", "png", ["png", "jpg", "jpeg", "webp"], "File format and extension of the pictures.")
     flags.DEFINE_bool(
         "sheet", False, "Also show each photo and its pictures, small and with their names, in one picture."
     )
-    shared_flags.mark_as_paths("input_image", "output_dir")
+    shared_flags.mark_as_paths("input_image", "output_dir", "color_from")
 
 
 def main(arguments: list[str]) -> None:
@@ -52,7 +62,7 @@ def main(arguments: list[str]) -> None:
     shared_flags.import_engine(FLAGS.engine)
     from tqdm import tqdm
 
-    from magstyle.photo_stylizer import stylize_one_by_one, stylize_photos
+    from magstyle.photo_stylizer import PHOTO, stylize_one_by_one, stylize_photos
 
     network = shared_flags.open_network()
     paths = stylize_one_by_one(
@@ -60,7 +70,8 @@ def main(arguments: list[str]) -> None:
             stylize_photos,
             input_image=input_image,
             checkpoint=network,
-            which_styles=command_line.styles("which_styles", network.style_names, "all"),
+            which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),
+            masks=command_line.files_and_styles("mask", network.style_names),
         )
     )
     for path in paths:

@@ -51,6 +51,17 @@ def test_tiles_of_the_usual_size_paint_what_one_piece_does(small):
     np.testing.assert_allclose(tiles.paint(*small, image, WEIGHTS), in_one_piece(small, image), atol=1e-4)
 
 
+@pytest.mark.parametrize(("height", "width"), [(8, 60), (52, 76)])
+def test_tiles_paint_every_pixel_in_weights_of_its_own(small, height, width):
+    image = blotches(height, width)
+    weights = np.random.default_rng(2).random((height, width, 3), np.float32)
+    content = network.build(*small, 0, 0, per_pixel=True)
+    whole = Interpreter(model_content=content).get_signature_runner()
+    expected = whole(input_image=image[None], style_weights=weights[None])["stylized_image"][0]
+    found = tiles.paint(*small, image, weights, memory_limit=LITTLE)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_a_network_without_residual_blocks_paints_the_same():
     shallow, image = small_network(residual_blocks=0), blotches(40, 32)
     found = tiles.paint(*shallow, image, WEIGHTS, memory_limit=LITTLE)

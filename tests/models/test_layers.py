@@ -22,6 +22,18 @@ def test_instance_norm_brings_every_channel_of_every_image_to_the_moments_of_its
     np.testing.assert_allclose(normalized.std((1, 2)), [[1, 1, 1, 1], [2, 3, 4, 5]], rtol=1e-4)
 
 
+def test_instance_norm_mixes_styles_per_pixel_and_shares_the_moments():
+    rng = np.random.default_rng(0)
+    images, weights = rng.normal(3, 5, (2, 6, 7, 4)).astype(np.float32), rng.random((2, 6, 7, 3), np.float32)
+    layer = ConditionalInstanceNormalization(3)
+    layer(images, weights)
+    gamma, beta = rng.random((2, 3, 4), np.float32)
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    unit = (images - images.mean((1, 2), keepdims=True)) / images.std((1, 2), keepdims=True)
+    np.testing.assert_allclose(layer(images, weights), unit * (weights @ gamma) + weights @ beta, atol=1e-4)
+
+
 def test_instance_norm_of_a_flat_image_is_its_offset():
     layer = ConditionalInstanceNormalization(1)
     flat = np.full((1, 64, 64, 2), 1.23, np.float32)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from magstyle.colors import preserve_color
 from magstyle.data import images
 from magstyle.photo_stylizer import stylize_photos
-from magstyle.stylizer import Stylizer, preserve_color
+from magstyle.stylizer import Stylizer
 
 
 @pytest.fixture
@@ -198,6 +199,69 @@ def test_a_sheet_shows_the_photo_and_all_its_pictures(run, small_checkpoint, pho
         assert shown[:24].min() < 0.5 and np.all(shown[:24, :5] == 1)
         picture = images.read_image(path)
         assert np.abs(shown[24:].mean((0, 1)) - picture.mean((0, 1))).max() < 0.02
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """The upper half, of half the photo's size, and a mask of another shape."""
+    Image.fromarray(np.repeat(np.uint8([[255]] * 5 + [[0]] * 5), 15, axis=1)).save(tmp_path / "upper.png")
+    Image.new("L", (15, 15), 255).save(tmp_path / "square.png")
+    return tmp_path
+
+
+def test_masks_strength_stroke_size_and_colours_are_flags(run, small_checkpoint, photo, masks, tmp_path):
+    colors = tmp_path / "colors.png"
+    images.write_image(colors, np.random.default_rng(1).random((9, 7, 3)) * [1, 0.5, 0.2])
+    given = {"strength": 0.7, "stroke_size": 2, "which_styles": "scream"}
+    result = run(
+        "stylize",
+        photo,
+        f"--checkpoint={small_checkpoint}",
+        f"--output_dir={tmp_path}/out",
+        f"--color_from={colors}",
+        f"--mask={masks}/upper.png:star",
+        *(f"--{name}={value}" for name, value in given.items()),
+    )
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path}/out/photo_scream.png\n"), result.stderr
+    assert "--mask: star is starry_night\n" in result.stderr
+    (path,) = stylize_photos(
+        photo,
+        tmp_path / "again",
+        checkpoint=small_checkpoint,
+        masks=[(masks / "upper.png", 2)],
+        color_from=colors,
+        **given,
+    )
+    assert path.read_bytes() == (tmp_path / "out" / "photo_scream.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (
+            ["--mask=MASKS/square.png:wave"],
+            "square.png of 15 x 15 pixels has another shape than MASKS/photo.jpg",
+        ),
+        (["--mask=MASKS/upper.png:wafe"], "the model has no style 'wafe'"),
+        (["--mask=MASKS/upper.png:7"], "the model has no style 7"),
+        (["--mask=MASKS/upper.png"], "--mask=MASKS/upper.png must be FILE:STYLE, such as sky.png:wave"),
+        (["--mask=:wave"], "--mask=:wave must be FILE:STYLE"),
+        (["--mask=MASKS/none.png:wave"], "cannot read MASKS/none.png: No such file"),
+        (["--which_styles=photo"], "--which_styles=photo says what is to be where there is no mask, and there are no"),
+        (["--strength=-1"], "--strength=-1.0 must be a number from 0 to 1.5"),
+        (["--stroke_size=0"], "--stroke_size=0.0 must be a number from 0.25 to 8"),
+        (
+            ["--preserve_color", "--color_from=MASKS/upper.png"],
+            "--preserve_color and --color_from cannot both",
+        ),
+        (["--color_from=MASKS/none.png"], "cannot read MASKS/none.png: No such file"),
+    ],
+)
+def test_masks_and_numbers_that_cannot_be_used_are_refused(refused, small_checkpoint, photo, masks, flags, sentence):
+    here = [flag.replace("MASKS", str(masks)) for flag in flags]
+    given = ["stylize", photo, f"--checkpoint={small_checkpoint}", f"--output_dir={masks}/out"]
+    assert sentence.replace("MASKS", str(masks)) in refused(*given, *here)
+    assert not (masks / "out").exists()
 
 
 def test_names_of_styles_may_hold_whatever_text_can(small_model, photo, tmp_path):

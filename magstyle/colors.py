@@ -1,0 +1,58 @@
+"""The colours of pictures: kept from the photo, or taken from any image."""
+
+import numpy as np
+
+# Y of YIQ (ITU-R BT.601).
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+# Variances of colours below this, a fifth of a step of eight bits squared, are rounding.
+_LEAST_VARIANCE = 6e-7
+
+
+def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:
+    """The strokes of a stylised photo in the colours of the photo.
+
+    Takes luminance from `stylized` and chrominance from `photo`, both [H, W, 3] in [0, 1]; clips what falls outside.
+
+    Reference:
+        Gatys, Bethge, Hertzmann, Shechtman: Preserving Color in Neural Artistic Style Transfer (luminance-only
+        transfer). arXiv 1606.05897.
+    """
+    return np.clip(photo + ((stylized - photo) @ LUMINANCE)[..., None], 0, 1)
+
+
+def match_color(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """An image in the colours of another one.
+
+    The one linear map of colours, x -> A x + b with a symmetric square root of each covariance in A, that gives the
+    image the mean and the covariance of the reference. What it brings outside [0, 1] is clipped.
+
+    Args:
+        image: [H, W, 3] in [0, 1].
+        reference: [h, w, 3] in [0, 1], of any size.
+
+    Returns:
+        float32 [H, W, 3] in [0, 1].
+
+    Reference:
+        Gatys, Bethge, Hertzmann, Shechtman: Preserving Color in Neural Artistic Style Transfer (color histogram
+        matching). arXiv 1606.05897.
+    """
+    mean, covariance = _moments(image)
+    wanted_mean, wanted_covariance = _moments(reference)
+    matrix = _power(wanted_covariance, 0.5) @ _power(covariance, -0.5)
+    offset = wanted_mean - matrix @ mean
+    return np.clip(np.asarray(image, np.float32) @ matrix.T.astype(np.float32) + offset.astype(np.float32), 0, 1)
+
+
+def _moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean [3] and the covariance [3, 3] of an image's colours."""
+    colors = np.asarray(image, np.float32).reshape(-1, 3)
+    mean = colors.mean(axis=0, dtype=np.float64)
+    centred = colors - mean.astype(np.float32)
+    return mean, (centred.T @ centred).astype(np.float64) / len(colors)
+
+
+def _power(covariance: np.ndarray, exponent: float) -> np.ndarray:
+    """A symmetric power; an image of one colour, or of greys, has directions without variance."""
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.maximum(values, _LEAST_VARIANCE) ** exponent @ vectors.T
