@@ -228,7 +228,7 @@ def test_masks_strength_stroke_size_and_colours_are_flags(run, small_checkpoint,
         photo,
         tmp_path / "again",
         checkpoint=small_checkpoint,
-        masks=[(masks / "upper.png", 2)],
+        mask=[(masks / "upper.png", 2)],
         color_from=colors,
         **given,
     )
