@@ -38,7 +38,7 @@ def stylize_photos(
     which_styles: Styles = (0,),
     output_basename: str | None = None,
     image_size: int | None = None,
-    masks: Masks = (),
+    mask: Masks = (),
     strength: float = 1.0,
     stroke_size: float = 1.0,
     preserve_color: bool = False,
@@ -60,7 +60,7 @@ def stylize_photos(
         which_styles: a style by number or name, several for a picture each, "all", or {style: weight} for one mixture.
         output_basename: start of the pictures' names, of one photo; the photo's own name by default.
         image_size: shorter side of the pictures; as it is by default.
-        masks: images and the style of what is white in each, such as `[("sky.png", "wave")]`. They are scaled to the
+        mask: images, with the style of what is white in each, such as `[("sky.png", "wave")]`. They are scaled to the
             photos, whose shape they have. Where masks overlap, they share; what is in none of them takes
             `which_styles`, or stays as it is where that is "photo".
         strength: from 0, which gives the photo back, to 1, the style, and on to 1.5.
@@ -87,7 +87,7 @@ def stylize_photos(
             which_styles=which_styles,
             output_basename=output_basename,
             image_size=image_size,
-            masks=masks,
+            mask=mask,
             strength=strength,
             stroke_size=stroke_size,
             preserve_color=preserve_color,
@@ -107,7 +107,7 @@ def stylize_one_by_one(
     which_styles: Styles,
     output_basename: str | None,
     image_size: int | None,
-    masks: Masks,
+    mask: Masks,
     strength: float,
     stroke_size: float,
     preserve_color: bool,
@@ -126,8 +126,8 @@ def stylize_one_by_one(
             f"output_basename names the pictures of one photo, not of {len(places)}; leave it out", "output_basename"
         )
     stylizer = Stylizer(checkpoint, engine)
-    styles = _style_weights(which_styles, stylizer, photo_may_stay=len(masks) > 0)
-    mask_images, mask_weights = _masks(masks, stylizer)
+    styles = _style_weights(which_styles, stylizer, photo_may_stay=len(mask) > 0)
+    mask_images, mask_weights = _masks(mask, stylizer)
     colors = None if color_from is None else regions.as_image(color_from)
     _tell_what_is_passed_over(photos.passed_over(input_image, outside=folder))
     endings = [*styles, *(["sheet"] if sheet else [])]
@@ -142,14 +142,14 @@ def stylize_one_by_one(
             continue
         size = images.scaled_size(size, image_size)
         images.check_writable(paths[0], *size)
-        for mask in mask_images:
-            regions.check_shape(mask, size, photo)
+        for image in mask_images:
+            regions.check_shape(image, size, photo)
         keeps = grids.memory_of_sheet(len(styles) + 1) if sheet else 0
         styles_of_pixels = 0
         if mask_images:
             in_use = [weights for weights in (*mask_weights, *styles.values()) if weights is not None]
             styles_of_pixels = np.count_nonzero(np.any(in_use, axis=0))
-            keeps += regions.needed(len(masks), stylizer.network.num_styles, *size)
+            keeps += regions.needed(len(mask_images), stylizer.network.num_styles, *size)
         try:
             stylizer.check_size(*size, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
         except InputError as error:
@@ -165,7 +165,7 @@ def stylize_one_by_one(
                 failures[photo] = error
                 progress.total -= len(styles)
                 continue
-            areas = [regions.read(mask, image.shape[:2]) for mask in mask_images]
+            areas = [regions.read(mask_image, image.shape[:2]) for mask_image in mask_images]
             tiles = [grids.tile(image, pathlib.Path(photo).name)] if sheet else []
             for path, (style, style_weights) in zip(pictures[photo], styles.items(), strict=False):
                 # Shown of a picture that takes its time.
@@ -215,7 +215,7 @@ def _masks(masks: Masks, stylizer: Stylizer) -> tuple[list[regions.Image], list[
         if not (
             isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str | os.PathLike | np.ndarray)
         ):
-            raise InputError('masks must be images with their styles, such as [("sky.png", "wave")]', "masks")
+            raise InputError('mask must be images with their styles, such as [("sky.png", "wave")]', "mask")
         regions.as_image(pair[0])
     return [image for image, _ in masks], [stylizer.style_weights(style) for _, style in masks]
 

@@ -27,7 +27,7 @@ def check_shape(mask: Image, size: tuple[int, int], photo: str) -> None:
     if abs(height * size[1] - width * size[0]) >= max(*size, height, width):
         called = "a mask" if is_array else f"the mask {mask}"
         raise InputError(
-            f"{called} of {width} x {height} pixels has another shape than {photo}, of {size[1]} x {size[0]}", "masks"
+            f"{called} of {width} x {height} pixels has another shape than {photo}, of {size[1]} x {size[0]}", "mask"
         )
 
 

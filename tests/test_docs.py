@@ -110,7 +110,8 @@ def template(tmp_path_factory):
             picture(k, (48, 40)).save(folder / name / f"{name}{k}.jpg")
     (folder / "masks").mkdir()
     for k, name in enumerate(("sky", "town")):
-        Image.fromarray(np.uint8([[255 * (k == row)] for row in range(2)])).save(folder / "masks" / f"{name}.png")
+        mask = Image.fromarray(np.uint8([[255 * (k == row)] for row in range(2)])).resize((24, 20))
+        mask.save(folder / "masks" / f"{name}.png")
     np.savez(folder / VGG["vgg_checkpoint"], **narrow_vgg(19, [*CONVOLUTIONS_PER_BLOCK[19][:4], 1]))
     return folder
 

@@ -68,10 +68,13 @@ def test_styles_are_a_name_a_number_several_a_mixture_or_all(folder, small_model
         ({"which_styles": [7]}, "the model has no style 7", ()),
         ({"output_basename": "a"}, "output_basename names the pictures of one photo, not of 3", ("output_basename",)),
         ({"input_image": "nowhere"}, "no image at nowhere", ()),
-        ({"masks": [(np.ones((9, 9)), "wave")]}, "a mask of 9 x 9 pixels has another shape than ", ("masks",)),
-        ({"masks": [(np.ones((9, 9, 2)), "wave")]}, r"an image must have the shape \[H, W\] or ", ()),
-        ({"masks": [(np.ones((10, 12)), "wav")]}, "the model has no style 'wav'", ()),
-        ({"masks": ["sky.png"]}, "masks must be images with their styles", ("masks",)),
+        ({"mask": [(np.ones((9, 9)), "wave")]}, "a mask of 9 x 9 pixels has another shape than ", ("mask",)),
+        ({"mask": [(np.ones((9, 9, 2)), "wave")]}, r"an image must have the shape \[H, W\] or ", ()),
+        ({"mask": [(np.ones((10, 12)), "wav")]}, "the model has no style 'wav'", ()),
+        ({"mask": [("none.png", "wave")]}, "cannot read none.png: No such file", ()),
+        ({"color_from": "none.png"}, "cannot read none.png: No such file", ()),
+        ({"stroke_size": 0}, "stroke_size=0 must be a number from 0.25 to 8", ("stroke_size",)),
+        ({"mask": ["sky.png"]}, "mask must be images with their styles", ("mask",)),
         ({"which_styles": ["photo"]}, "which_styles=photo says what is to be where", ("which_styles",)),
     ],
 )
@@ -95,7 +98,7 @@ def sky():
 
 def test_a_mask_is_painted_in_its_style_and_the_rest_in_another(folder, small_model, tmp_path, sky):
     (path,) = magstyle.stylize_photos(
-        folder / "2.jpg", tmp_path, checkpoint=small_model, which_styles="scream", masks=[(sky, "wave")]
+        folder / "2.jpg", tmp_path, checkpoint=small_model, which_styles="scream", mask=[(sky, "wave")]
     )
     share = strokes.averaged(sky[..., None], (20, 24))
     weights = share * [0, 1, 0] + (1 - share) * [1, 0, 0]
@@ -105,7 +108,7 @@ def test_a_mask_is_painted_in_its_style_and_the_rest_in_another(folder, small_mo
 
 def test_what_no_mask_covers_can_stay_the_photo(folder, small_model, tmp_path, sky):
     options = {"checkpoint": small_model, "which_styles": ["photo", "wave"], "color_from": np.eye(3)}
-    paths = magstyle.stylize_photos(folder / "2.jpg", tmp_path, masks=[(sky, "wave")], **options)
+    paths = magstyle.stylize_photos(folder / "2.jpg", tmp_path, mask=[(sky, "wave")], **options)
     assert below(paths, tmp_path) == ["2_photo.png", "2_wave.png"]
     stays, wave, photo = (images.read_image(path) for path in (*paths, folder / "2.jpg"))
     np.testing.assert_array_equal(stays[12:], photo[12:])
@@ -115,7 +118,7 @@ def test_what_no_mask_covers_can_stay_the_photo(folder, small_model, tmp_path, s
 def test_masks_that_overlap_share(folder, small_model, tmp_path):
     everywhere = np.ones((5, 6, 3))
     arguments = {"input_image": folder / "2.jpg", "checkpoint": small_model, "which_styles": "scream"}
-    shared = magstyle.stylize_photos(output_dir=tmp_path, masks=[(everywhere, 1), (everywhere, 2)], **arguments)
+    shared = magstyle.stylize_photos(output_dir=tmp_path, mask=[(everywhere, 1), (everywhere, 2)], **arguments)
     arguments["which_styles"] = {1: 0.5, 2: 0.5}
     mixed = magstyle.stylize_photos(output_dir=tmp_path, **arguments)
     np.testing.assert_allclose(images.read_image(shared[0]), images.read_image(mixed[0]), atol=1.01 / 255)
@@ -126,10 +129,10 @@ def test_a_mask_file_counts_by_its_light_and_is_never_overwritten(folder, small_
     arguments = {"input_image": folder / "2.jpg", "checkpoint": small_model, "which_styles": "wave"}
     before = (tmp_path / "2_wave.png").read_bytes()
     with pytest.raises(magstyle.InputError, match=r"2_wave\.png would overwrite an image that is needed"):
-        magstyle.stylize_photos(output_dir=tmp_path, masks=[(tmp_path / "2_wave.png", 0)], **arguments)
+        magstyle.stylize_photos(output_dir=tmp_path, mask=[(tmp_path / "2_wave.png", 0)], **arguments)
     assert (tmp_path / "2_wave.png").read_bytes() == before
-    from_file = magstyle.stylize_photos(output_dir=tmp_path / "a", masks=[(tmp_path / "2_wave.png", 0)], **arguments)
-    from_array = magstyle.stylize_photos(output_dir=tmp_path / "b", masks=[(sky, 0)], **arguments)
+    from_file = magstyle.stylize_photos(output_dir=tmp_path / "a", mask=[(tmp_path / "2_wave.png", 0)], **arguments)
+    from_array = magstyle.stylize_photos(output_dir=tmp_path / "b", mask=[(sky, 0)], **arguments)
     np.testing.assert_allclose(images.read_image(from_file[0]), images.read_image(from_array[0]), atol=3 / 255)
 
 

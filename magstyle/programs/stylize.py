@@ -48,7 +48,7 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "sheet", False, "Also show each photo and its pictures, small and with their names, in one picture."
     )
-    shared_flags.mark_as_paths("input_image", "output_dir", "color_from")
+    shared_flags.mark_as_paths("input_image", "output_dir", "mask", "color_from")
 
 
 def main(arguments: list[str]) -> None:
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
             input_image=input_image,
             checkpoint=network,
             which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),
-            masks=command_line.files_and_styles("mask", network.style_names),
+            mask=command_line.files_and_styles("mask", network.style_names),
         )
     )
     for path in paths:
