@@ -4,12 +4,18 @@ PORT ?= 8000
 # The public names, and the rooms that are worth a look from Python.
 REFERENCE := magstyle magstyle.models magstyle.losses magstyle.training magstyle.data magstyle.optimization
 
-.PHONY: demo page docs notebook test
+.PHONY: demo gallery page docs notebook test
 
 demo: $(VENV)/installed
-	@$(VENV)/bin/python bin/stylize.py examples/coffee.jpg --which_styles=all --sheet --format=jpg
-	@echo "All pictures in one: out/coffee_sheet.jpg. Your own photo:"
+	@$(VENV)/bin/python bin/stylize.py examples/pagoda.jpg --which_styles=all --sheet --format=jpg
+	@echo "All pictures in one: out/pagoda_sheet.jpg. Your own photo:"
 	@echo "    $(VENV)/bin/python bin/stylize.py PHOTO --which_styles=all --sheet"
+
+# The sheets in a third of the space that the program gives a picture: the repository is small.
+gallery: $(VENV)/installed
+	@$(VENV)/bin/python bin/stylize.py examples/*.jpg --which_styles=all --sheet --output_dir=out/gallery
+	@for photo in $(basename $(notdir $(wildcard examples/*.jpg))); do $(VENV)/bin/python -c 'import sys; from PIL import Image; \
+		Image.open(sys.argv[1]).save(sys.argv[2], quality=75)' out/gallery/$${photo}_sheet.png docs/gallery/$$photo.webp; done
 
 page: $(VENV)/installed
 	@$(VENV)/bin/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
