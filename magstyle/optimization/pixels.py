@@ -5,12 +5,11 @@ An objective is a function from pictures [1, H, W, 3] in [0, 1] to numbers by na
 `minimize` goes down.
 """
 
-import contextlib
-from collections.abc import Callable, Mapping
+import collections
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
-from scipy import optimize
 
 from magstyle.errors import memory_for_features
 
@@ -23,6 +22,11 @@ Report = Callable[[np.ndarray, Mapping[str, float]], None]
 Minimize = Callable[[Evaluation, np.ndarray], np.ndarray]
 
 OPTIMIZERS = ("lbfgs", "adam", "normalized_gradient")
+# Of L-BFGS: the steps that it remembers, the usual share of the foreseen decrease that a step has to bring, and how far
+# the first step goes, in units of [0, 1], on quadratic average.
+_PAIRS = 10
+_SUFFICIENT_DECREASE = 1e-4
+_FIRST_STEP = 0.01
 
 
 def evaluation_of(objective: Objective) -> Evaluation:
@@ -64,8 +68,8 @@ def minimize(
         evaluate: the objective; see `evaluation_of`.
         image: where to start, [H, W, 3] in [0, 1].
         steps: evaluations of the objective and its gradient, at most.
-        optimizer: "lbfgs", SciPy's L-BFGS-B; "adam"; or "normalized_gradient", which follows the gradient divided by
-            its standard deviation, for objectives that move.
+        optimizer: "lbfgs", L-BFGS with projected steps; "adam"; or "normalized_gradient", which follows the gradient
+            divided by its standard deviation, for objectives that move.
         learning_rate: of the last two, a step in units of [0, 1].
         report: told how it goes.
 
@@ -74,7 +78,8 @@ def minimize(
         two losses can be compared.
 
     References:
-        Byrd, Lu, Nocedal, Zhu: A Limited Memory Algorithm for Bound Constrained Optimization. SIAM, 1995.
+        Liu, Nocedal: On the Limited Memory BFGS Method for Large Scale Optimization. Mathematical Programming, 1989.
+        Bertsekas: Projected Newton Methods for Optimization Problems with Simple Constraints. SIAM, 1982.
         Kingma, Ba: Adam: A Method for Stochastic Optimization. arXiv 1412.6980.
     """
     image = np.asarray(image, np.float32)
@@ -96,32 +101,59 @@ def minimize(
     return last if optimizer == "normalized_gradient" else best
 
 
-def _lbfgs(evaluate: Callable, image: np.ndarray, steps: int, _) -> None:
-    class EnoughEvaluations(Exception):  # noqa: N818  It is no error.
-        pass
+def _lbfgs(evaluate: Callable, picture: np.ndarray, steps: int, _) -> None:
+    """L-BFGS with projected steps: pixels that the gradient would push out of [0, 1] stand still, the rest is clipped.
 
-    made = 0
+    SciPy's L-BFGS-B comes to the same losses, at the price of a tenth of all the time and of 64 bits. Without bounds, a
+    picture that is clipped at the end is far from the least loss.
+    """
+    pairs = collections.deque(maxlen=_PAIRS)
+    direction = None
+    loss, gradient = evaluate(picture)
+    for _ in range(steps - 1):
+        if direction is None:
+            held = ((picture <= 0) & (gradient > 0)) | ((picture >= 1) & (gradient < 0))
+            free = np.where(held, 0, gradient)
+            direction = np.where(held, 0, _newton_direction(free, pairs))
+            slope, share = float(np.vdot(free, direction)), 1.0
+            if not slope < 0:
+                return
+        moved = np.clip(picture + np.float32(share) * direction, 0, 1)
+        change = moved - picture
+        if not change.any():
+            return
+        loss_there, gradient_there = evaluate(moved)
+        if loss_there <= loss + _SUFFICIENT_DECREASE * float(np.vdot(gradient, change)):
+            bend = gradient_there - gradient
+            curvature = np.vdot(change, bend)
+            if curvature > 0:
+                pairs.append((change, bend, curvature))
+            picture, loss, gradient, direction = moved, loss_there, gradient_there, None
+        else:
+            # To the lowest point of the parabola through what is known, but not much shorter at once.
+            share *= max(0.1, min(0.5, -slope * share / (2 * (loss_there - loss - slope * share))))
 
-    def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal made
-        # SciPy looks at the number of evaluations only between two of its iterations.
-        if made == steps:
-            raise EnoughEvaluations
-        made += 1
-        loss, gradient = evaluate(flat.reshape(image.shape).astype(np.float32))
-        return loss, gradient.ravel().astype(np.float64)
 
-    # Our losses are means over pixels, so that the gradient of each pixel is always small: it does not end the search.
-    options = {"maxfun": steps, "maxiter": steps, "gtol": 0}
-    with contextlib.suppress(EnoughEvaluations):
-        optimize.minimize(
-            function,
-            image.ravel().astype(np.float64),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=optimize.Bounds(0, 1),
-            options=options,
-        )
+def _newton_direction(gradient: np.ndarray, pairs: Sequence) -> np.ndarray:
+    """The inverse of the Hessian, as pairs of changes tell of it, times the gradient, negated.
+
+    Args:
+        pairs: changes of the picture, those of the gradient that came with them, and their products, oldest first.
+
+    Reference:
+        Nocedal, Wright: Numerical Optimization. Springer, 2006 (algorithm 7.4).
+    """
+    if not pairs:
+        return gradient * np.float32(-_FIRST_STEP / max(np.sqrt(np.mean(np.square(gradient))), 1e-30))
+    direction, shares = -gradient, []
+    for change, bend, curvature in reversed(pairs):
+        shares.append(np.vdot(change, direction) / curvature)
+        direction -= shares[-1] * bend
+    _, bend, curvature = pairs[-1]
+    direction *= curvature / np.vdot(bend, bend)
+    for (change, bend, curvature), share in zip(pairs, reversed(shares), strict=True):
+        direction += (share - np.vdot(bend, direction) / curvature) * change
+    return direction
 
 
 def _adam(evaluate: Callable, image: np.ndarray, steps: int, learning_rate: float) -> None:
