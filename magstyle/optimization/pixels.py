@@ -24,7 +24,7 @@ Minimize = Callable[[Evaluation, np.ndarray], np.ndarray]
 OPTIMIZERS = ("lbfgs", "adam", "normalized_gradient")
 # Of L-BFGS: the steps that it remembers, the usual share of the foreseen decrease that a step has to bring, and how far
 # the first step goes, in units of [0, 1], on quadratic average.
-_PAIRS = 10
+PAIRS = 10
 _SUFFICIENT_DECREASE = 1e-4
 _FIRST_STEP = 0.01
 
@@ -107,7 +107,7 @@ def _lbfgs(evaluate: Callable, picture: np.ndarray, steps: int, _) -> None:
     SciPy's L-BFGS-B comes to the same losses, at the price of a tenth of all the time and of 64 bits. Without bounds, a
     picture that is clipped at the end is far from the least loss.
     """
-    pairs = collections.deque(maxlen=_PAIRS)
+    pairs = collections.deque(maxlen=PAIRS)
     direction = None
     loss, gradient = evaluate(picture)
     for _ in range(steps - 1):
