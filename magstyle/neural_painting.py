@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from magstyle import limits, models, progress
+from magstyle import limits, memory, models, progress
 from magstyle.data import images, photos
 from magstyle.errors import InputError, check_choice
 from magstyle.models.vgg import load_vgg
@@ -123,6 +123,7 @@ def neural_style(
     content_names = models.find_end_points(content_end_points, vgg.output)
     style_names = models.find_end_points(style_end_points, vgg.output)
     vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in [*content_names, *style_names]})
+    memory.check_optimization(vgg, *content.shape[:2])
 
     def write(picture: np.ndarray, step: int | None) -> None:
         picture = transforms.resize(picture, content.shape[:2])

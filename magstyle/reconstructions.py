@@ -7,7 +7,7 @@ import pathlib
 import keras
 import numpy as np
 
-from magstyle import grids, limits, models, progress
+from magstyle import grids, limits, memory, models, progress
 from magstyle.data import images
 from magstyle.errors import InputError, check_choice
 from magstyle.models.vgg import load_vgg
@@ -84,6 +84,7 @@ def reconstruct(
     images.check_writable(output, *image.shape[:2])
     vgg = load_vgg(vgg_checkpoint, pooling=pooling)
     wanted = models.find_end_points(neural_style.STYLE_END_POINTS if all_layers else [end_point], vgg.output)
+    memory.check_optimization(keras.Model(vgg.input, [vgg.output[name] for name in wanted]), *image.shape[:2])
     plan = [(one, name) for one in (reversed(KINDS) if all_layers else [kind]) for name in wanted]
     made = []
 
