@@ -39,14 +39,16 @@ def parser(description: str, **defaults: Sequence[float] | Sequence[str] | int) 
     return flags
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """How long a call takes."""
-    start = time.perf_counter()
+def seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """How long a call takes, by some clock of `time`."""
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def in_turns(calls: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, np.ndarray]:
+def in_turns(
+    calls: Mapping[str, Callable[[], object]], repetitions: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, np.ndarray]:
     """How long calls take, one after the other, again and again, so that whatever else the machine does falls on all.
 
     Compare two of them by the median of their ratios, `np.median(times["this"] / times["that"])`.
@@ -54,13 +56,14 @@ def in_turns(calls: Mapping[str, Callable[[], object]], repetitions: int) -> dic
     Args:
         calls: by name. Each is called once more beforehand, unmeasured.
         repetitions: how often each is measured.
+        clock: of `time`; `time.process_time` counts what the process computes, whatever else the machine does.
 
     Returns:
         The seconds, [repetitions], by name.
     """
     for call in calls.values():
         call()
-    rounds = [{name: seconds(call) for name, call in calls.items()} for _ in range(repetitions)]
+    rounds = [{name: seconds(call, clock) for name, call in calls.items()} for _ in range(repetitions)]
     return {name: np.array([times[name] for times in rounds]) for name in calls}
 
 

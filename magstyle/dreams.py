@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from magstyle import files, models, progress
+from magstyle import files, limits, models, progress
 from magstyle.data import images
-from magstyle.errors import InputError, check_positive
+from magstyle.errors import InputError
 from magstyle.models.vgg import load_vgg
 from magstyle.optimization import deep_dream as dreaming
 from magstyle.optimization import pixels, transforms
@@ -70,15 +70,21 @@ def deep_dream(
     Reference:
         Mordvintsev, Olah, Tyka: Inceptionism: Going Deeper into Neural Networks. Google Research Blog, 2015.
     """
+    limits.check(
+        {
+            "image_size": image_size,
+            "octaves": octaves,
+            "octave_scale": octave_scale,
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "tile_size": tile_size,
+            "frames": frames,
+            "zoom": zoom,
+            "seed": seed,
+        }
+    )
     output = pathlib.Path(output_image).expanduser()
     images.check_output(output, [input_image, *([guide_image] if guide_image else [])])
-    check_positive(octaves=octaves, steps=steps, learning_rate=learning_rate, frames=frames, image_size=image_size)
-    if not octave_scale > 1:
-        raise InputError(f"octave_scale={octave_scale} must be above 1", "octave_scale")
-    if not zoom >= 1:
-        raise InputError(f"zoom={zoom} must be 1 or more", "zoom")
-    if tile_size < transforms.SMALLEST_SIDE:
-        raise InputError(f"tile_size={tile_size} must be {transforms.SMALLEST_SIDE} or more", "tile_size")
     animated = frames > 1 and output.suffix.lower() in images.ANIMATED
     if output.suffix.lower() == ".gif" and not animated:
         raise InputError(f"{output} would be an animation, but frames={frames} makes a single picture", "frames")

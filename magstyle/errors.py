@@ -1,4 +1,4 @@
-"""The one exception that is meant for people, and checks of arguments that raise it."""
+"""The one exception that is meant for people, and what raises it for a choice that is none and a lack of memory."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -25,20 +25,6 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     choices = list(choices)
     if value not in choices:
         raise InputError(f"{name}={value} must be one of {', '.join(choices)}", name)
-
-
-def check_positive(**arguments: float | None) -> None:
-    """Raises an InputError for the first argument that is neither None nor a finite number above 0."""
-    for name, value in arguments.items():
-        if value is not None and not 0 < value < float("inf"):
-            raise InputError(f"{name}={value} must be above 0", name)
-
-
-def check_not_negative(**arguments: float) -> None:
-    """Raises an InputError for the first argument that is no finite number of 0 or more."""
-    for name, value in arguments.items():
-        if not 0 <= value < float("inf"):
-            raise InputError(f"{name}={value} must be 0 or more", name)
 
 
 @contextlib.contextmanager

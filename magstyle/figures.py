@@ -1,5 +1,6 @@
 """Pictures of pictures, as people publish them: sheets, triptychs, grids, strips and walks between styles."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +9,12 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import grids, models
+from magstyle import grids, limits, models
 from magstyle.data import images, photos
-from magstyle.errors import InputError, check_choice, check_positive
+from magstyle.errors import InputError, check_choice
 from magstyle.models.transformer import StyleTransformer
 from magstyle.models.vgg import load_vgg
-from magstyle.optimization import neural_style
+from magstyle.optimization import neural_style, pixels
 from magstyle.stylizer import Stylizer
 
 KINDS = ("sheet", "triptych", "grid", "strip", "walk")
@@ -62,9 +63,9 @@ def figure(
     Raises:
         InputError: for files, styles or numbers that cannot be used.
     """
+    limits.check({"image_size": image_size, "octaves": octaves, "steps": steps})
     output = pathlib.Path(output_image).expanduser()
     check_choice("kind", kind, KINDS)
-    check_positive(image_size=image_size, octaves=octaves, steps=steps)
     contents, paintings = photos.find(content_images), photos.find(style_images) if style_images else []
     images.check_output(output, [*contents, *paintings])
     _check_arguments(kind, output, contents, paintings, which_styles, optimize)
@@ -144,10 +145,9 @@ def _by_optimization(
                 vgg,
                 content,
                 style,
+                functools.partial(pixels.minimize, steps=steps, report=lambda *_: bar.update()),
                 painting_weights=list(weights.values()),
                 octaves=octaves,
-                steps=steps,
-                report=lambda *_: bar.update(),
             )
 
     return paint

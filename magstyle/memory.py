@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
 _FLOAT = 4
+# Of a picture that is worth the name, in pixels.
+_SMALLEST_OPTIMIZED = 16
 Convolutions = Sequence[Convolution]
 
 
@@ -98,6 +100,38 @@ def needed_to_train(transformer: "StyleTransformer", vgg: "keras.Model", batch_s
     if not transformer.parameters(transformer.scopes[0])["kernel"].trainable:
         per_pixel *= 0.7
     return int(batch_size * image_size**2 * per_pixel * _FLOAT)
+
+
+def check_optimization(vgg: "keras.Model", height: int, width: int) -> None:
+    """Raises an InputError if the pixels of a picture of this size cannot be optimised in memory; it names what fits.
+
+    This is known of TensorFlow on CPUs alone. (What a GPU cannot hold, it says itself.)
+
+    Args:
+        vgg: the loss network, up to the features that count.
+        height, width: of the picture, in pixels.
+    """
+    if not _tensorflow_convolves_on_a_cpu():
+        return
+    free, needed = available(), needed_to_optimize(vgg, height, width)
+    if needed <= free:
+        return
+    side = min(height, width)
+    while side >= _SMALLEST_OPTIMIZED:
+        if needed_to_optimize(vgg, *(length * side / min(height, width) for length in (height, width))) <= free:
+            break
+        side = int(side * 0.95)
+    fits = f"image_size={side} fits" if side >= _SMALLEST_OPTIMIZED else "no image_size fits"
+    raise InputError(
+        f"a picture of {width} x {height} pixels takes about {_gib(needed)}; with {_gib(free)} free, {fits}",
+        "image_size",
+    )
+
+
+def needed_to_optimize(vgg: "keras.Model", height: float, width: float) -> int:
+    """How many bytes of memory the optimisation of a picture takes at its peak, on TensorFlow and a CPU."""
+    # As measured from 256 to 1024 pixels: features and their gradients, and the pictures that L-BFGS remembers.
+    return int(height * width * (190 + 3.4 * _features(vgg)) * _FLOAT) + 2**28
 
 
 def needed(convolutions: Convolutions, engine: str, height: int, width: int, regions: int = 0) -> int:

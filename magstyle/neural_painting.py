@@ -1,5 +1,6 @@
 """Neural style from files to a file: a photo in the style of paintings, by optimisation of its pixels."""
 
+import functools
 import math
 import os
 import pathlib
@@ -9,13 +10,13 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from magstyle import models, progress
+from magstyle import limits, memory, models, progress
 from magstyle.colors import preserve_color as keep_color
 from magstyle.data import images, photos
-from magstyle.errors import InputError, check_choice, check_not_negative, check_positive
+from magstyle.errors import InputError, check_choice
 from magstyle.models.vgg import load_vgg
 from magstyle.optimization import neural_style as style_transfer
-from magstyle.optimization import objectives, transforms
+from magstyle.optimization import objectives, pixels, transforms
 
 _WEIGHTS, _PAINTINGS = "style_image_weights", "style_images"
 
@@ -84,6 +85,20 @@ def neural_style(
     Reference:
         Gatys, Ecker, Bethge: A Neural Algorithm of Artistic Style. arXiv 1508.06576.
     """
+    limits.check(
+        {
+            "content_weight": content_weight,
+            "style_weight": style_weight,
+            "total_variation_weight": total_variation_weight,
+            "style_scale": style_scale,
+            "image_size": image_size,
+            "octaves": octaves,
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "snapshot_steps": snapshot_steps,
+            "seed": seed,
+        }
+    )
     output = pathlib.Path(output_image).expanduser()
     paintings = photos.find(style_images)
     masks = [style_masks] if isinstance(style_masks, str | os.PathLike) else list(style_masks or [])
@@ -92,9 +107,6 @@ def neural_style(
     check_choice("style_loss", style_loss, objectives.STYLE_STATISTICS)
     check_choice("start", start, style_transfer.STARTS)
     check_choice("optimizer", optimizer, ("lbfgs", "adam"))
-    check_positive(steps=steps, octaves=octaves, image_size=image_size, snapshot_steps=snapshot_steps)
-    check_positive(style_scale=style_scale, learning_rate=learning_rate, style_weight=style_weight)
-    check_not_negative(content_weight=content_weight, total_variation_weight=total_variation_weight)
     weights = _painting_weights(style_image_weights, len(paintings))
     if masks and len(masks) != len(paintings):
         raise InputError(
@@ -111,6 +123,7 @@ def neural_style(
     content_names = models.find_end_points(content_end_points, vgg.output)
     style_names = models.find_end_points(style_end_points, vgg.output)
     vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in [*content_names, *style_names]})
+    memory.check_optimization(vgg, *content.shape[:2])
 
     def write(picture: np.ndarray, step: int | None) -> None:
         picture = transforms.resize(picture, content.shape[:2])
@@ -124,6 +137,9 @@ def neural_style(
             vgg,
             content_names,
             style_names,
+            functools.partial(
+                pixels.minimize, steps=steps, optimizer=optimizer, learning_rate=learning_rate, report=report
+            ),
             painting_weights=weights,
             masks=regions,
             content_weight=content_weight,
@@ -133,11 +149,7 @@ def neural_style(
             total_variation_weight=total_variation_weight,
             start=start,
             octaves=octaves,
-            steps=steps,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
             seed=seed,
-            report=report,
         )
     write(picture, None)
     return output

@@ -1,16 +1,17 @@
 """What layers of VGG keep of an image, from file to file; one layer, or all of them on a sheet."""
 
+import functools
 import os
 import pathlib
 
 import keras
 import numpy as np
 
-from magstyle import grids, models, progress
+from magstyle import grids, limits, memory, models, progress
 from magstyle.data import images
-from magstyle.errors import InputError, check_choice, check_not_negative, check_positive
+from magstyle.errors import InputError, check_choice
 from magstyle.models.vgg import load_vgg
-from magstyle.optimization import neural_style, reconstruction, transforms
+from magstyle.optimization import neural_style, pixels, reconstruction, transforms
 
 KINDS = ("content", "style")
 
@@ -61,6 +62,15 @@ def reconstruct(
         Gatys, Ecker, Bethge: A Neural Algorithm of Artistic Style. arXiv 1508.06576 (figure 1).
         Mahendran, Vedaldi: Understanding Deep Image Representations by Inverting Them. arXiv 1412.0035.
     """
+    limits.check(
+        {
+            "total_variation_weight": total_variation_weight,
+            "image_size": image_size,
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "seed": seed,
+        }
+    )
     output = pathlib.Path(output_image).expanduser()
     images.check_output(output, [input_image])
     if all_layers == bool(end_point):
@@ -68,14 +78,13 @@ def reconstruct(
     check_choice("kind", kind, KINDS)
     check_choice("pooling", pooling, ("avg", "max"))
     check_choice("optimizer", optimizer, ("lbfgs", "adam"))
-    check_positive(steps=steps, image_size=image_size, learning_rate=learning_rate)
-    check_not_negative(total_variation_weight=total_variation_weight)
 
     image = images.read_image(os.path.expanduser(input_image), image_size)
     transforms.octave_sizes(image.shape[:2], 1)
     images.check_writable(output, *image.shape[:2])
     vgg = load_vgg(vgg_checkpoint, pooling=pooling)
     wanted = models.find_end_points(neural_style.STYLE_END_POINTS if all_layers else [end_point], vgg.output)
+    memory.check_optimization(keras.Model(vgg.input, [vgg.output[name] for name in wanted]), *image.shape[:2])
     plan = [(one, name) for one in (reversed(KINDS) if all_layers else [kind]) for name in wanted]
     made = []
 
@@ -89,22 +98,14 @@ def reconstruct(
         images.write_image(output, grids.figure([[("image", image), *row] for row in rows]))
 
     with progress.watched(len(plan) * steps, write) as report:
+        minimize = functools.partial(
+            pixels.minimize, steps=steps, optimizer=optimizer, learning_rate=learning_rate, report=report
+        )
         for one, name in plan:
             before = neural_style.STYLE_END_POINTS[: _blocks_before(name)] if one == "style" else ()
             end_points = models.find_end_points([*before, name], vgg.output)
             network = keras.Model(vgg.input, {name: vgg.output[name] for name in end_points})
-            picture = reconstruction.invert(
-                image,
-                network,
-                one,
-                total_variation_weight=total_variation_weight,
-                steps=steps,
-                optimizer=optimizer,
-                learning_rate=learning_rate,
-                seed=seed,
-                report=report,
-            )
-            made.append(picture)
+            made.append(reconstruction.invert(image, network, minimize, one, total_variation_weight, seed))
     write(made.pop(), None)
     return output
 

@@ -35,6 +35,18 @@ BEYOND_64_BITS = 2**63
         *[("stylize_dataset", ["never"], {name: -1}) for name in ("image_size", "seed", "num_shards")],
         *[("convert_tflite", ["painters", "never"], {"image_size": side}) for side in (-4, 100000, BEYOND_64_BITS)],
         *[("build_page", ["painters", "never"], {name: 100000}) for name in ("image_size", "preview_size")],
+        *[
+            ("neural_style", ["nowhere.jpg", "nowhere.jpg", "never.png"], argument)
+            for argument in ({"style_weight": 0}, {"content_weight": NAN}, {"steps": 0}, {"octaves": 1.5}, {"seed": -1})
+        ],
+        *[
+            ("reconstruct", ["nowhere.jpg", "never.png"], argument)
+            for argument in ({"steps": 0}, {"learning_rate": NAN}, {"total_variation_weight": -1})
+        ],
+        *[
+            ("deep_dream", ["nowhere.jpg", "never.png"], argument)
+            for argument in ({"octave_scale": 1}, {"zoom": NAN}, {"tile_size": 15}, {"frames": 0})
+        ],
         *[("read_image", [ROOT / "examples" / "coffee.jpg"], {"image_size": 0})],
     ],
 )

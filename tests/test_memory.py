@@ -238,3 +238,27 @@ def test_a_limit_without_statistics_counts(cgroups):
 
 def test_more_used_than_allowed_is_nothing_free(cgroups):
     assert cgroups("0::/a", {"a": version_2(1000, 1001)}) == 0
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "side", "gibibytes"), [(64, 256, 341, 0.56), (16, 512, 683, 0.60), (16, 1024, 1365, 1.67)]
+)
+def test_optimised_pixels_take_what_was_measured(width, height, side, gibibytes):
+    # Of VGG-19 up to conv5_1, at full and at a quarter of the width, with the first of what L-BFGS remembers.
+    blocks = zip((2, 2, 4, 4, 1), (1, 2, 4, 8, 8), strict=True)
+    network = keras.Sequential([keras.Input((None, None, 3))])
+    for convolutions, factor in blocks:
+        for _ in range(convolutions):
+            network.add(keras.layers.Conv2D(width * factor, 3, padding="same"))
+        network.add(keras.layers.AveragePooling2D(2))
+    assert gibibytes < memory.needed_to_optimize(network, height, side) / 2**30 < 1.3 * gibibytes
+
+
+def test_pixels_that_do_not_fit_are_refused_before_they_are_optimised(machine):
+    vgg = vgg_network.build(narrow_vgg(19, (2, 1)), ["vgg_19/conv2/conv2_1"])
+    machine.available = memory.needed_to_optimize(vgg, 1000, 2000)
+    memory.check_optimization(vgg, 1000, 2000)
+    with pytest.raises(InputError, match=r"^a picture of 4000 x 2000 pixels takes .*image_size=\d+ fits$") as error:
+        memory.check_optimization(vgg, 2000, 4000)
+    side = int(str(error.value).split("image_size=")[1].split()[0])
+    assert 900 < side <= 1000

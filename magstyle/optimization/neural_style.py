@@ -26,6 +26,7 @@ def paint(
     vgg: keras.Model,
     content_end_points: Sequence[str],
     style_end_points: Sequence[str],
+    minimize: pixels.Minimize,
     *,
     painting_weights: Sequence[float] | None = None,
     masks: Sequence[np.ndarray] | None = None,
@@ -36,11 +37,7 @@ def paint(
     total_variation_weight: float = 0.0,
     start: str = "content",
     octaves: int = 1,
-    steps: int = 200,
-    optimizer: str = "lbfgs",
-    learning_rate: float = 0.02,
     seed: int = 0,
-    report: pixels.Report | None = None,
 ) -> np.ndarray:
     """Paints a photo in the style of paintings.
 
@@ -49,6 +46,7 @@ def paint(
         paintings: [h, w, 3] in [0, 1] each, of any size.
         vgg: from pictures to features by end point; it has those that follow.
         content_end_points, style_end_points: full names.
+        minimize: `pixels.minimize`, with the steps of an octave.
         painting_weights: of the paintings, in relation to each other; all the same by default.
         masks: [H, W] in [0, 1], where the style of each painting is to be; everywhere by default.
         content_weight, style_weight, total_variation_weight: of relative losses; see `objectives`.
@@ -56,8 +54,6 @@ def paint(
         style_loss: one of `objectives.STYLE_STATISTICS`.
         start: "content", "style" (the first painting, stretched) or "noise".
         octaves: how often to paint, each time twice as large as before and starting from what is there.
-        steps: evaluations per octave.
-        optimizer, learning_rate, report: see `pixels.minimize`.
         seed: of the noise.
 
     Returns:
@@ -83,9 +79,7 @@ def paint(
             (content_weight, style_weight, total_variation_weight),
             objectives.STYLE_STATISTICS[style_loss],
         )
-        picture = pixels.minimize(
-            pixels.evaluation_of(objective), transforms.resize(picture, size), steps, optimizer, learning_rate, report
-        )
+        picture = minimize(pixels.evaluation_of(objective), transforms.resize(picture, size))
     return picture
 
 

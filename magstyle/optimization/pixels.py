@@ -19,8 +19,12 @@ Objective = Callable[..., Mapping]
 Evaluation = Callable[[np.ndarray], tuple[dict[str, float], np.ndarray]]
 # Told after each evaluation: the picture [H, W, 3] to keep if this were the last one, and its terms.
 Report = Callable[[np.ndarray, Mapping[str, float]], None]
+# `minimize` with its steps and its optimizer: from an evaluation and an image [H, W, 3] to a picture of its size.
+Minimize = Callable[[Evaluation, np.ndarray], np.ndarray]
 
 OPTIMIZERS = ("lbfgs", "adam", "normalized_gradient")
+# The steps that L-BFGS remembers.
+PAIRS = 10
 
 
 def evaluation_of(objective: Objective) -> Evaluation:
@@ -110,7 +114,7 @@ def _lbfgs(evaluate: Callable, image: np.ndarray, steps: int, _) -> None:
         return loss, gradient.ravel().astype(np.float64)
 
     # Our losses are means over pixels, so that the gradient of each pixel is always small: it does not end the search.
-    options = {"maxfun": steps, "maxiter": steps, "gtol": 0}
+    options = {"maxfun": steps, "maxiter": steps, "gtol": 0, "maxcor": PAIRS}
     with contextlib.suppress(EnoughEvaluations):
         optimize.minimize(
             function,

@@ -16,22 +16,19 @@ from magstyle.optimization import neural_style, objectives, pixels
 def invert(
     image: np.ndarray,
     network: keras.Model,
+    minimize: pixels.Minimize,
     kind: str = "content",
-    *,
     total_variation_weight: float = 0.0,
-    steps: int = 200,
-    optimizer: str = "lbfgs",
-    learning_rate: float = 0.02,
     seed: int = 0,
-    report: pixels.Report | None = None,
 ) -> np.ndarray:
     """Finds a picture, from noise, that has the same features as an image, or the same Gram matrices.
 
     Args:
         image: [H, W, 3] in [0, 1].
         network: from pictures to the features, by end point, that count.
+        minimize: `pixels.minimize`, with its steps.
         kind: "content", for the features themselves, or "style", for their Gram matrices: a texture.
-        total_variation_weight, steps, optimizer, learning_rate, report: as in `neural_style.paint`.
+        total_variation_weight: of the differences of neighbouring pixels.
         seed: of the noise.
 
     Returns:
@@ -54,5 +51,4 @@ def invert(
         return found
 
     noise = np.random.default_rng(seed).random(image.shape, np.float32)
-    evaluate = pixels.evaluation_of(objectives.of_features(network, terms))
-    return pixels.minimize(evaluate, noise, steps, optimizer, learning_rate, report)
+    return minimize(pixels.evaluation_of(objectives.of_features(network, terms)), noise)

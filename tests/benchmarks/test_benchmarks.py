@@ -9,11 +9,11 @@ import pytest
 from magstyle.models import vgg
 from tests import processes
 from tests.places import ENV, ROOT
-from tests.samples import picture
+from tests.samples import narrow_vgg, picture
 
 TINY = ["--alphas=0.1", "--repetitions=1"]
 # The columns that say what was measured.
-LABELS = {"pixels", "photo", "photos", "photos, pixels", "VGG", "file", "engine", "model"}
+LABELS = {"figure", "pixels", "photo", "photos", "photos, pixels", "VGG", "file", "engine", "model"}
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +92,15 @@ def test_litert_files_paint_the_same_and_are_compared_with_the_plain_one():
     rows = {row["file"]: row for row in measure("litert_files", "--sides=16", *TINY)}
     assert list(rows) == ["plain", "float32", "float16", "dynamic_int8", "int8", "any size"]
     assert max(rows[name]["largest difference"] for name in ("plain", "float32", "any size")) < 1e-4
+
+
+def test_optimised_pixels_are_compared_with_vgg_alone(tmp_path):
+    np.savez(tmp_path / "vgg.npz", **narrow_vgg(19, (2, 2, 4, 4, 1)))
+    given = [f"--vgg_checkpoint={tmp_path}/vgg.npz", "--image_size=48", "--steps=3", "--repetitions=1"]
+    rows = {row["figure"]: row["result"] for row in measure("optimisation", *given, "--memory_sizes=48")}
+    assert rows["an evaluation of L-BFGS / VGG"] > 0
+    assert 1 <= rows["L-BFGS's evaluations for Adam's loss after 3"] <= 3
+    assert rows["dream / photo, activation of conv4_2"] > 1
+    assert rows["texture, largest error of a Gram matrix, %"] > 0
+    assert sum("PSNR" in name for name in rows) == 5
+    assert 0.2 < rows["neural style, peak memory, GiB"] < 4

@@ -1,11 +1,13 @@
 """Neural style on arrays; what its program does with files is tested in tests/programs/test_neural_style.py."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from magstyle.data import images
 from magstyle.models import vgg
-from magstyle.optimization import neural_style
+from magstyle.optimization import neural_style, pixels
 from tests.samples import narrow_vgg, picture
 
 CONTENT, ONE, TWO = (images.to_float(picture(k, (40, 36))) for k in range(3))
@@ -21,8 +23,9 @@ def network():
 
 @pytest.fixture
 def paint(network):
-    def call(paintings=(ONE,), **options):
-        return neural_style.paint(CONTENT, paintings, network, [CONTENT_NAME], STYLE_NAMES, **{"steps": 8, **options})
+    def call(paintings=(ONE,), steps=8, report=None, **options):
+        minimize = functools.partial(pixels.minimize, steps=steps, report=report)
+        return neural_style.paint(CONTENT, paintings, network, [CONTENT_NAME], STYLE_NAMES, minimize, **options)
 
     return call
 

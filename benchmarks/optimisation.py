@@ -1,0 +1,147 @@
+"""What does it take to optimise pixels, and how near do they come?
+
+Times are CPU time, relative to that of VGG alone, there and back. Memory is the peak of a process of its own, after two
+evaluations, with what L-BFGS remembers in the end added.
+"""
+
+import functools
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import measuring
+from magstyle import models, project
+from magstyle.data import images
+from magstyle.models.vgg import load_vgg
+from magstyle.optimization import deep_dream, neural_style, objectives, pixels, reconstruction
+from memory import peak_memory
+
+COLUMNS = ["figure", "pixels", "result"]
+# Enough that L-BFGS remembers as many steps as it ever does.
+TIMED_EVALUATIONS = 12
+
+
+def measure(
+    photo: str,
+    painting: str,
+    vgg_checkpoint: str,
+    image_size: int,
+    steps: int,
+    end_point: str,
+    memory_sizes: Sequence[int],
+    repetitions: int,
+) -> Iterator[list[str]]:
+    vgg = load_vgg(vgg_checkpoint)
+    image, style = (images.read_image(path, image_size) for path in (photo, painting))
+    size = f"{image.shape[1]} x {image.shape[0]}"
+    evaluate = style_evaluation(vgg, image, style)
+    for name, ratio in cpu_times(vgg, image, evaluate, repetitions).items():
+        yield [f"{name} / VGG", size, f"{ratio:.2f}"]
+
+    losses = {name: losses_by_evaluation(evaluate, image, steps, name) for name in ("lbfgs", "adam")}
+    needed = 1 + int(np.argmax(losses["lbfgs"] <= losses["adam"][-1]))
+    yield [f"L-BFGS's evaluations for Adam's loss after {steps}", size, f"{needed}"]
+
+    minimize = functools.partial(pixels.minimize, steps=steps)
+    for name in neural_style.STYLE_END_POINTS:
+        found = reconstruction.invert(image, part(vgg, [name]), minimize)
+        yield [f"{name} inverted, PSNR, dB", size, f"{-10 * np.log10(np.mean(np.square(found - image))):.1f}"]
+
+    network = part(vgg, neural_style.STYLE_END_POINTS)
+    texture = reconstruction.invert(style, network, minimize, "style")
+    grams = [
+        neural_style.style_targets(network(picture[None]), list(network.output), objectives.gram)
+        for picture in (texture, style)
+    ]
+    errors = [np.linalg.norm(grams[0][name] - target) / np.linalg.norm(target) for name, target in grams[1].items()]
+    style_size = f"{style.shape[1]} x {style.shape[0]}"
+    yield ["texture, largest error of a Gram matrix, %", style_size, f"{100 * max(errors):.1f}"]
+
+    network = part(vgg, [end_point])
+    climb = pixels.evaluation_of(deep_dream.dream_objective(network, dict.fromkeys(network.output)))
+    dreamed = deep_dream.dream(image, climb, rng=np.random.default_rng(0))
+    rise = climb(dreamed)[0]["loss"] / climb(image)[0]["loss"]
+    yield [f"dream / photo, activation of {end_point}", size, f"{rise:.1f}"]
+
+    for side in memory_sizes:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            peak, (height, width) = pool.apply(peak_of_painting, (photo, painting, vgg_checkpoint, side))
+        yield ["neural style, peak memory, GiB", f"{width} x {height}", f"{peak / 2**30:.2f}"]
+
+
+def style_evaluation(vgg: keras.Model, image: np.ndarray, style: np.ndarray) -> pixels.Evaluation:
+    """The losses of neural style, as `paint` evaluates them."""
+    caught = []
+
+    def minimize(evaluate: pixels.Evaluation, picture: np.ndarray) -> np.ndarray:
+        caught.append(evaluate)
+        return picture
+
+    paint(vgg, image, style, minimize)
+    return caught[0]
+
+
+def paint(vgg: keras.Model, image: np.ndarray, style: np.ndarray, minimize: pixels.Minimize) -> np.ndarray:
+    """Neural style with the end points of the paper."""
+    content_names = models.find_end_points(neural_style.CONTENT_END_POINTS, vgg.output)
+    style_names = models.find_end_points(neural_style.STYLE_END_POINTS, vgg.output)
+    network = part(vgg, [*content_names, *style_names])
+    return neural_style.paint(image, [style], network, content_names, style_names, minimize)
+
+
+def part(vgg: keras.Model, end_points: Sequence[str]) -> keras.Model:
+    """The network up to some end points."""
+    return keras.Model(vgg.input, {name: vgg.output[name] for name in models.find_end_points(end_points, vgg.output)})
+
+
+def cpu_times(vgg: keras.Model, image: np.ndarray, evaluate: pixels.Evaluation, repetitions: int) -> dict[str, float]:
+    """What an evaluation takes, alone and with L-BFGS around it, relative to the network alone."""
+    network = part(vgg, [*neural_style.CONTENT_END_POINTS, *neural_style.STYLE_END_POINTS])
+    ones = {name: tf.ones(values.shape) for name, values in network(image[None]).items()}
+
+    @tf.function(autograph=False)
+    def there_and_back(pictures):
+        with tf.GradientTape() as tape:
+            tape.watch(pictures)
+            features = network(pictures)
+        return tape.gradient(features, pictures, output_gradients=ones)
+
+    calls = {
+        "VGG": lambda: [there_and_back(tf.constant(image[None])).numpy() for _ in range(TIMED_EVALUATIONS)],
+        "an evaluation": lambda: [evaluate(image) for _ in range(TIMED_EVALUATIONS)],
+        "an evaluation of L-BFGS": lambda: pixels.minimize(evaluate, image, TIMED_EVALUATIONS),
+    }
+    times = measuring.in_turns(calls, repetitions, time.process_time)
+    return {name: float(np.median(times[name] / times["VGG"])) for name in list(calls)[1:]}
+
+
+def losses_by_evaluation(evaluate: pixels.Evaluation, image: np.ndarray, steps: int, optimizer: str) -> np.ndarray:
+    """The least loss after each evaluation."""
+    losses = []
+    pixels.minimize(evaluate, image, steps, optimizer, report=lambda _, terms: losses.append(sum(terms.values())))
+    return np.array(losses)
+
+
+def peak_of_painting(photo: str, painting: str, vgg_checkpoint: str, side: int) -> tuple[int, tuple[int, int]]:
+    """The bytes that a process needs to paint a picture with this shorter side, and the picture's height and width."""
+    image = images.read_image(photo, side)
+    paint(load_vgg(vgg_checkpoint), image, images.read_image(painting), functools.partial(pixels.minimize, steps=2))
+    # The second evaluation is the first to be remembered, as two pictures of 64 bits.
+    return peak_memory() + 4 * (pixels.PAIRS - 1) * image.nbytes, image.shape[:2]
+
+
+if __name__ == "__main__":
+    parser = measuring.parser(__doc__, repetitions=3)
+    coffee = str(project.file("examples", "coffee.jpg"))
+    parser.add_argument("--photo", default=coffee, help="what is painted, inverted and dreamed of")
+    parser.add_argument("--painting", default=coffee, help="whose style it takes")
+    parser.add_argument("--vgg_checkpoint", default="random:0", help="the loss network")
+    parser.add_argument("--image_size", type=int, default=128, help="shorter side of all but the last, in pixels")
+    parser.add_argument("--steps", type=int, default=100, help="evaluations of each optimisation")
+    parser.add_argument("--end_point", default="conv4_2", help="what the dream climbs")
+    parser.add_argument("--memory_sizes", type=int, nargs="*", default=[512, 1024], help="shorter sides, in pixels")
+    measuring.print_table(COLUMNS, measure(**vars(parser.parse_args())))
