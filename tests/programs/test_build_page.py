@@ -135,6 +135,10 @@ class Browser:
     def pick(self, style):
         self.find(f"[name=style][value='{style}']").click()
 
+    def slide(self, selector, value):
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'));"
+        self.run(script, self.find(selector), value)
+
     def save(self, kind, name):
         """The picture in the downloads."""
         path = self.folder / name
@@ -179,32 +183,26 @@ def browser(request, server, tmp_path):
 
 @pytest.fixture
 def photo(tmp_path):
-    """A photo that needs no scaling for the picture that is saved."""
+    """A photo that needs no scaling for the picture that is saved, and that the network takes only reflected."""
     path = tmp_path / "photo.png"
-    picture(0, (64, 48)).save(path)
+    picture(0, (63, 46)).save(path)
     return path
 
 
 def painted_by_python(model, photo, mixture):
-    """What the page does: the photo in the corner of a square, reflected."""
-    image = images.read_image(photo)
-    height, width, _ = image.shape
-    stylizer = Stylizer(model)
-    square = np.pad(image, [(0, SIZE - height), (0, SIZE - width), (0, 0)], "reflect")
-    return stylizer.stylize(square, stylizer.style_weights(mixture))[:height, :width]
+    return Stylizer(model).stylize(images.read_image(photo), mixture)
 
 
 def test_the_page_paints_what_python_paints_and_asks_no_other_host(browser, server, small_model, photo):
     browser.take(photo)
     browser.pick(1)
-    browser.wait_for_picture(64, 48)
+    browser.wait_for_picture(63, 46)
     found = browser.save("image/png", "photo-wave.png")
     assert np.abs(found - painted_by_python(small_model, photo, {"wave": 1})).mean() <= 1 / 255
 
     browser.find("#mix").click()
     browser.pick(2)
-    slide = "const slider = document.querySelector('#sliders input'); slider.value = 20;"
-    browser.run(f"{slide} slider.dispatchEvent(new Event('input'))")
+    browser.slide("#sliders input", 20)
     shares = [output.text for output in browser.driver.find_elements("css selector", "#sliders output")]
     assert shares == ["29 %", "71 %"]
     found = browser.save("image/png", "photo-wave+starry_night.png")
@@ -218,8 +216,31 @@ def test_the_page_paints_what_python_paints_and_asks_no_other_host(browser, serv
     events = json.loads(browser.requests.read_text())["events"]
     requests = [event["params"] for event in events if "initiator" in event.get("params", {})]
     ours = {event["url"] for event in requests if event["initiator"].startswith(server.url[:-1])}
-    assert f"{server.url}preview.tflite" in ours
+    assert f"{server.url}network.tflite" in ours
     assert all(url.startswith((server.url, "blob:", "data:")) for url in ours)
+
+
+def test_strength_and_stroke_size_are_those_of_python_and_of_a_smaller_photo(browser, small_model, tmp_path):
+    photo = tmp_path / "photo.png"
+    with picture(0, (32, 24)) as image:
+        image.resize((64, 48), Image.Resampling.BILINEAR).save(photo)
+    image, painting = images.read_image(photo), painted_by_python(small_model, photo, 0)
+    browser.take(photo)
+    browser.wait_for_picture(64, 48)
+    for k, strength in enumerate([0, 0.5, 1.5]):
+        browser.slide("#strength", 100 * strength)
+        found = browser.save("image/png", f"photo-scream{f' ({k})' if k else ''}.png")
+        expected = np.clip(image + strength * (painting - image), 0, 1)
+        assert np.abs(found - expected).mean() <= 1 / 255
+
+    browser.slide("#strength", 100)
+    browser.slide("#stroke-size", 1)
+    found = browser.save("image/png", "photo-scream (3).png")
+    with Image.open(photo) as image:
+        image.resize((32, 24), Image.Resampling.BILINEAR).save(photo)
+    smaller = Image.fromarray(images.to_uint8(painted_by_python(small_model, photo, 0)))
+    expected = images.to_float(smaller.resize((64, 48), Image.Resampling.BICUBIC))
+    assert np.abs(found - expected).mean() <= 3 / 255 < np.abs(found - painting).mean()
 
 
 def test_the_page_works_without_the_network_after_the_first_visit(browser, server, photo):
@@ -227,14 +248,14 @@ def test_the_page_works_without_the_network_after_the_first_visit(browser, serve
     server.server_close()
     browser.open(server.url)
     browser.take(photo)
-    browser.wait_for_picture(64, 48)
+    browser.wait_for_picture(63, 46)
     assert browser.errors() == []
 
 
 def test_the_page_fits_a_narrow_screen_and_says_in_one_sentence_what_is_wrong(browser, photo, tmp_path):
     browser.show(360, 740)
-    width = "return document.documentElement.scrollWidth"
-    assert browser.run(width) == 360
+    fits = "const { scrollWidth, clientWidth } = document.documentElement; return scrollWidth <= clientWidth"
+    assert browser.run(fits)
     text = tmp_path / "text.txt"
     text.write_text("no photo")
     browser.take(text)
@@ -249,7 +270,7 @@ def test_the_page_fits_a_narrow_screen_and_says_in_one_sentence_what_is_wrong(br
     for style in (1, 2):
         browser.pick(style)
     browser.wait_for_picture(96, 256)
-    assert browser.run(width) == 360
+    assert browser.run(fits)
 
 
 def test_of_two_photos_the_one_that_was_chosen_last_is_shown(browser, photo, tmp_path):
@@ -269,33 +290,36 @@ def test_of_two_photos_the_one_that_was_chosen_last_is_shown(browser, photo, tmp
     """)
     browser.take(first)
     browser.take(photo)
-    browser.wait_for_picture(64, 48)
+    browser.wait_for_picture(63, 46)
     browser.run("decodeFirst(); return firstIsOpen")
-    assert browser.run("return document.querySelector('#picture').width") == 64
-    assert browser.save("image/png", "photo-scream.png").shape == (48, 64, 3)
+    assert browser.run("return document.querySelector('#picture').width") == 63
+    assert browser.save("image/png", "photo-scream.png").shape == (46, 63, 3)
 
 
 # 19 MiB are enough for the small pictures.
 @pytest.mark.parametrize(("server", "browser"), [(2 * SIZE, ["--js-flags=--wasm-max-mem-pages=300"])], indirect=True)
-def test_where_memory_is_short_the_small_picture_remains(browser, photo):
-    browser.take(photo)
+def test_where_memory_is_short_the_small_picture_remains(browser, tmp_path):
+    large = tmp_path / "large.png"
+    picture(0, (2 * SIZE, 3 * SIZE // 2)).save(large)
+    browser.take(large)
     browser.wait_for("There is not enough memory for a picture of this size.")
-    assert browser.save("image/png", "photo-scream.png").shape == (24, 32, 3)
+    assert browser.save("image/png", "large-scream.png").shape == (24, 32, 3)
 
 
 def test_the_page_works_by_keyboard(browser, photo):
     tab, right, space = "\ue004", "\ue014", " "
     names = []
-    for _ in range(4):
+    for _ in range(7):
         browser.press(tab)
         names.append(browser.focused())
-    assert names == ["Choose a photo", "Use the example", "Scream", "Mix styles"]
+    invitation = ["Choose a photo or video", "Paint the camera live", "Use the example"]
+    assert names == [*invitation, "Scream", "Mix styles", "Strength", "Stroke size"]
     browser.take(photo)
-    browser.wait_for_picture(64, 48)
+    browser.wait_for_picture(63, 46)
     browser.run("document.querySelector('#tiles :checked').focus()")
     browser.press(right)
     assert browser.focused() == "Wave"
-    browser.wait_for_picture(64, 48)
+    browser.wait_for_picture(63, 46)
     label = "return document.querySelector('#picture').getAttribute('aria-label')"
     assert browser.run(label) == "The photo in the style of Wave"
     browser.press(tab)
@@ -304,10 +328,10 @@ def test_the_page_works_by_keyboard(browser, photo):
     browser.press(space)
     assert browser.run(label) == "The photo in the style of Wave 50 %, Starry Night 50 %"
     names = []
-    for _ in range(6):
+    for _ in range(9):
         browser.press(tab)
         names.append(browser.focused())
-    assert names[-2:] == ["Save PNG", "Save JPEG"]
+    assert names[-4:] == ["Open", "Live", "Save PNG", "Save JPEG"]
 
 
 def test_a_page_is_built_anew_in_place_and_other_files_stay(site, small_model, tmp_path):
