@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import wave
 
 import numpy as np
 import pytest
@@ -120,6 +121,14 @@ class Browser:
             assert time.monotonic() < end, f"{found!r} is not {status!r}: {self.errors()}"
             time.sleep(0.05)
 
+    def wait(self, script, seconds=100):
+        """Until it returns something true, which is returned."""
+        end = time.monotonic() + seconds
+        while not (found := self.run(script)):
+            assert time.monotonic() < end, (script, self.run("return document.body.innerText"), self.errors())
+            time.sleep(0.05)
+        return found
+
     def wait_for_picture(self, width, height):
         self.wait_for(f"Painted: {width} \N{MULTIPLICATION SIGN} {height} pixels.")
 
@@ -141,13 +150,17 @@ class Browser:
 
     def save(self, kind, name):
         """The picture in the downloads."""
-        path = self.folder / name
         self.find(f"[data-save='{kind}']").click()
+        (path,) = self.downloads(name)
+        return images.read_image(path)
+
+    def downloads(self, *names):
+        """Which of the files have been downloaded, as soon as there is one."""
         end = time.monotonic() + 100
-        while not path.exists():
+        while not (paths := [self.folder / name for name in names if (self.folder / name).exists()]):
             assert time.monotonic() < end, (os.listdir(self.folder), self.errors())
             time.sleep(0.05)
-        return images.read_image(path)
+        return paths
 
     def press(self, key, shift=False):
         from selenium.webdriver.common.action_chains import ActionChains
@@ -304,6 +317,146 @@ def test_where_memory_is_short_the_small_picture_remains(browser, tmp_path):
     browser.take(large)
     browser.wait_for("There is not enough memory for a picture of this size.")
     assert browser.save("image/png", "large-scream.png").shape == (24, 32, 3)
+
+
+# What Chromium shows as a camera is a disc that turns.
+FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+def watch_camera(browser):
+    browser.run("""
+        const { getUserMedia } = MediaDevices.prototype;
+        navigator.mediaDevices.getUserMedia = async function (wanted) {
+            const stream = await getUserMedia.call(this, wanted);
+            [window.track] = stream.getVideoTracks();
+            return stream;
+        };
+        const { putImageData } = CanvasRenderingContext2D.prototype;
+        window.painted = 0;
+        CanvasRenderingContext2D.prototype.putImageData = function (...given) {
+            if (this.canvas.id === "picture") window.painted++;
+            return putImageData.apply(this, given);
+        };
+        document.querySelector("#invitation [data-live]").click();
+    """)
+
+
+def wait_for_frames(browser, number):
+    end = browser.run("return window.painted") + number
+    browser.wait(f"return window.painted >= {end}")
+
+
+@pytest.mark.parametrize("browser", [FAKE_CAMERA], indirect=True)
+def test_a_camera_and_a_video_are_painted_live_and_saved_as_picture_and_clip(browser, tmp_path):
+    watch_camera(browser)
+    wait_for_frames(browser, 24)
+    assert "frames/s at" in browser.find("#rate").text
+    painted = browser.save("image/png", "camera-scream.png")
+    assert painted.shape == (144, SIZE, 3) and painted.std() > 0.05
+    browser.pick(1)
+    browser.slide("#strength", 0)
+    wait_for_frames(browser, 3)
+    unpainted = browser.save("image/png", "camera-wave.png")
+    green = unpainted[..., 1] - unpainted[..., 0]
+    assert green.mean() > 0.2, "the green camera itself"
+    browser.find("#record").click()
+    wait_for_frames(browser, 6)
+    browser.find("#record").click()
+    (clip,) = browser.downloads("camera-wave.mp4", "camera-wave.webm")
+    browser.find("#stop").click()
+    browser.wait_for_picture(SIZE, 144)
+    assert browser.run("return track.readyState") == "ended"
+
+    browser.take(clip)
+    wait_for_frames(browser, 1)
+    browser.wait_for_picture(SIZE, 144)  # Of its last frame.
+    assert browser.errors() == []
+
+
+@pytest.mark.parametrize("browser", [FAKE_CAMERA], indirect=True)
+def test_a_camera_that_is_taken_away_leaves_what_was_there_before(browser, photo):
+    watch_camera(browser)
+    wait_for_frames(browser, 1)
+    browser.find("#record").click()
+    wait_for_frames(browser, 6)
+    browser.run("track.stop(); track.dispatchEvent(new Event('ended'))")
+    browser.wait_for("The camera was taken away.")
+    assert browser.downloads("camera-scream.mp4", "camera-scream.webm")
+    assert browser.find("#invitation").is_displayed() and not browser.find("#actions").is_displayed()
+
+    browser.take(photo)
+    browser.wait_for_picture(63, 46)
+    browser.run("delete window.MediaRecorder")
+    browser.find("#actions [data-live]").click()
+    wait_for_frames(browser, 3)
+    browser.find("#record").click()
+    browser.wait_for("This browser cannot record clips.")
+    browser.run("track.stop(); track.dispatchEvent(new Event('ended'))")
+    browser.wait_for("The camera was taken away.")
+    browser.wait("return document.querySelector('#picture').width === 63")
+    assert browser.save("image/png", "photo-scream.png").shape == (46, 63, 3)
+
+
+def test_what_is_no_moving_picture_is_one_sentence(browser, photo, tmp_path):
+    def refused(reason, sentence):
+        browser.run(f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{reason}'); }}")
+        browser.run("document.querySelector('#invitation [data-live]').click()")
+        browser.wait_for(sentence)
+
+    browser.find("#invitation [data-live]").click()
+    browser.wait_for("There is no camera.")
+    refused("NotAllowedError", "The browser does not let this page use the camera; its settings can allow it.")
+    refused("NotReadableError", "The camera cannot be used; another program may have it.")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    browser.take(broken)
+    browser.wait_for("The browser cannot decode this video.")
+    sound = tmp_path / "sound.mp4"
+    with wave.open(str(sound), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(1000))
+    browser.take(sound)
+    browser.wait_for("This video has no pictures that the browser can decode.")
+    assert browser.find("#invitation").is_displayed() and not browser.find("#actions").is_displayed()
+    assert browser.errors() == []
+
+    # As LiteRT.js says it where there is no memory for the image.
+    browser.run("""
+        Worker.prototype.postMessage = function () {
+            const error = "Error: ERROR: [./third_party/odml/litert/litert/cc/litert_tensor_buffer.h:101]";
+            this.onmessage({ data: { error } });
+        };
+    """)
+    browser.take(photo)
+    browser.wait_for("There is not enough memory for a picture of this size.")
+
+
+def test_moving_pictures_are_painted_at_a_size_that_keeps_up(browser):
+    def sides(milliseconds_per_pixel, stroke_size=1):
+        return browser.run(
+            """
+            const [perPixel, strokeSize] = arguments;
+            return import("./pace.js").then(({ Pace }) => {
+                const pace = new Pace(768);
+                return Array.from({ length: 100 }, () => {
+                    const pass = pace.pass(640, 360, strokeSize);
+                    pace.took(perPixel * pass.width * pass.height, pass);
+                    return pass;
+                }).map(({ width, height }) => [width, height]);
+            });
+            """,
+            milliseconds_per_pixel,
+            stroke_size,
+        )
+
+    fast, medium, slow = sides(1e-5), sides(1e-3), sides(1)
+    assert fast[-1] == [768, 432]
+    assert slow[-1] == [128, 72]
+    assert 40 <= 1e-3 * np.prod(medium[-1]) <= 100
+    assert medium[-1] == medium[-20], "it does not go to and fro"
+    assert all(side % 4 == 0 for size in fast + medium + slow for side in size)
+    assert len(set(map(tuple, medium))) < 8
+    assert sides(1e-5, stroke_size=2)[-1] == [384, 216]
 
 
 def test_the_page_works_by_keyboard(browser, photo):

@@ -17,7 +17,6 @@ const styles = new Styles(site.styles, paint);
 const look = new Look(redraw, paint);
 const painter = new Painter(site, show, report);
 let photo;
-let name;
 // The last picture of the photo, and whether it is the final one.
 let shown;
 // While moving pictures are painted, and while they are recorded.
@@ -89,9 +88,9 @@ function open(file) {
  * Takes a photo to paint.
  *
  * @param {File | ImageBitmap | Promise<File>} given
- * @param {string} [itsName] for files, if it is no file itself
+ * @param {string} [name] if it is no file, which has one
  */
-async function take(given, itsName) {
+async function take(given, name) {
   const number = ++chosen;
   try {
     busy("Opening the photo…");
@@ -99,9 +98,8 @@ async function take(given, itsName) {
     const opened = await read(file, site.previewSize, site.imageSize);
     if (number !== chosen) return;
     leave();
-    photo = opened;
+    photo = { ...opened, name: name ?? (file.name.replace(/\.[^.]*$/, "") || "photo") };
     shown = undefined;
-    name = itsName ?? (file.name?.replace(/\.[^.]*$/, "") || "photo");
     draw(photo.small, find("#picture"));
     unveil();
     paint();
@@ -126,18 +124,13 @@ async function watch(openSource, sentence) {
     const source = await openSource();
     if (number !== chosen) return source.close();
     painting = live = new Live(source, site, how, drawFrame, tell);
-    name = source.name;
     busy("Painting live…");
     unveil();
     listCameras(source.camera).catch(console.debug);
     await painting.run();
     if (live === painting) await freeze(painting);
   } catch (error) {
-    if (number !== chosen || (painting && live !== painting)) return;
-    leave();
-    if (photo) paint();
-    else veil();
-    report(error);
+    if (painting ? live === painting : number === chosen) giveUp(error);
   }
 
   function drawFrame(picture) {
@@ -164,9 +157,21 @@ async function listCameras(current) {
 
 /** Ends moving pictures; the last one becomes a photo like any other. */
 async function freeze(painting) {
-  const itsName = name;
-  const picture = await painting.picture();
-  if (live === painting) await take(picture, itsName);
+  const { name } = painting;
+  try {
+    const picture = await painting.picture();
+    if (live === painting) await take(picture, name);
+  } catch (error) {
+    if (live === painting) giveUp(error);
+  }
+}
+
+/** Ends moving pictures that cannot go on: what was there before is there again. */
+function giveUp(error) {
+  leave();
+  if (photo) paint();
+  else veil();
+  report(error);
 }
 
 /** Ends moving pictures, if there are any. */
@@ -190,12 +195,12 @@ function record() {
 
 async function keepClip() {
   const ended = recorder;
-  const itsName = `${name}-${styles.fileName()}`;
+  const name = fileName();
   recorder = undefined;
   lay();
   const { clip, extension } = await ended.stop();
   if (!clip.size) return report(new NoRecorder("The clip was too short to be saved."));
-  download(clip, `${itsName}.${extension}`);
+  download(clip, `${name}.${extension}`);
   if (live) say("Saved the clip.");
 }
 
@@ -247,7 +252,8 @@ function show(picture, finished) {
   shown = { picture, finished };
   if (live) return;
   redraw();
-  if (finished) say(`Painted: ${picture.width} × ${picture.height} pixels.`);
+  // What went wrong is still to be read.
+  if (finished && !find("#status").classList.contains("error")) say(`Painted: ${picture.width} × ${picture.height} pixels.`);
 }
 
 function redraw() {
@@ -273,11 +279,16 @@ async function keep(type) {
       draw(faded(picture), canvas);
     }
     const { width, height } = canvas;
-    await save(canvas, type, `${name}-${styles.fileName()}`);
+    await save(canvas, type, fileName());
     say(`Saved: ${width} × ${height} pixels.`);
   } catch (error) {
     report(error);
   }
+}
+
+/** Without its extension. */
+function fileName() {
+  return `${(live ?? photo).name}-${styles.fileName()}`;
 }
 
 function busy(sentence) {
@@ -302,7 +313,7 @@ function sentence(error) {
   if (/fetch|network|load failed|importScripts|imported module/i.test(error.message)) {
     return "The painter could not be loaded: check the connection, and reload the page.";
   }
-  if (/memory|alloc|prepare|out of bounds|abort|RangeError/i.test(error.message)) {
+  if (/memory|alloc|prepare|tensor_buffer|out of bounds|abort|RangeError/i.test(error.message)) {
     return "There is not enough memory for a picture of this size.";
   }
   return `The photo could not be painted (${error.message}).`;

@@ -66,6 +66,11 @@ export class Live {
     return this.#source.video;
   }
 
+  /** For files. */
+  get name() {
+    return this.#source.name;
+  }
+
   /**
    * What the source shows now.
    *
