@@ -13,7 +13,7 @@ from tests.samples import picture
 
 TINY = ["--alphas=0.1", "--repetitions=1"]
 # The columns that say what was measured.
-LABELS = {"pixels", "photo", "photos", "photos, pixels", "VGG", "file", "engine", "model"}
+LABELS = {"pixels", "painted at", "photo", "photos", "photos, pixels", "VGG", "file", "engine", "model"}
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +92,10 @@ def test_litert_files_paint_the_same_and_are_compared_with_the_plain_one():
     rows = {row["file"]: row for row in measure("litert_files", "--sides=16", *TINY)}
     assert list(rows) == ["plain", "float32", "float16", "dynamic_int8", "int8", "any size"]
     assert max(rows[name]["largest difference"] for name in ("plain", "float32", "any size")) < 1e-4
+
+
+@pytest.mark.skipif(not shutil.which("chromedriver"), reason="needs chromium: apt-get install chromium chromium-driver")
+def test_a_page_is_watched_while_it_paints(small_checkpoint):
+    rows = measure("live_page", f"--checkpoint={small_checkpoint}", "--seconds=2", "--interval=2")
+    assert [row["seconds"] for row in rows] == [2]
+    assert rows[0]["frames/s"] > 0 and rows[0]["memory, MiB"] > 10

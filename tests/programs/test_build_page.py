@@ -1,5 +1,6 @@
 """The page, as Chromium shows it."""
 
+import contextlib
 import functools
 import http.server
 import json
@@ -82,6 +83,12 @@ def server(request, site, small_model, tmp_path):
     if hasattr(request, "param"):
         site = shutil.copytree(site, tmp_path / "page")
         page.build_page(small_model, site, image_size=request.param, preview_size=SIZE // 8)
+    with serve(site) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serve(site):
     with Server(("127.0.0.1", 0), functools.partial(Silent, directory=site)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -187,11 +194,48 @@ class Browser:
 
 @pytest.fixture
 def browser(request, server, tmp_path):
+    with open_browser(tmp_path, server.url, *getattr(request, "param", [])) as browser:
+        yield browser
+
+
+@contextlib.contextmanager
+def open_browser(folder, url, *arguments):
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
         pytest.skip("needs chromium: apt-get install chromium chromium-driver")
-    browser = Browser(tmp_path, server.url, *getattr(request, "param", []))
+    browser = Browser(folder, url, *arguments)
     yield browser
     browser.quit()
+
+
+@pytest.fixture(scope="module")
+def browser_with_camera(site, tmp_path_factory):
+    """A Chromium that shows as a camera a disc that turns, for all tests that need no other."""
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with serve(site) as server, open_browser(tmp_path_factory.mktemp("downloads"), server.url, *camera) as browser:
+        browser.url = server.url
+        yield browser
+
+
+@pytest.fixture
+def live(browser_with_camera):
+    """It opens the page anew, with `track` in it, the camera's, and the number of frames `painted`."""
+    browser_with_camera.errors()  # Those of the tests before.
+    browser_with_camera.open(browser_with_camera.url)
+    browser_with_camera.run("""
+        const { getUserMedia } = MediaDevices.prototype;
+        navigator.mediaDevices.getUserMedia = async function (wanted) {
+            const stream = await getUserMedia.call(this, wanted);
+            [window.track] = stream.getVideoTracks();
+            return stream;
+        };
+        const { putImageData } = CanvasRenderingContext2D.prototype;
+        window.painted = 0;
+        CanvasRenderingContext2D.prototype.putImageData = function (...given) {
+            if (this.canvas.id === "picture") window.painted++;
+            return putImageData.apply(this, given);
+        };
+    """)
+    return browser_with_camera
 
 
 @pytest.fixture
@@ -233,22 +277,22 @@ def test_the_page_paints_what_python_paints_and_asks_no_other_host(browser, serv
     assert all(url.startswith((server.url, "blob:", "data:")) for url in ours)
 
 
-def test_strength_and_stroke_size_are_those_of_python_and_of_a_smaller_photo(browser, small_model, tmp_path):
-    photo = tmp_path / "photo.png"
+def test_strength_and_stroke_size_are_those_of_python_and_of_a_smaller_photo(live, small_model, tmp_path):
+    photo = tmp_path / "strength.png"
     with picture(0, (32, 24)) as image:
         image.resize((64, 48), Image.Resampling.BILINEAR).save(photo)
     image, painting = images.read_image(photo), painted_by_python(small_model, photo, 0)
-    browser.take(photo)
-    browser.wait_for_picture(64, 48)
+    live.take(photo)
+    live.wait_for_picture(64, 48)
     for k, strength in enumerate([0, 0.5, 1.5]):
-        browser.slide("#strength", 100 * strength)
-        found = browser.save("image/png", f"photo-scream{f' ({k})' if k else ''}.png")
+        live.slide("#strength", 100 * strength)
+        found = live.save("image/png", f"strength-scream{f' ({k})' if k else ''}.png")
         expected = np.clip(image + strength * (painting - image), 0, 1)
         assert np.abs(found - expected).mean() <= 1 / 255
 
-    browser.slide("#strength", 100)
-    browser.slide("#stroke-size", 1)
-    found = browser.save("image/png", "photo-scream (3).png")
+    live.slide("#strength", 100)
+    live.slide("#stroke-size", 1)
+    found = live.save("image/png", "strength-scream (3).png")
     with Image.open(photo) as image:
         image.resize((32, 24), Image.Resampling.BILINEAR).save(photo)
     smaller = Image.fromarray(images.to_uint8(painted_by_python(small_model, photo, 0)))
@@ -319,121 +363,97 @@ def test_where_memory_is_short_the_small_picture_remains(browser, tmp_path):
     assert browser.save("image/png", "large-scream.png").shape == (24, 32, 3)
 
 
-# What Chromium shows as a camera is a disc that turns.
-FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+def wait_for_frames(live, number):
+    end = live.run("return window.painted") + number
+    live.wait(f"return window.painted >= {end}")
 
 
-def watch_camera(browser):
-    browser.run("""
-        const { getUserMedia } = MediaDevices.prototype;
-        navigator.mediaDevices.getUserMedia = async function (wanted) {
-            const stream = await getUserMedia.call(this, wanted);
-            [window.track] = stream.getVideoTracks();
-            return stream;
-        };
-        const { putImageData } = CanvasRenderingContext2D.prototype;
-        window.painted = 0;
-        CanvasRenderingContext2D.prototype.putImageData = function (...given) {
-            if (this.canvas.id === "picture") window.painted++;
-            return putImageData.apply(this, given);
-        };
-        document.querySelector("#invitation [data-live]").click();
-    """)
-
-
-def wait_for_frames(browser, number):
-    end = browser.run("return window.painted") + number
-    browser.wait(f"return window.painted >= {end}")
-
-
-@pytest.mark.parametrize("browser", [FAKE_CAMERA], indirect=True)
-def test_a_camera_and_a_video_are_painted_live_and_saved_as_picture_and_clip(browser, tmp_path):
-    watch_camera(browser)
-    wait_for_frames(browser, 24)
-    assert "frames/s at" in browser.find("#rate").text
-    painted = browser.save("image/png", "camera-scream.png")
+def test_a_camera_and_a_video_are_painted_live_and_saved_as_picture_and_clip(live, tmp_path):
+    live.find("#invitation [data-live]").click()
+    wait_for_frames(live, 24)
+    assert "frames/s at" in live.find("#rate").text
+    painted = live.save("image/png", "camera-scream.png")
     assert painted.shape == (144, SIZE, 3) and painted.std() > 0.05
-    browser.pick(1)
-    browser.slide("#strength", 0)
-    wait_for_frames(browser, 3)
-    unpainted = browser.save("image/png", "camera-wave.png")
+    live.pick(1)
+    live.slide("#strength", 0)
+    wait_for_frames(live, 3)
+    unpainted = live.save("image/png", "camera-wave.png")
     green = unpainted[..., 1] - unpainted[..., 0]
     assert green.mean() > 0.2, "the green camera itself"
-    browser.find("#record").click()
-    wait_for_frames(browser, 6)
-    browser.find("#record").click()
-    (clip,) = browser.downloads("camera-wave.mp4", "camera-wave.webm")
-    browser.find("#stop").click()
-    browser.wait_for_picture(SIZE, 144)
-    assert browser.run("return track.readyState") == "ended"
+    live.find("#record").click()
+    wait_for_frames(live, 6)
+    live.find("#record").click()
+    (clip,) = live.downloads("camera-wave.mp4", "camera-wave.webm")
+    live.find("#stop").click()
+    live.wait_for_picture(SIZE, 144)
+    assert live.run("return track.readyState") == "ended"
 
-    browser.take(clip)
-    wait_for_frames(browser, 1)
-    browser.wait_for_picture(SIZE, 144)  # Of its last frame.
-    assert browser.errors() == []
-
-
-@pytest.mark.parametrize("browser", [FAKE_CAMERA], indirect=True)
-def test_a_camera_that_is_taken_away_leaves_what_was_there_before(browser, photo):
-    watch_camera(browser)
-    wait_for_frames(browser, 1)
-    browser.find("#record").click()
-    wait_for_frames(browser, 6)
-    browser.run("track.stop(); track.dispatchEvent(new Event('ended'))")
-    browser.wait_for("The camera was taken away.")
-    assert browser.downloads("camera-scream.mp4", "camera-scream.webm")
-    assert browser.find("#invitation").is_displayed() and not browser.find("#actions").is_displayed()
-
-    browser.take(photo)
-    browser.wait_for_picture(63, 46)
-    browser.run("delete window.MediaRecorder")
-    browser.find("#actions [data-live]").click()
-    wait_for_frames(browser, 3)
-    browser.find("#record").click()
-    browser.wait_for("This browser cannot record clips.")
-    browser.run("track.stop(); track.dispatchEvent(new Event('ended'))")
-    browser.wait_for("The camera was taken away.")
-    browser.wait("return document.querySelector('#picture').width === 63")
-    assert browser.save("image/png", "photo-scream.png").shape == (46, 63, 3)
+    live.take(clip)
+    wait_for_frames(live, 1)
+    live.wait_for_picture(SIZE, 144)  # Of its last frame.
+    assert live.errors() == []
 
 
-def test_what_is_no_moving_picture_is_one_sentence(browser, photo, tmp_path):
+def test_a_camera_that_is_taken_away_leaves_what_was_there_before(live, photo):
+    live.find("#invitation [data-live]").click()
+    live.pick(2)
+    wait_for_frames(live, 1)
+    live.find("#record").click()
+    wait_for_frames(live, 6)
+    live.run("track.stop(); track.dispatchEvent(new Event('ended'))")
+    live.wait_for("The camera was taken away.")
+    assert live.downloads("camera-starry_night.mp4", "camera-starry_night.webm")
+    assert live.find("#invitation").is_displayed() and not live.find("#actions").is_displayed()
+
+    live.take(photo)
+    live.wait_for_picture(63, 46)
+    live.run("delete window.MediaRecorder")
+    live.find("#actions [data-live]").click()
+    wait_for_frames(live, 3)
+    live.find("#record").click()
+    live.wait_for("This browser cannot record clips.")
+    live.run("track.stop(); track.dispatchEvent(new Event('ended'))")
+    live.wait_for("The camera was taken away.")
+    live.wait("return document.querySelector('#picture').width === 63")
+    assert live.save("image/png", "photo-starry_night.png").shape == (46, 63, 3)
+
+
+def test_what_is_no_moving_picture_is_one_sentence(live, photo, tmp_path):
     def refused(reason, sentence):
-        browser.run(f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{reason}'); }}")
-        browser.run("document.querySelector('#invitation [data-live]').click()")
-        browser.wait_for(sentence)
+        live.run(f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{reason}'); }}")
+        live.run("document.querySelector('#invitation [data-live]').click()")
+        live.wait_for(sentence)
 
-    browser.find("#invitation [data-live]").click()
-    browser.wait_for("There is no camera.")
+    refused("NotFoundError", "There is no camera.")
     refused("NotAllowedError", "The browser does not let this page use the camera; its settings can allow it.")
     refused("NotReadableError", "The camera cannot be used; another program may have it.")
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
-    browser.take(broken)
-    browser.wait_for("The browser cannot decode this video.")
+    live.take(broken)
+    live.wait_for("The browser cannot decode this video.")
     sound = tmp_path / "sound.mp4"
     with wave.open(str(sound), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(bytes(1000))
-    browser.take(sound)
-    browser.wait_for("This video has no pictures that the browser can decode.")
-    assert browser.find("#invitation").is_displayed() and not browser.find("#actions").is_displayed()
-    assert browser.errors() == []
+    live.take(sound)
+    live.wait_for("This video has no pictures that the browser can decode.")
+    assert live.find("#invitation").is_displayed() and not live.find("#actions").is_displayed()
+    assert live.errors() == []
 
     # As LiteRT.js says it where there is no memory for the image.
-    browser.run("""
+    live.run("""
         Worker.prototype.postMessage = function () {
             const error = "Error: ERROR: [./third_party/odml/litert/litert/cc/litert_tensor_buffer.h:101]";
             this.onmessage({ data: { error } });
         };
     """)
-    browser.take(photo)
-    browser.wait_for("There is not enough memory for a picture of this size.")
+    live.take(photo)
+    live.wait_for("There is not enough memory for a picture of this size.")
 
 
-def test_moving_pictures_are_painted_at_a_size_that_keeps_up(browser):
+def test_moving_pictures_are_painted_at_a_size_that_keeps_up(live):
     def sides(milliseconds_per_pixel, stroke_size=1):
-        return browser.run(
+        return live.run(
             """
             const [perPixel, strokeSize] = arguments;
             return import("./pace.js").then(({ Pace }) => {
