@@ -49,17 +49,17 @@ def build_page(
 ) -> pathlib.Path:
     """Writes the page.
 
-    The network goes along twice, at `preview_size` for what moves and at `image_size` for what is saved. Both are
-    squares, since a LiteRT model in the browser has one shape, and photos have many: a photo is scaled to fit,
-    reflected beyond its borders as `Stylizer` does, and the picture cropped. The weights are float32: LiteRT.js 2.5
-    leaves the convolutions of a float16 file to slower kernels.
+    A LiteRT model in the browser has one shape, while photos and cameras have many. So the page holds one file, and a
+    list of the numbers in it that are heights and widths, which the browser sets before it opens the file. The weights
+    are float32: LiteRT.js 2.5 leaves the convolutions of a float16 file to slower kernels.
 
     Args:
         checkpoint: a StyleTransformer, or anything that `load_model` opens.
         output_dir: the folder for the page; it must be missing, empty, or hold an earlier page, of which the files are
             replaced and others left as they are.
-        image_size: longest side of what is saved, in pixels, rounded up to a multiple of 4 from 8.
-        preview_size: longest side of what is shown while something moves, rounded too.
+        image_size: longest side of what is saved and of what is painted live, in pixels, rounded up to a multiple of 4
+            from 8.
+        preview_size: longest side of what is shown while a slider moves, rounded too.
         photo: the one in the thumbnails, and the example to try the page with; that of
             `magstyle.export.example_photo` by default.
 
@@ -88,8 +88,9 @@ def build_page(
             _write_litert(packages, unfinished / "litert")
             site = {
                 "styles": _write_thumbnails(model, example, preview_size, unfinished),
-                "preview": _write_model(model, preview_size, unfinished / "preview.tflite"),
-                "picture": _write_model(model, image_size, unfinished / "picture.tflite"),
+                "network": _write_network(model, unfinished / "network.tflite"),
+                "previewSize": preview_size,
+                "imageSize": image_size,
                 "litert": "litert/",
                 "example": _EXAMPLE,
             }
@@ -187,9 +188,30 @@ def _to_pillow(image: np.ndarray) -> Image.Image:
     return Image.fromarray(images.to_uint8(image))
 
 
-def _write_model(model: StyleTransformer, size: int, path: pathlib.Path) -> dict[str, str | int]:
-    path.write_bytes(litert.convert(model, size))
-    return {"file": path.name, "size": size}
+def _write_network(model: StyleTransformer, path: pathlib.Path) -> dict[str, str | list[list[int]]]:
+    """Writes the LiteRT file.
+
+    Returns:
+        Its name as `file`; and as `height` and `width`, which numbers of it depend on them: [position, factor, summand]
+        for each, where the int32 at `position`, counted in int32s, is `factor * side / 4 + summand`.
+    """
+    # No two sides are alike at any depth of the network, so that none of its constants are taken for one.
+    sides = np.array([404, 508])
+    content, *changed = (litert.convert(model, tuple(map(int, sides + step))) for step in ((0, 0), (4, 0), (0, 4)))
+    path.write_bytes(content)
+    numbers = _integers(content)
+    places = []
+    for side, other in zip(sides, map(_integers, changed), strict=True):
+        factors = other - numbers
+        summands = numbers - factors * (side // 4)
+        (positions,) = np.nonzero(factors)
+        places.append(np.stack([positions, factors[positions], summands[positions]], axis=1).tolist())
+    height, width = places
+    return {"file": path.name, "height": height, "width": width}
+
+
+def _integers(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, "<i4", len(content) // 4).astype(np.int64)
 
 
 def _write_site(site: dict, folder: pathlib.Path) -> None:
@@ -202,7 +224,7 @@ def _write_site(site: dict, folder: pathlib.Path) -> None:
     large = [name for name in names if name.startswith("litert/") or name.endswith(".tflite")]
     small = [name for name in [*names, _SITE] if name not in large]
     site = {"version": digest.hexdigest()[:16], **site, "small": small, "large": large}
-    (folder / _SITE).write_text(f"{_SITE_START}{json.dumps(site, indent=1)};\n", encoding="utf-8")
+    (folder / _SITE).write_text(f"{_SITE_START}{json.dumps(site)};\n", encoding="utf-8")
 
 
 def _install(new: pathlib.Path, folder: pathlib.Path) -> None:

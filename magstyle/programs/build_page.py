@@ -16,10 +16,10 @@ def define_flags() -> None:
     shared_flags.define_checkpoint()
     flags.DEFINE_string("output_dir", None, "Folder for the page; an earlier page in it is replaced.")
     flags.DEFINE_integer(
-        "image_size", 768, "Longest side of the pictures that are saved, a multiple of 4.", lower_bound=8
+        "image_size", 768, "Longest side of what is saved, and of what is painted live, a multiple of 4.", lower_bound=8
     )
     flags.DEFINE_integer(
-        "preview_size", 384, "Longest side of the pictures that are shown while something moves.", lower_bound=8
+        "preview_size", 384, "Longest side of the pictures that are shown while a slider moves.", lower_bound=8
     )
     flags.DEFINE_string(
         "photo", None, "The photo in the thumbnails, and the example of the page; a cup of coffee by default."

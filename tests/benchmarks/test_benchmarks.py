@@ -13,7 +13,7 @@ from tests.samples import narrow_vgg, picture
 
 TINY = ["--alphas=0.1", "--repetitions=1"]
 # The columns that say what was measured.
-LABELS = {"figure", "pixels", "photo", "photos", "photos, pixels", "VGG", "file", "engine", "model"}
+LABELS = {"figure", "pixels", "painted at", "photo", "photos", "photos, pixels", "VGG", "file", "engine", "model"}
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +104,10 @@ def test_optimised_pixels_are_compared_with_vgg_alone(tmp_path):
     assert rows["texture, largest error of a Gram matrix, %"] > 0
     assert sum("PSNR" in name for name in rows) == 5
     assert 0.2 < rows["neural style, peak memory, GiB"] < 4
+
+
+@pytest.mark.skipif(not shutil.which("chromedriver"), reason="needs chromium: apt-get install chromium chromium-driver")
+def test_a_page_is_watched_while_it_paints(small_checkpoint):
+    rows = measure("live_page", f"--checkpoint={small_checkpoint}", "--seconds=2", "--interval=2")
+    assert [row["seconds"] for row in rows] == [2]
+    assert rows[0]["frames/s"] > 0 and rows[0]["memory, MiB"] > 10

@@ -1,5 +1,6 @@
 """The page, as Chromium shows it."""
 
+import contextlib
 import functools
 import http.server
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import wave
 
 import numpy as np
 import pytest
@@ -81,6 +83,12 @@ def server(request, site, small_model, tmp_path):
     if hasattr(request, "param"):
         site = shutil.copytree(site, tmp_path / "page")
         page.build_page(small_model, site, image_size=request.param, preview_size=SIZE // 8)
+    with serve(site) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serve(site):
     with Server(("127.0.0.1", 0), functools.partial(Silent, directory=site)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -120,6 +128,14 @@ class Browser:
             assert time.monotonic() < end, f"{found!r} is not {status!r}: {self.errors()}"
             time.sleep(0.05)
 
+    def wait(self, script, seconds=100):
+        """Until it returns something true, which is returned."""
+        end = time.monotonic() + seconds
+        while not (found := self.run(script)):
+            assert time.monotonic() < end, (script, self.run("return document.body.innerText"), self.errors())
+            time.sleep(0.05)
+        return found
+
     def wait_for_picture(self, width, height):
         self.wait_for(f"Painted: {width} \N{MULTIPLICATION SIGN} {height} pixels.")
 
@@ -135,15 +151,23 @@ class Browser:
     def pick(self, style):
         self.find(f"[name=style][value='{style}']").click()
 
+    def slide(self, selector, value):
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'));"
+        self.run(script, self.find(selector), value)
+
     def save(self, kind, name):
         """The picture in the downloads."""
-        path = self.folder / name
         self.find(f"[data-save='{kind}']").click()
+        (path,) = self.downloads(name)
+        return images.read_image(path)
+
+    def downloads(self, *names):
+        """Which of the files have been downloaded, as soon as there is one."""
         end = time.monotonic() + 100
-        while not path.exists():
+        while not (paths := [self.folder / name for name in names if (self.folder / name).exists()]):
             assert time.monotonic() < end, (os.listdir(self.folder), self.errors())
             time.sleep(0.05)
-        return images.read_image(path)
+        return paths
 
     def press(self, key, shift=False):
         from selenium.webdriver.common.action_chains import ActionChains
@@ -170,41 +194,72 @@ class Browser:
 
 @pytest.fixture
 def browser(request, server, tmp_path):
+    with open_browser(tmp_path, server.url, *getattr(request, "param", [])) as browser:
+        yield browser
+
+
+@contextlib.contextmanager
+def open_browser(folder, url, *arguments):
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
         pytest.skip("needs chromium: apt-get install chromium chromium-driver")
-    browser = Browser(tmp_path, server.url, *getattr(request, "param", []))
+    browser = Browser(folder, url, *arguments)
     yield browser
     browser.quit()
 
 
+@pytest.fixture(scope="module")
+def browser_with_camera(site, tmp_path_factory):
+    """A Chromium that shows as a camera a disc that turns, for all tests that need no other."""
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with serve(site) as server, open_browser(tmp_path_factory.mktemp("downloads"), server.url, *camera) as browser:
+        browser.url = server.url
+        yield browser
+
+
+@pytest.fixture
+def live(browser_with_camera):
+    """It opens the page anew, with `track` in it, the camera's, and the number of frames `painted`."""
+    browser_with_camera.errors()  # Those of the tests before.
+    browser_with_camera.open(browser_with_camera.url)
+    browser_with_camera.run("""
+        const { getUserMedia } = MediaDevices.prototype;
+        navigator.mediaDevices.getUserMedia = async function (wanted) {
+            const stream = await getUserMedia.call(this, wanted);
+            [window.track] = stream.getVideoTracks();
+            return stream;
+        };
+        const { putImageData } = CanvasRenderingContext2D.prototype;
+        window.painted = 0;
+        CanvasRenderingContext2D.prototype.putImageData = function (...given) {
+            if (this.canvas.id === "picture") window.painted++;
+            return putImageData.apply(this, given);
+        };
+    """)
+    return browser_with_camera
+
+
 @pytest.fixture
 def photo(tmp_path):
-    """A photo that needs no scaling for the picture that is saved."""
+    """A photo that needs no scaling for the picture that is saved, and that the network takes only reflected."""
     path = tmp_path / "photo.png"
-    picture(0, (64, 48)).save(path)
+    picture(0, (63, 46)).save(path)
     return path
 
 
 def painted_by_python(model, photo, mixture):
-    """What the page does: the photo in the corner of a square, reflected."""
-    image = images.read_image(photo)
-    height, width, _ = image.shape
-    stylizer = Stylizer(model)
-    square = np.pad(image, [(0, SIZE - height), (0, SIZE - width), (0, 0)], "reflect")
-    return stylizer.stylize(square, stylizer.style_weights(mixture))[:height, :width]
+    return Stylizer(model).stylize(images.read_image(photo), mixture)
 
 
 def test_the_page_paints_what_python_paints_and_asks_no_other_host(browser, server, small_model, photo):
     browser.take(photo)
     browser.pick(1)
-    browser.wait_for_picture(64, 48)
+    browser.wait_for_picture(63, 46)
     found = browser.save("image/png", "photo-wave.png")
     assert np.abs(found - painted_by_python(small_model, photo, {"wave": 1})).mean() <= 1 / 255
 
     browser.find("#mix").click()
     browser.pick(2)
-    slide = "const slider = document.querySelector('#sliders input'); slider.value = 20;"
-    browser.run(f"{slide} slider.dispatchEvent(new Event('input'))")
+    browser.slide("#sliders input", 20)
     shares = [output.text for output in browser.driver.find_elements("css selector", "#sliders output")]
     assert shares == ["29 %", "71 %"]
     found = browser.save("image/png", "photo-wave+starry_night.png")
@@ -218,8 +273,31 @@ def test_the_page_paints_what_python_paints_and_asks_no_other_host(browser, serv
     events = json.loads(browser.requests.read_text())["events"]
     requests = [event["params"] for event in events if "initiator" in event.get("params", {})]
     ours = {event["url"] for event in requests if event["initiator"].startswith(server.url[:-1])}
-    assert f"{server.url}preview.tflite" in ours
+    assert f"{server.url}network.tflite" in ours
     assert all(url.startswith((server.url, "blob:", "data:")) for url in ours)
+
+
+def test_strength_and_stroke_size_are_those_of_python_and_of_a_smaller_photo(live, small_model, tmp_path):
+    photo = tmp_path / "strength.png"
+    with picture(0, (32, 24)) as image:
+        image.resize((64, 48), Image.Resampling.BILINEAR).save(photo)
+    image, painting = images.read_image(photo), painted_by_python(small_model, photo, 0)
+    live.take(photo)
+    live.wait_for_picture(64, 48)
+    for k, strength in enumerate([0, 0.5, 1.5]):
+        live.slide("#strength", 100 * strength)
+        found = live.save("image/png", f"strength-scream{f' ({k})' if k else ''}.png")
+        expected = np.clip(image + strength * (painting - image), 0, 1)
+        assert np.abs(found - expected).mean() <= 1 / 255
+
+    live.slide("#strength", 100)
+    live.slide("#stroke-size", 1)
+    found = live.save("image/png", "strength-scream (3).png")
+    with Image.open(photo) as image:
+        image.resize((32, 24), Image.Resampling.BILINEAR).save(photo)
+    smaller = Image.fromarray(images.to_uint8(painted_by_python(small_model, photo, 0)))
+    expected = images.to_float(smaller.resize((64, 48), Image.Resampling.BICUBIC))
+    assert np.abs(found - expected).mean() <= 3 / 255 < np.abs(found - painting).mean()
 
 
 def test_the_page_works_without_the_network_after_the_first_visit(browser, server, photo):
@@ -227,14 +305,14 @@ def test_the_page_works_without_the_network_after_the_first_visit(browser, serve
     server.server_close()
     browser.open(server.url)
     browser.take(photo)
-    browser.wait_for_picture(64, 48)
+    browser.wait_for_picture(63, 46)
     assert browser.errors() == []
 
 
 def test_the_page_fits_a_narrow_screen_and_says_in_one_sentence_what_is_wrong(browser, photo, tmp_path):
     browser.show(360, 740)
-    width = "return document.documentElement.scrollWidth"
-    assert browser.run(width) == 360
+    fits = "const { scrollWidth, clientWidth } = document.documentElement; return scrollWidth <= clientWidth"
+    assert browser.run(fits)
     text = tmp_path / "text.txt"
     text.write_text("no photo")
     browser.take(text)
@@ -249,7 +327,7 @@ def test_the_page_fits_a_narrow_screen_and_says_in_one_sentence_what_is_wrong(br
     for style in (1, 2):
         browser.pick(style)
     browser.wait_for_picture(96, 256)
-    assert browser.run(width) == 360
+    assert browser.run(fits)
 
 
 def test_of_two_photos_the_one_that_was_chosen_last_is_shown(browser, photo, tmp_path):
@@ -269,33 +347,152 @@ def test_of_two_photos_the_one_that_was_chosen_last_is_shown(browser, photo, tmp
     """)
     browser.take(first)
     browser.take(photo)
-    browser.wait_for_picture(64, 48)
+    browser.wait_for_picture(63, 46)
     browser.run("decodeFirst(); return firstIsOpen")
-    assert browser.run("return document.querySelector('#picture').width") == 64
-    assert browser.save("image/png", "photo-scream.png").shape == (48, 64, 3)
+    assert browser.run("return document.querySelector('#picture').width") == 63
+    assert browser.save("image/png", "photo-scream.png").shape == (46, 63, 3)
 
 
 # 19 MiB are enough for the small pictures.
 @pytest.mark.parametrize(("server", "browser"), [(2 * SIZE, ["--js-flags=--wasm-max-mem-pages=300"])], indirect=True)
-def test_where_memory_is_short_the_small_picture_remains(browser, photo):
-    browser.take(photo)
+def test_where_memory_is_short_the_small_picture_remains(browser, tmp_path):
+    large = tmp_path / "large.png"
+    picture(0, (2 * SIZE, 3 * SIZE // 2)).save(large)
+    browser.take(large)
     browser.wait_for("There is not enough memory for a picture of this size.")
-    assert browser.save("image/png", "photo-scream.png").shape == (24, 32, 3)
+    assert browser.save("image/png", "large-scream.png").shape == (24, 32, 3)
+
+
+def wait_for_frames(live, number):
+    end = live.run("return window.painted") + number
+    live.wait(f"return window.painted >= {end}")
+
+
+def test_a_camera_and_a_video_are_painted_live_and_saved_as_picture_and_clip(live, tmp_path):
+    live.find("#invitation [data-live]").click()
+    wait_for_frames(live, 24)
+    assert "frames/s at" in live.find("#rate").text
+    painted = live.save("image/png", "camera-scream.png")
+    assert painted.shape == (144, SIZE, 3) and painted.std() > 0.05
+    live.pick(1)
+    live.slide("#strength", 0)
+    wait_for_frames(live, 3)
+    unpainted = live.save("image/png", "camera-wave.png")
+    green = unpainted[..., 1] - unpainted[..., 0]
+    assert green.mean() > 0.2, "the green camera itself"
+    live.find("#record").click()
+    wait_for_frames(live, 6)
+    live.find("#record").click()
+    (clip,) = live.downloads("camera-wave.mp4", "camera-wave.webm")
+    live.find("#stop").click()
+    live.wait_for_picture(SIZE, 144)
+    assert live.run("return track.readyState") == "ended"
+
+    live.take(clip)
+    wait_for_frames(live, 1)
+    live.wait_for_picture(SIZE, 144)  # Of its last frame.
+    assert live.errors() == []
+
+
+def test_a_camera_that_is_taken_away_leaves_what_was_there_before(live, photo):
+    live.find("#invitation [data-live]").click()
+    live.pick(2)
+    wait_for_frames(live, 1)
+    live.find("#record").click()
+    wait_for_frames(live, 6)
+    live.run("track.stop(); track.dispatchEvent(new Event('ended'))")
+    live.wait_for("The camera was taken away.")
+    assert live.downloads("camera-starry_night.mp4", "camera-starry_night.webm")
+    assert live.find("#invitation").is_displayed() and not live.find("#actions").is_displayed()
+
+    live.take(photo)
+    live.wait_for_picture(63, 46)
+    live.run("delete window.MediaRecorder")
+    live.find("#actions [data-live]").click()
+    wait_for_frames(live, 3)
+    live.find("#record").click()
+    live.wait_for("This browser cannot record clips.")
+    live.run("track.stop(); track.dispatchEvent(new Event('ended'))")
+    live.wait_for("The camera was taken away.")
+    live.wait("return document.querySelector('#picture').width === 63")
+    assert live.save("image/png", "photo-starry_night.png").shape == (46, 63, 3)
+
+
+def test_what_is_no_moving_picture_is_one_sentence(live, photo, tmp_path):
+    def refused(reason, sentence):
+        live.run(f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{reason}'); }}")
+        live.run("document.querySelector('#invitation [data-live]').click()")
+        live.wait_for(sentence)
+
+    refused("NotFoundError", "There is no camera.")
+    refused("NotAllowedError", "The browser does not let this page use the camera; its settings can allow it.")
+    refused("NotReadableError", "The camera cannot be used; another program may have it.")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    live.take(broken)
+    live.wait_for("The browser cannot decode this video.")
+    sound = tmp_path / "sound.mp4"
+    with wave.open(str(sound), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(1000))
+    live.take(sound)
+    live.wait_for("This video has no pictures that the browser can decode.")
+    assert live.find("#invitation").is_displayed() and not live.find("#actions").is_displayed()
+    assert live.errors() == []
+
+    # As LiteRT.js says it where there is no memory for the image.
+    live.run("""
+        Worker.prototype.postMessage = function () {
+            const error = "Error: ERROR: [./third_party/odml/litert/litert/cc/litert_tensor_buffer.h:101]";
+            this.onmessage({ data: { error } });
+        };
+    """)
+    live.take(photo)
+    live.wait_for("There is not enough memory for a picture of this size.")
+
+
+def test_moving_pictures_are_painted_at_a_size_that_keeps_up(live):
+    def sides(milliseconds_per_pixel, stroke_size=1):
+        return live.run(
+            """
+            const [perPixel, strokeSize] = arguments;
+            return import("./pace.js").then(({ Pace }) => {
+                const pace = new Pace(768);
+                return Array.from({ length: 100 }, () => {
+                    const pass = pace.pass(640, 360, strokeSize);
+                    pace.took(perPixel * pass.width * pass.height, pass);
+                    return pass;
+                }).map(({ width, height }) => [width, height]);
+            });
+            """,
+            milliseconds_per_pixel,
+            stroke_size,
+        )
+
+    fast, medium, slow = sides(1e-5), sides(1e-3), sides(1)
+    assert fast[-1] == [768, 432]
+    assert slow[-1] == [128, 72]
+    assert 40 <= 1e-3 * np.prod(medium[-1]) <= 100
+    assert medium[-1] == medium[-20], "it does not go to and fro"
+    assert all(side % 4 == 0 for size in fast + medium + slow for side in size)
+    assert len(set(map(tuple, medium))) < 8
+    assert sides(1e-5, stroke_size=2)[-1] == [384, 216]
 
 
 def test_the_page_works_by_keyboard(browser, photo):
     tab, right, space = "\ue004", "\ue014", " "
     names = []
-    for _ in range(4):
+    for _ in range(7):
         browser.press(tab)
         names.append(browser.focused())
-    assert names == ["Choose a photo", "Use the example", "Scream", "Mix styles"]
+    invitation = ["Choose a photo or video", "Paint the camera live", "Use the example"]
+    assert names == [*invitation, "Scream", "Mix styles", "Strength", "Stroke size"]
     browser.take(photo)
-    browser.wait_for_picture(64, 48)
+    browser.wait_for_picture(63, 46)
     browser.run("document.querySelector('#tiles :checked').focus()")
     browser.press(right)
     assert browser.focused() == "Wave"
-    browser.wait_for_picture(64, 48)
+    browser.wait_for_picture(63, 46)
     label = "return document.querySelector('#picture').getAttribute('aria-label')"
     assert browser.run(label) == "The photo in the style of Wave"
     browser.press(tab)
@@ -304,10 +501,10 @@ def test_the_page_works_by_keyboard(browser, photo):
     browser.press(space)
     assert browser.run(label) == "The photo in the style of Wave 50 %, Starry Night 50 %"
     names = []
-    for _ in range(6):
+    for _ in range(9):
         browser.press(tab)
         names.append(browser.focused())
-    assert names[-2:] == ["Save PNG", "Save JPEG"]
+    assert names[-4:] == ["Open", "Live", "Save PNG", "Save JPEG"]
 
 
 def test_a_page_is_built_anew_in_place_and_other_files_stay(site, small_model, tmp_path):

@@ -1,34 +1,43 @@
-/** The page: a photo in, a picture out, and what people read meanwhile. */
+/** The page: a photo or moving pictures in, pictures out, and what people read meanwhile. */
 
 import "./site.js";
+import { Live } from "./live.js";
+import { Look } from "./look.js";
 import { goOffline } from "./offline.js";
 import { Painter } from "./painter.js";
-import { NotAPhoto, draw, read, save } from "./photo.js";
+import { NotAPhoto, download, draw, read, save } from "./photo.js";
+import { fade } from "./pixels.js";
+import { NoRecorder, Recorder } from "./recorder.js";
 import { Styles } from "./styles.js";
+import { NoVideo, cameras, openCamera, openVideo } from "./video.js";
 
 const site = self.SITE;
 const find = (selector) => document.querySelector(selector);
 const styles = new Styles(site.styles, paint);
+const look = new Look(redraw, paint);
 const painter = new Painter(site, show, report);
 let photo;
-let photoName;
-// How many photos were chosen. The last one is shown, whichever is decoded first.
+// The last picture of the photo, and whether it is the final one.
+let shown;
+// While moving pictures are painted, and while they are recorded.
+let live;
+let recorder;
+// How many photos, cameras and videos were chosen. The last one is shown, whichever is opened first.
 let chosen = 0;
 
 listen();
-await goOffline(() => !photo);
-await open();
+await goOffline(() => !photo && !live);
+await start();
 
-async function open() {
+async function start() {
   if (typeof WebAssembly !== "object") {
     say("This browser has no WebAssembly, without which the page cannot paint.", true);
     return;
   }
   try {
     busy("Loading…");
-    // The large model too, so that all is there when the network is gone.
-    await Promise.all([painter.open(), fetch(site.picture.file)]);
-    if (!photo) say("Ready.");
+    await painter.open();
+    if (!chosen) say("Ready.");
   } catch (error) {
     report(error);
   }
@@ -37,22 +46,31 @@ async function open() {
 function listen() {
   for (const input of [find("#file"), find("#camera")]) {
     input.addEventListener("change", () => {
-      if (input.files.length) take(input.files[0]);
-      input.value = ""; // So that the same photo can be chosen again.
+      if (input.files.length) open(input.files[0]);
+      input.value = ""; // So that the same file can be chosen again.
     });
   }
   for (const button of document.querySelectorAll("[data-open]")) {
     button.addEventListener("click", () => document.getElementById(button.dataset.open).click());
   }
+  for (const button of document.querySelectorAll("[data-live]")) {
+    button.addEventListener("click", () => watch(() => openCamera(), "Opening the camera…"));
+  }
+  find("#cameras").addEventListener("change", () => {
+    const device = find("#cameras").value;
+    watch(() => openCamera(device), "Opening the camera…");
+  });
+  find("#stop").addEventListener("click", () => freeze(live));
+  find("#record").addEventListener("click", () => (recorder ? keepClip() : record()));
   find("#example").addEventListener("click", () => take(fetchExample()));
   document.addEventListener("paste", ({ clipboardData }) => {
-    if (clipboardData.files.length) take(clipboardData.files[0]);
+    if (clipboardData.files.length) open(clipboardData.files[0]);
   });
   for (const type of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(type, (event) => {
       event.preventDefault();
       find("#stage").classList.toggle("target", type === "dragover");
-      if (type === "drop" && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+      if (type === "drop" && event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
     });
   }
   for (const button of document.querySelectorAll("[data-save]")) {
@@ -60,16 +78,28 @@ function listen() {
   }
 }
 
-/** @param {File | Promise<File>} given */
-async function take(given) {
+/** @param {File} file */
+function open(file) {
+  if (file.type.startsWith("video/")) watch(() => openVideo(file), "Opening the video…");
+  else take(file);
+}
+
+/**
+ * Takes a photo to paint.
+ *
+ * @param {File | ImageBitmap | Promise<File>} given
+ * @param {string} [name] if it is no file, which has one
+ */
+async function take(given, name) {
   const number = ++chosen;
   try {
     busy("Opening the photo…");
     const file = await given;
-    const opened = await read(file, site.preview.size, site.picture.size);
+    const opened = await read(file, site.previewSize, site.imageSize);
     if (number !== chosen) return;
-    photo = opened;
-    photoName = file.name?.replace(/\.[^.]*$/, "") || "photo";
+    leave();
+    photo = { ...opened, name: name ?? (file.name.replace(/\.[^.]*$/, "") || "photo") };
+    shown = undefined;
     draw(photo.small, find("#picture"));
     unveil();
     paint();
@@ -78,13 +108,127 @@ async function take(given) {
   }
 }
 
+/**
+ * Paints a camera or a video, from now until it is over.
+ *
+ * @param {() => Promise<import("./video.js").Source>} openSource
+ * @param {string} sentence to read meanwhile
+ */
+async function watch(openSource, sentence) {
+  const number = ++chosen;
+  // Many phones open no second camera beside the first.
+  leave();
+  busy(sentence);
+  let painting;
+  try {
+    const source = await openSource();
+    if (number !== chosen) return source.close();
+    painting = live = new Live(source, site, how, drawFrame, tell);
+    busy("Painting live…");
+    unveil();
+    listCameras(source.camera).catch(console.debug);
+    await painting.run();
+    if (live === painting) await freeze(painting);
+  } catch (error) {
+    if (painting ? live === painting : number === chosen) giveUp(error);
+  }
+
+  function drawFrame(picture) {
+    if (live === painting) draw(picture, find("#picture"));
+  }
+}
+
+function how() {
+  return { weights: styles.weights(), strokeSize: look.strokeSize(), strength: look.strength() };
+}
+
+/** Shows how fast moving pictures are painted. */
+function tell(rate, { width, height }) {
+  find("#rate").textContent = `${rate.toFixed(rate < 10 ? 1 : 0)} frames/s at ${width} × ${height}`;
+  if (find("#rate").hidden) say(recorder ? "Recording." : "Painting live.");
+  find("#rate").hidden = false;
+}
+
+async function listCameras(current) {
+  const found = current ? await cameras() : [];
+  find("#cameras").replaceChildren(...found.map(({ device, label }) => new Option(label, device, false, device === current)));
+  find("#cameras").hidden = found.length < 2;
+}
+
+/** Ends moving pictures; the last one becomes a photo like any other. */
+async function freeze(painting) {
+  const { name } = painting;
+  try {
+    const picture = await painting.picture();
+    if (live === painting) await take(picture, name);
+  } catch (error) {
+    if (live === painting) giveUp(error);
+  }
+}
+
+/** Ends moving pictures that cannot go on: what was there before is there again. */
+function giveUp(error) {
+  leave();
+  if (photo) paint();
+  else veil();
+  report(error);
+}
+
+/** Ends moving pictures, if there are any. */
+function leave() {
+  if (recorder) keepClip();
+  live?.close();
+  live = undefined;
+  find("#rate").hidden = find("#cameras").hidden = true;
+  lay();
+}
+
+function record() {
+  try {
+    recorder = new Recorder(find("#picture"), live.video);
+    say("Recording.");
+    lay();
+  } catch (error) {
+    report(error);
+  }
+}
+
+async function keepClip() {
+  const ended = recorder;
+  const name = fileName();
+  recorder = undefined;
+  lay();
+  const { clip, extension } = await ended.stop();
+  if (!clip.size) return report(new NoRecorder("The clip was too short to be saved."));
+  download(clip, `${name}.${extension}`);
+  if (live) say("Saved the clip.");
+}
+
 /** Shows the picture and what can be done with it, in place of the invitation. */
 function unveil() {
   const { activeElement } = document;
   find("#picture").hidden = find("#actions").hidden = false;
   find("#invitation").hidden = true;
+  lay();
   // The styles come next for the keyboard too.
   if (find("#invitation").contains(activeElement)) find("#tiles :checked").focus();
+}
+
+function veil() {
+  find("#picture").hidden = find("#actions").hidden = true;
+  find("#invitation").hidden = false;
+}
+
+/** Shows the buttons for photos, or those for moving pictures. */
+function lay() {
+  const { activeElement } = document;
+  for (const button of find("#actions").querySelectorAll("[data-while]")) {
+    button.hidden = (button.dataset.while === "live") !== Boolean(live);
+  }
+  find("#record").classList.toggle("recording", Boolean(recorder));
+  find("#record span").textContent = recorder ? "Save clip" : "Record";
+  // What had the focus is gone; its place has another button.
+  if (activeElement?.hidden) find("#actions button:not([hidden])").focus();
 }
 
 async function fetchExample() {
@@ -93,27 +237,58 @@ async function fetchExample() {
 }
 
 function paint() {
-  if (!photo) return;
+  label();
+  // Moving pictures ask for the styles, each anew.
+  if (!photo || live) return;
   busy("Painting…");
-  find("#picture").setAttribute("aria-label", `The photo in the style of ${styles.words()}`);
-  painter.paint(photo, styles.weights());
+  painter.paint(photo, styles.weights(), look.strokeSize());
+}
+
+function label() {
+  find("#picture").setAttribute("aria-label", `The ${live ? "camera or video" : "photo"} in the style of ${styles.words()}`);
 }
 
 function show(picture, finished) {
-  draw(picture, find("#picture"));
-  if (finished) say(`Painted: ${picture.width} × ${picture.height} pixels.`);
+  shown = { picture, finished };
+  if (live) return;
+  redraw();
+  // What went wrong is still to be read.
+  if (finished && !find("#status").classList.contains("error")) say(`Painted: ${picture.width} × ${picture.height} pixels.`);
+}
+
+function redraw() {
+  if (shown && !live) draw(faded(shown.picture), find("#picture"));
+}
+
+/** The picture as strong as it is wanted. */
+function faded(picture) {
+  const original = picture.width === photo.large.width ? photo.large : photo.small;
+  const copy = new ImageData(picture.data.slice(), picture.width, picture.height);
+  fade(original, copy, look.strength());
+  return copy;
 }
 
 async function keep(type) {
   try {
-    busy("Painting in full size…");
-    const picture = await painter.picture();
-    if (!picture) return;
-    await save(picture, type, `${photoName}-${styles.fileName()}`);
-    say(`Saved: ${picture.width} × ${picture.height} pixels.`);
+    let canvas = find("#picture");
+    if (!live) {
+      busy("Painting in full size…");
+      const picture = await painter.picture();
+      if (!picture) return;
+      canvas = document.createElement("canvas");
+      draw(faded(picture), canvas);
+    }
+    const { width, height } = canvas;
+    await save(canvas, type, fileName());
+    say(`Saved: ${width} × ${height} pixels.`);
   } catch (error) {
     report(error);
   }
+}
+
+/** Without its extension. */
+function fileName() {
+  return `${(live ?? photo).name}-${styles.fileName()}`;
 }
 
 function busy(sentence) {
@@ -133,11 +308,12 @@ function report(error) {
 }
 
 function sentence(error) {
+  if (error instanceof NoVideo || error instanceof NoRecorder) return error.message;
   if (error instanceof NotAPhoto) return "This file is not a photo that the browser can open.";
   if (/fetch|network|load failed|importScripts|imported module/i.test(error.message)) {
     return "The painter could not be loaded: check the connection, and reload the page.";
   }
-  if (/memory|alloc|prepare|out of bounds|abort|RangeError/i.test(error.message)) {
+  if (/memory|alloc|prepare|tensor_buffer|out of bounds|abort|RangeError/i.test(error.message)) {
     return "There is not enough memory for a picture of this size.";
   }
   return `The photo could not be painted (${error.message}).`;

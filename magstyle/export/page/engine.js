@@ -1,16 +1,15 @@
 /**
- * One model of one size in a worker of its own, so that the page stays responsive, and so that closing it gives all of its
- * memory back: that of WebAssembly never shrinks.
+ * The network in a worker of its own, so that the page stays responsive, and so that closing it gives all of its memory
+ * back: that of WebAssembly never shrinks.
  */
 export class Engine {
   #worker = new Worker("worker.js");
   #replies = [];
 
   /**
-   * @param {{file: string, size: number}} model
-   * @param {string} litert folder of LiteRT.js
+   * @param {{network: object, litert: string}} site what bin/build_page.py put into site.js
    */
-  constructor(model, litert) {
+  constructor({ network, litert }) {
     this.#worker.onmessage = ({ data }) => {
       const { resolve, reject } = this.#replies.shift();
       data.error ? reject(new Error(data.error)) : resolve(data);
@@ -19,19 +18,25 @@ export class Engine {
       event.preventDefault();
       this.#fail(event.message || "the worker could not be started");
     };
-    /** Resolves when the model is ready to paint. */
-    this.ready = this.#ask({ model, litert });
+    /** Resolves when the network is there. */
+    this.ready = this.#ask({ network, litert });
   }
 
   /**
-   * @param {ImageData} photo no side longer than the model's
+   * @param {ImageData | ImageBitmap} image the latter is closed
    * @param {Float32Array} weights of the styles
-   * @returns {Promise<ImageData>} of the size of the photo; it rejects if the engine is closed
+   * @param {object} how
+   * @param {{width: number, height: number}} how.pass the size that the image is painted at: strokes have so many pixels
+   *   at any size, so the smaller it is, the larger they become
+   * @param {{width: number, height: number}} how.size of the picture
+   * @param {number} [how.strength] from 0, the image, over 1, the picture, to a little more
+   * @returns {Promise<ImageData>} it rejects if the engine is closed
    */
-  async paint(photo, weights) {
+  async paint(image, weights, { pass, size, strength = 1 }) {
     await this.ready;
-    const { pixels } = await this.#ask({ photo, weights });
-    return new ImageData(pixels, photo.width, photo.height);
+    const given = image instanceof ImageBitmap ? [image] : [];
+    const { pixels } = await this.#ask({ image, weights, pass, size, strength }, given);
+    return new ImageData(pixels, size.width, size.height);
   }
 
   close() {
@@ -39,10 +44,10 @@ export class Engine {
     this.#fail("closed");
   }
 
-  #ask(message) {
+  #ask(message, given = []) {
     return new Promise((resolve, reject) => {
       this.#replies.push({ resolve, reject });
-      this.#worker.postMessage(message);
+      this.#worker.postMessage(message, given);
     });
   }
 

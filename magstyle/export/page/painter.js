@@ -8,12 +8,13 @@ export class Painter {
   #site;
   #show;
   #fail;
-  #live;
+  #quick;
   #fine;
   #wanted;
   #previews;
   #timer;
-  #smallOnly = false;
+  // How many pixels were too many for the memory.
+  #tooMany = Infinity;
 
   /**
    * @param {object} site what bin/build_page.py put into site.js
@@ -28,18 +29,19 @@ export class Painter {
 
   /** Resolves when the first picture can be painted without waiting; rejects where none can. */
   open() {
-    this.#live ??= new Engine(this.#site.preview, this.#site.litert);
-    return this.#live.ready;
+    this.#quick ??= new Engine(this.#site);
+    return this.#quick.ready;
   }
 
   /**
    * @param {{small: ImageData, large: ImageData}} photo
    * @param {Float32Array} weights of the styles
+   * @param {number} strokeSize 2 is twice as large as trained
    */
-  paint(photo, weights) {
+  paint(photo, weights, strokeSize) {
     clearTimeout(this.#timer);
     this.#fine?.close();
-    this.#wanted = { photo, weights };
+    this.#wanted = { photo, weights, strokeSize };
     this.#previews ??= this.#paintPreviews().finally(() => (this.#previews = undefined));
   }
 
@@ -60,10 +62,10 @@ export class Painter {
       request = this.#wanted;
       try {
         await this.open();
-        request.preview = await this.#live.paint(request.photo.small, request.weights);
+        request.preview = await paintWith(this.#quick, request, request.photo.small);
       } catch (error) {
-        this.#live.close();
-        this.#live = undefined;
+        this.#quick.close();
+        this.#quick = undefined;
         this.#wanted.error = error;
         this.#fail(error);
         return;
@@ -80,16 +82,17 @@ export class Painter {
 
   async #paintPicture(request) {
     if (request.error) throw request.error;
-    if (this.#smallOnly) return this.#shown(request.preview);
-    const engine = new Engine(this.#site.picture, this.#site.litert);
+    const { width, height } = passOf(request.photo.large, request.strokeSize);
+    if (width * height >= this.#tooMany) return this.#shown(request.preview);
+    const engine = new Engine(this.#site);
     this.#fine = engine;
     try {
-      const picture = await engine.paint(request.photo.large, request.weights);
+      const picture = await paintWith(engine, request, request.photo.large);
       return request === this.#wanted ? this.#shown(picture) : undefined;
     } catch (error) {
       if (request !== this.#wanted) return undefined;
       // What has failed once would fail again; the small picture is better than none.
-      this.#smallOnly = true;
+      this.#tooMany = width * height;
       this.#shown(request.preview);
       this.#fail(error);
       return request.preview;
@@ -102,4 +105,15 @@ export class Painter {
     this.#show(picture, true);
     return picture;
   }
+}
+
+function paintWith(engine, { weights, strokeSize }, image) {
+  const { width, height } = image;
+  return engine.paint(image, weights, { pass: passOf(image, strokeSize), size: { width, height } });
+}
+
+/** Painted smaller and scaled back, an image has larger strokes. */
+function passOf({ width, height }, strokeSize) {
+  const [passWidth, passHeight] = [width, height].map((side) => Math.max(1, Math.round(side / strokeSize)));
+  return { width: passWidth, height: passHeight };
 }

@@ -1,12 +1,14 @@
 /** From files to the pixels that the network takes, and back. */
 
+import { fitted } from "./pixels.js";
+
 /** The file is no photo, or none that this browser can decode. */
 export class NotAPhoto extends Error {}
 
 /**
  * Decodes a file at two sizes: one to look at while something moves, and the one that is saved.
  *
- * @param {Blob} file
+ * @param {Blob | ImageBitmap} file
  * @param {number} small the longest side of the former, in pixels; photos are never enlarged
  * @param {number} large of the latter
  * @returns {Promise<{small: ImageData, large: ImageData}>} upright sRGB over white
@@ -26,8 +28,7 @@ export async function read(file, small, large) {
 }
 
 function scale(bitmap, longest) {
-  const factor = Math.min(1, longest / Math.max(bitmap.width, bitmap.height));
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * factor)));
+  const { width, height } = fitted(bitmap, longest);
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "white";
@@ -42,25 +43,30 @@ function scale(bitmap, longest) {
  * @param {HTMLCanvasElement} canvas takes their size
  */
 export function draw(pixels, canvas) {
-  canvas.width = pixels.width;
-  canvas.height = pixels.height;
+  if (canvas.width !== pixels.width) canvas.width = pixels.width;
+  if (canvas.height !== pixels.height) canvas.height = pixels.height;
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
 /**
  * Hands a picture to the browser's downloads.
  *
- * @param {ImageData} pixels
+ * @param {HTMLCanvasElement} canvas
  * @param {string} type image/png or image/jpeg
  * @param {string} name of the file, without its extension
  */
-export async function save(pixels, type, name) {
-  const canvas = document.createElement("canvas");
-  draw(pixels, canvas);
+export async function save(canvas, type, name) {
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, 0.95));
+  download(blob, `${name}.${type === "image/png" ? "png" : "jpg"}`);
+}
+
+/**
+ * @param {Blob} blob
+ * @param {string} name
+ */
+export function download(blob, name) {
   const url = URL.createObjectURL(blob);
-  const extension = type === "image/png" ? "png" : "jpg";
-  Object.assign(document.createElement("a"), { href: url, download: `${name}.${extension}` }).click();
+  Object.assign(document.createElement("a"), { href: url, download: name }).click();
   // Safari reads the address after this function has returned.
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

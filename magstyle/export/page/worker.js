@@ -1,14 +1,21 @@
 /*
- * Runs one model with LiteRT.js. The first message opens it, {model: {file, size}, litert}; every other is a photo to paint,
- * {photo: ImageData, weights: Float32Array}. A message is answered, in order, by {}, {pixels} or {error}.
+ * Runs the network with LiteRT.js. The first message opens it, {network, litert}; every other is an image to paint, as
+ * Engine.paint of engine.js takes it. A message is answered, in order, by {}, {pixels: Uint8ClampedArray} or
+ * {error}.
  *
  * A classic worker, not a module, because LiteRT.js loads its WebAssembly by importScripts here.
  */
 "use strict";
 
+// How many shapes stay ready: the one that is painted, and its neighbour when the size keeps changing.
+const KEPT = 2;
+
 let litert;
-let model;
-let size;
+let pixels; // pixels.js
+let network;
+let file;
+let gpu;
+const models = new Map(); // By height and width, the one that was used last at the end.
 let complaint; // The last error that LiteRT logged: it goes on after most, with black pictures.
 
 let turn = Promise.resolve();
@@ -18,27 +25,27 @@ self.onmessage = ({ data }) => {
 
 async function answer(message) {
   try {
-    if (message.photo) {
-      const pixels = await paint(message.photo, message.weights);
-      self.postMessage({ pixels }, [pixels.buffer]);
+    if (message.image) {
+      const picture = await paint(message);
+      self.postMessage({ pixels: picture.data }, [picture.data.buffer]);
     } else {
       await open(message);
       self.postMessage({});
     }
   } catch (error) {
     self.postMessage({ error: String(error) });
+  } finally {
+    message.image?.close?.();
   }
 }
 
 async function open(message) {
   const folder = new URL(message.litert, self.location.href).href;
-  litert = await import(`${folder}index.js`);
-  const gpu = await hasGpu();
+  [litert, pixels] = await Promise.all([import(`${folder}index.js`), import(new URL("pixels.js", self.location.href))]);
+  gpu = await hasGpu();
   await loadRuntime(folder, !gpu && (await canUseThreads()));
-  const file = new Uint8Array(await (await fetched(message.model.file)).arrayBuffer());
-  size = message.model.size;
-  if (gpu && (await runsOnGpu(file))) return;
-  model = await litert.loadAndCompile(file, { accelerator: "wasm" });
+  network = message.network;
+  file = new Uint8Array(await (await fetched(network.file)).arrayBuffer());
 }
 
 async function fetched(url) {
@@ -77,57 +84,99 @@ async function loadRuntime(folder, threads) {
   }
 }
 
-/** Opens the model on the GPU, and tries it, which also prepares it; false where the GPU can't take all of it. */
-async function runsOnGpu(file) {
+/** The network for images of this shape, multiples of 4. */
+async function opened(height, width) {
+  const shape = `${height} x ${width}`;
+  const model = models.get(shape) ?? (await compile(height, width));
+  models.delete(shape);
+  models.set(shape, model);
+  return model;
+}
+
+async function compile(height, width) {
+  for (const [shape, model] of [...models].slice(0, models.size - KEPT + 1)) {
+    models.delete(shape);
+    model.delete();
+  }
+  resize(height, width);
+  return (gpu && (await compileForGpu(height, width))) || litert.loadAndCompile(file, { accelerator: "wasm" });
+}
+
+/** Sets the numbers in the file that depend on the shape of the image. */
+function resize(height, width) {
+  const numbers = new Int32Array(file.buffer, 0, Math.floor(file.length / 4));
+  for (const [places, side] of [[network.height, height], [network.width, width]]) {
+    for (const [position, factor, summand] of places) numbers[position] = factor * (side / 4) + summand;
+  }
+}
+
+/** Opens the model on the GPU, and tries it, which also prepares it; nothing where the GPU can't take all of it. */
+async function compileForGpu(height, width) {
+  let model;
   try {
     // With 16 bits the sums of the normalisations would lose too much.
     model = await litert.loadAndCompile(file, { accelerator: "webgpu", gpuOptions: { precision: "fp32" } });
     if (model.isFullyAccelerated) {
       const [numStyles] = model.getInputDetails().find(({ name }) => name === "style_weights").shape;
-      await paint({ data: [0, 0, 0, 0], width: 1, height: 1 }, new Float32Array(numStyles));
-      return true;
+      await run(model, new Float32Array(height * width * 3), height, width, new Float32Array(numStyles));
+      return model;
     }
   } catch (error) {
     console.debug(error);
   }
   model?.delete();
   complaint = undefined;
-  return false;
+  return undefined;
 }
 
-async function paint(photo, weights) {
-  const image = new litert.Tensor(toSquare(photo), [1, size, size, 3]);
-  const styleWeights = new litert.Tensor(weights, [weights.length]);
-  let stylized;
+async function paint({ image, pass, size, weights, strength }) {
+  const photo = pixels.scaled(image, pass.width, pass.height);
+  const [height, width] = [photo.height, photo.width].map((side) => Math.max(8, 4 * Math.ceil(side / 4)));
+  const model = await opened(height, width);
+  const numbers = await run(model, toTensor(photo, height, width), height, width, weights);
+  const picture = pixels.scaled(fromTensor(numbers, width, photo.width, photo.height), size.width, size.height);
+  // What is as it was painted needs no photo of that size.
+  if (strength !== 1) pixels.fade(pixels.scaled(image, size.width, size.height), picture, strength);
+  return picture;
+}
+
+/** The stylised image, [height, width, 3], of one of that shape. */
+async function run(model, numbers, height, width, weights) {
+  const tensors = [];
   try {
-    ({ stylized_image: stylized } = await model.run({ input_image: image, style_weights: styleWeights }));
-    const square = await stylized.data();
+    const image = track(new litert.Tensor(numbers, [1, height, width, 3]));
+    const styleWeights = track(new litert.Tensor(weights, [weights.length]));
+    const results = await model.run({ input_image: image, style_weights: styleWeights });
+    const stylized = await track(results.stylized_image).data();
     if (complaint) throw new Error(complaint);
-    return fromSquare(square, photo.width, photo.height);
+    return stylized;
   } finally {
-    image.delete();
-    styleWeights.delete();
-    stylized?.delete();
+    for (const tensor of tensors) tensor.delete();
+  }
+
+  function track(tensor) {
+    tensors.push(tensor);
+    return tensor;
   }
 }
 
 /**
- * RGB in [0, 1], [size, size, 3]: the photo in the upper left corner, reflected beyond its lower and right borders as
+ * RGB in [0, 1], [height, width, 3]: the photo in the upper left corner, reflected beyond its lower and right borders as
  * magstyle's Stylizer does, so that the means and variances of the network are those of the photo.
  */
-function toSquare({ data, width, height }) {
-  const square = new Float32Array(size * size * 3);
-  const columns = Array.from({ length: size }, (_, x) => reflected(x, width));
-  for (let y = 0, to = 0; y < size; y++) {
-    const row = reflected(y, height) * width;
-    for (let x = 0; x < size; x++, to += 3) {
+function toTensor(photo, height, width) {
+  const numbers = new Float32Array(height * width * 3);
+  const columns = Array.from({ length: width }, (_, x) => reflected(x, photo.width));
+  for (let y = 0, to = 0; y < height; y++) {
+    const row = reflected(y, photo.height) * photo.width;
+    for (let x = 0; x < width; x++, to += 3) {
       const from = (row + columns[x]) * 4;
-      square[to] = data[from] / 255;
-      square[to + 1] = data[from + 1] / 255;
-      square[to + 2] = data[from + 2] / 255;
+      numbers[to] = photo.data[from] / 255;
+      numbers[to + 1] = photo.data[from + 1] / 255;
+      numbers[to + 2] = photo.data[from + 2] / 255;
     }
   }
-  return square;
+  return numbers;
 }
 
 function reflected(index, length) {
@@ -136,16 +185,16 @@ function reflected(index, length) {
   return rest < length ? rest : period - rest;
 }
 
-/** RGBA in [0, 255], rounded, of the upper left corner. */
-function fromSquare(square, width, height) {
-  const pixels = new Uint8ClampedArray(width * height * 4);
+/** The upper left corner of what has rows of `columns` pixels, with its numbers rounded. */
+function fromTensor(numbers, columns, width, height) {
+  const picture = new ImageData(width, height);
   for (let y = 0, to = 0; y < height; y++) {
-    for (let x = 0, from = y * size * 3; x < width; x++, from += 3, to += 4) {
-      pixels[to] = square[from] * 255;
-      pixels[to + 1] = square[from + 1] * 255;
-      pixels[to + 2] = square[from + 2] * 255;
-      pixels[to + 3] = 255;
+    for (let x = 0, from = y * columns * 3; x < width; x++, from += 3, to += 4) {
+      picture.data[to] = numbers[from] * 255;
+      picture.data[to + 1] = numbers[from + 1] * 255;
+      picture.data[to + 2] = numbers[from + 2] * 255;
+      picture.data[to + 3] = 255;
     }
   }
-  return pixels;
+  return picture;
 }

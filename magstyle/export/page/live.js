@@ -1,0 +1,134 @@
+/** Paints a camera or a video as it comes: always its newest picture, never those that came meanwhile. */
+
+import { Engine } from "./engine.js";
+import { Pace } from "./pace.js";
+import { fitted } from "./pixels.js";
+
+const RATE = 500; // Milliseconds between two reports of the rate.
+
+export class Live {
+  #source;
+  #site;
+  #how;
+  #show;
+  #tell;
+  #engine;
+  #pace;
+  #isOver = false;
+  #isFresh = true; // Whether the video shows a picture that is not painted yet.
+  #wake;
+
+  /**
+   * @param {import("./video.js").Source} source
+   * @param {object} site what bin/build_page.py put into site.js
+   * @param {() => {weights: Float32Array, strokeSize: number, strength: number}} how asked before every picture
+   * @param {(picture: ImageData) => void} show called with every picture
+   * @param {(rate: number, pass: {width: number, height: number}) => void} tell called now and then, with the pictures
+   *   per second and the size that they are painted at
+   */
+  constructor(source, site, how, show, tell) {
+    this.#source = source;
+    this.#site = site;
+    this.#how = how;
+    this.#show = show;
+    this.#tell = tell;
+    this.#engine = new Engine(site);
+    this.#pace = new Pace(site.imageSize);
+  }
+
+  /** Resolves when the source is over, or when it is closed; rejects where nothing can be painted any more. */
+  async run() {
+    const { video, over } = this.#source;
+    let reason;
+    over.then((error) => {
+      reason = error;
+      this.#end();
+    });
+    this.#watch(video);
+    let [pictures, since] = [0, performance.now()];
+    try {
+      while (await this.#fresh()) {
+        const pass = await this.#paint(video);
+        pictures++;
+        const elapsed = performance.now() - since;
+        if (elapsed < RATE || !pass) continue;
+        this.#tell((1000 * pictures) / elapsed, pass);
+        [pictures, since] = [0, performance.now()];
+      }
+    } catch (error) {
+      if (!this.#isOver) throw error;
+    }
+    if (reason) throw reason;
+  }
+
+  /** What is painted, as it comes. */
+  get video() {
+    return this.#source.video;
+  }
+
+  /** For files. */
+  get name() {
+    return this.#source.name;
+  }
+
+  /**
+   * What the source shows now.
+   *
+   * @returns {Promise<ImageBitmap>}
+   */
+  picture() {
+    return createImageBitmap(this.#source.video);
+  }
+
+  /** Ends painting, and gives back the source and all memory. */
+  close() {
+    this.#end();
+    this.#engine.close();
+    this.#source.close();
+  }
+
+  /** Paints the newest picture; returns the size that it was painted at, or nothing if there was not enough memory. */
+  async #paint(video) {
+    this.#isFresh = false;
+    const image = await createImageBitmap(video);
+    const { strokeSize, strength, weights } = this.#how();
+    const size = fitted(image, this.#site.imageSize);
+    const pass = this.#pace.pass(size.width, size.height, strokeSize);
+    const start = performance.now();
+    let picture;
+    try {
+      picture = await this.#engine.paint(image, weights, { pass, size, strength });
+    } catch (error) {
+      if (this.#isOver || !this.#pace.avoid(pass)) throw error;
+      this.#engine.close();
+      this.#engine = new Engine(this.#site);
+      return undefined;
+    }
+    if (this.#isOver) return undefined;
+    this.#pace.took(performance.now() - start, pass);
+    this.#show(picture);
+    return pass;
+  }
+
+  /** Resolves when there is a picture that is not painted yet, to whether there will be one. */
+  async #fresh() {
+    if (!this.#isFresh && !this.#isOver) await new Promise((resolve) => (this.#wake = resolve));
+    return !this.#isOver;
+  }
+
+  #watch(video) {
+    const next = (call) => (video.requestVideoFrameCallback ? video.requestVideoFrameCallback(call) : requestAnimationFrame(call));
+    const seen = () => {
+      if (this.#isOver) return;
+      this.#isFresh = true;
+      this.#wake?.();
+      next(seen);
+    };
+    next(seen);
+  }
+
+  #end() {
+    this.#isOver = true;
+    this.#wake?.();
+  }
+}

@@ -1,0 +1,50 @@
+/** Records what a canvas shows, with the sound of a video where the browser hands it out. */
+
+// MP4 plays everywhere; WebM is what browsers without an H.264 encoder have.
+const TYPES = ["video/mp4;codecs=avc1.42E01F,mp4a.40.2", "video/mp4", "video/webm;codecs=vp9,opus", "video/webm"];
+
+/** The clip cannot be recorded; the message is the sentence that says why. */
+export class NoRecorder extends Error {}
+
+export class Recorder {
+  #recorder;
+  #chunks = [];
+  #stopped;
+
+  /**
+   * Starts at once.
+   *
+   * @param {HTMLCanvasElement} canvas
+   * @param {HTMLVideoElement} video whose sound it is
+   * @throws {NoRecorder}
+   */
+  constructor(canvas, video) {
+    if (!canvas.captureStream || typeof MediaRecorder !== "function") {
+      throw new NoRecorder("This browser cannot record clips.");
+    }
+    const sound = video.captureStream?.().getAudioTracks() ?? [];
+    const stream = new MediaStream([...canvas.captureStream().getVideoTracks(), ...sound]);
+    const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
+    try {
+      this.#recorder = new MediaRecorder(stream, { mimeType });
+      this.#recorder.addEventListener("dataavailable", ({ data }) => this.#chunks.push(data));
+      this.#stopped = new Promise((resolve) => this.#recorder.addEventListener("stop", resolve));
+      this.#recorder.start();
+    } catch (error) {
+      throw new NoRecorder("This browser cannot record clips.", { cause: error });
+    }
+  }
+
+  /**
+   * Ends the clip.
+   *
+   * @returns {Promise<{clip: Blob, extension: string}>}
+   */
+  async stop() {
+    if (this.#recorder.state !== "inactive") this.#recorder.stop();
+    await this.#stopped;
+    for (const track of this.#recorder.stream.getTracks()) track.stop();
+    const type = this.#recorder.mimeType;
+    return { clip: new Blob(this.#chunks, { type }), extension: type.startsWith("video/mp4") ? "mp4" : "webm" };
+  }
+}
