@@ -16,6 +16,7 @@ from magstyle import files
 from magstyle.data import images, video
 from magstyle.errors import InputError
 from magstyle.networks import Network
+from magstyle.steadiness import Steadiness
 from magstyle.stylizer import Stylizer
 from magstyle.stylizer import preserve_color as keep_color
 
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
 Style = int | str | Mapping[int | str, float]
+# A frame to its picture, float32 [H, W, 3] in [0, 1], and both to what is written, uint8; the latter frame after frame.
+Paint = Callable[[video.Frame], np.ndarray]
+Finish = Callable[[video.Frame, np.ndarray], np.ndarray]
 # Of a frame's pictures, as numbers, that are held at a time: read, painted and written ones.
-_PICTURES = 6
+_PICTURES = 12
 
 
 def stylize_video(
@@ -40,6 +44,7 @@ def stylize_video(
     duration: float | None = None,
     fps: float | None = None,
     preserve_color: bool = False,
+    steady: bool = True,
 ) -> pathlib.Path:
     """Paints a clip in a style of a model, and keeps its sound.
 
@@ -63,6 +68,7 @@ def stylize_video(
         duration: seconds to paint; to the end by default.
         fps: frames per second to paint at most; those between are left out. All by default.
         preserve_color: keep the clip's colours, take only the strokes.
+        steady: keep strokes where they are on what moves, instead of painting every frame by itself, which flickers.
 
     Returns:
         The path of the painted clip.
@@ -80,14 +86,19 @@ def stylize_video(
         weights_at = _weights_over_time(which_styles, walk, stylizer, clip)
         stylizer.check_size(*clip.size, keeps=_PICTURES * math.prod(clip.size) * 3 * 4)
 
+        steadiness = Steadiness() if steady else None
+
         def paint(frame: video.Frame) -> np.ndarray:
-            image = images.to_float(frame.image)
-            picture = stylizer.stylize(image, weights_at(frame.time))
+            return stylizer.stylize(images.to_float(frame.image), weights_at(frame.time))
+
+        def finish(frame: video.Frame, picture: np.ndarray) -> np.ndarray:
+            if steadiness:
+                picture = steadiness.steady(frame.image, picture)
             if preserve_color:
-                picture = keep_color(image, picture)
+                picture = keep_color(images.to_float(frame.image), picture)
             return images.to_uint8(picture)
 
-        interruption = _write(output, clip, paint)
+        interruption = _write(output, clip, paint, finish)
     if isinstance(interruption, InputError):
         raise InputError(f"{interruption}; {output} holds what is before", *interruption.arguments) from interruption
     if interruption:
@@ -95,8 +106,8 @@ def stylize_video(
     return output
 
 
-def _write(output: pathlib.Path, clip: video.Clip, paint: Callable[[video.Frame], np.ndarray]) -> BaseException | None:
-    """Writes the clip that `paint` makes of another.
+def _write(output: pathlib.Path, clip: video.Clip, paint: Paint, finish: Finish) -> BaseException | None:
+    """Writes the clip that `paint` and `finish` make of another.
 
     Returns:
         What ended it before its end, when some frames had been written.
@@ -106,7 +117,7 @@ def _write(output: pathlib.Path, clip: video.Clip, paint: Callable[[video.Frame]
     with files.replacing(output) as temporary, video.Writer(temporary, clip) as writer:
         with tqdm(total=total, unit="frame") as bar:
             try:
-                _paint_frames(clip, paint, writer, bar)
+                _paint_frames(clip, paint, finish, writer, bar)
             except (KeyboardInterrupt, SystemExit, InputError) as error:
                 if not bar.n:
                     raise
@@ -118,10 +129,12 @@ def _write(output: pathlib.Path, clip: video.Clip, paint: Callable[[video.Frame]
     return interruption
 
 
-def _paint_frames(
-    clip: video.Clip, paint: Callable[[video.Frame], np.ndarray], writer: video.Writer, bar: tqdm
-) -> None:
-    """Paints a frame while the next one is read and the one before is written."""
+def _paint_frames(clip: video.Clip, paint: Paint, finish: Finish, writer: video.Writer, bar: tqdm) -> None:
+    """Paints a frame while the next one is read, and the one before is finished and written."""
+
+    def write(frame: video.Frame, picture: np.ndarray) -> None:
+        writer.write(finish(frame, picture), frame.time, frame.duration)
+
     frames, written = clip.frames(), None
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
         following = reading.submit(next, frames, None)
@@ -130,7 +143,7 @@ def _paint_frames(
             picture = paint(frame)
             if written:
                 written.result()
-            written = writing.submit(writer.write, picture, frame.time, frame.duration)
+            written = writing.submit(write, frame, picture)
             bar.update()
         if written:
             written.result()

@@ -31,7 +31,7 @@ PROGRAMS = {
         magstyle.evaluate,
         # Of what it writes, beside the losses.
         {"alpha", "eval_dir", "eval_interval_secs", "learning_curves", "optimize_pairs"}
-        | {"style_grid", "style_crossover", "train_dir"},
+        | {"style_grid", "style_crossover", "train_dir", "video"},
     ),
 }
 # Flags that have no default where the function has one, to tell what was typed, or the other way round.

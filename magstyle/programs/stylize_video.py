@@ -34,6 +34,7 @@ def define_flags() -> None:
     flags.DEFINE_float("duration", None, "Seconds to paint; to the end by default.")
     flags.DEFINE_float("fps", None, "Frames per second to paint at most; those between are left out.")
     flags.DEFINE_bool("preserve_color", False, "Keep the clip's colours, take only the strokes.")
+    flags.DEFINE_bool("steady", True, "Keep strokes where they are on what moves; painted one by one, frames flicker.")
     shared_flags.mark_as_paths("input_video", "output_video")
 
 

@@ -1,5 +1,6 @@
 """Painting a clip, by the program and from Python; clips themselves are tested in tests/data/test_video.py."""
 
+import itertools
 import re
 import signal
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import magstyle
+from magstyle import optical_flow
 from magstyle.data import video
 from tests import clips, processes
 
@@ -35,7 +37,14 @@ def painted(images, model, *styles):
 
 
 def test_every_frame_is_painted_and_the_sound_is_the_clips(clip, small_checkpoint, run, tmp_path):
-    result = run("stylize_video", clip, tmp_path / "b.mp4", f"--checkpoint={small_checkpoint}", "--which_styles=wav")
+    result = run(
+        "stylize_video",
+        clip,
+        tmp_path / "b.mp4",
+        f"--checkpoint={small_checkpoint}",
+        "--which_styles=wav",
+        "--nosteady",
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{tmp_path}/b.mp4\n"
     assert "6/6" in result.stderr and "frame/s" in result.stderr
@@ -46,7 +55,12 @@ def test_every_frame_is_painted_and_the_sound_is_the_clips(clip, small_checkpoin
 
 def test_a_walk_leads_from_the_first_style_to_the_last(clip, small_model, tmp_path):
     path = magstyle.stylize_video(
-        clip, tmp_path / "b.mp4", checkpoint=small_model, which_styles=["scream", {"wave": 1}, 2], walk=True
+        clip,
+        tmp_path / "b.mp4",
+        checkpoint=small_model,
+        which_styles=["scream", {"wave": 1}, 2],
+        walk=True,
+        steady=False,
     )
     mixtures = [{0: 1}, {0: 0.6, 1: 0.4}, {0: 0.2, 1: 0.8}, {1: 0.8, 2: 0.2}, {1: 0.4, 2: 0.6}, {2: 1}]
     expected = painted(frames_of(clip), small_model, *mixtures)
@@ -60,6 +74,25 @@ def test_colours_are_kept_where_they_are_wanted(clip, small_model, tmp_path):
     [picture] = painted([image], small_model, 0)
     expected = 255 * magstyle.preserve_color(image / 255, picture / 255)
     assert distance(found, expected) < 0.3 * distance(found, picture)
+
+
+def test_pictures_are_steadier_than_those_of_frame_by_frame(clip, small_model, tmp_path):
+    paths = [
+        magstyle.stylize_video(clip, tmp_path / f"{steady}.mp4", checkpoint=small_model, steady=steady)
+        for steady in (True, False)
+    ]
+    frames = frames_of(clip)
+    motions = [optical_flow.motion(*pair) for pair in itertools.pairwise(frames)]
+    steady, one_by_one = (
+        np.mean(
+            [
+                optical_flow.warping_error(*pair, motion)
+                for pair, motion in zip(itertools.pairwise(shown), motions, strict=True)
+            ]
+        )
+        for shown in (frames_of(path) / np.float32(255) for path in paths)
+    )
+    assert steady < 0.8 * one_by_one
 
 
 @pytest.mark.parametrize(
