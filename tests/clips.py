@@ -41,7 +41,8 @@ def write_clip(
         colors: attributes of the codec, such as color_range.
     """
     times = times or [10 * k for k in range(count)]
-    with av.open(str(path), "w") as container:
+    # What a file lists comes first, so that a part of it can be read.
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         video = container.add_stream("libx264", 10, {"crf": "5"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         video.codec_context.time_base = Fraction(1, 100)

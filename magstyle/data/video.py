@@ -56,6 +56,8 @@ _LIMITED_RANGE, _FULL_RANGE = 1, 2
 # The sides of standard definition, whose colours are those of BT.601 where a clip says nothing.
 _STANDARD_DEFINITION = (576, 1024)
 _MICROSECONDS = 10**6
+# Seconds that a file lacks at least.
+_CUT_SHORT = 1
 # Text, which FFmpeg shows as a terminal would.
 _NO_CLIPS = ("tty",)
 
@@ -213,7 +215,7 @@ class Clip:
 
     def _decode(self, begin: Fraction | None) -> Iterator[tuple["av.VideoFrame", Fraction, Fraction]]:
         """Frames with their times, which increase, as the file counts, and durations; from `begin` on."""
-        last, step = None, 1 / (self._stream.average_rate or self._stream.guessed_rate or Fraction(25))
+        last, count, step = None, 0, 1 / (self._stream.average_rate or self._stream.guessed_rate or Fraction(25))
         for frame in self._container.decode(self._stream):
             base = frame.time_base or self._stream.time_base
             if frame.pts is not None:
@@ -222,9 +224,17 @@ class Clip:
                 time = (self._container.start_time or 0) / Fraction(_MICROSECONDS) if last is None else last + step
             if last is not None and time <= last:
                 continue
-            last = time
+            last, count = time, count + 1
             if begin is None or time >= begin:
                 yield frame, time, frame.duration * base
+        # A file that lists its frames may end before them, of which FFmpeg says nothing. It may list others than those
+        # that are to be shown, so fewer frames alone mean nothing; nor does a duration, which may be wrong.
+        said = self._stream.frames and self._stream.duration
+        if said and last is not None and (begin is not None or count < self._stream.frames):
+            found = last - (self._stream.start_time or 0) * self._stream.time_base
+            missing = said * self._stream.time_base - found
+            if missing > _CUT_SHORT:
+                raise InputError(f"cannot read {self.path} to its end: it is cut short by {float(missing):.1f} seconds")
 
     def _said_duration(self) -> Fraction | None:
         if self._stream.duration:

@@ -137,6 +137,18 @@ def test_of_a_damaged_clip_the_frames_before_the_damage_are_painted(small_model,
     assert 0 < len(clips.sound_of(tmp_path / "b.mp4")) < len(clips.sound_of(clip))
 
 
+def test_of_a_clip_that_is_cut_short_the_frames_that_are_there_are_painted(small_model, tmp_path):
+    clip = tmp_path / "a.mp4"
+    clips.write_clip(clip, 60)
+    content = clip.read_bytes()
+    clip.write_bytes(content[: len(content) * 6 // 10])
+    with pytest.raises(
+        magstyle.InputError, match=r"a\.mp4 to its end: it is cut short by [23]\.\d seconds; .*b\.mp4 holds"
+    ):
+        magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, steady=False)
+    assert 20 < len(frames_of(tmp_path / "b.mp4")) < 40
+
+
 def test_what_is_there_when_it_is_interrupted_can_be_played(tmp_path, small_checkpoint):
     clips.write_clip(tmp_path / "a.mp4", 300, sound=None)
     process = processes.start(
