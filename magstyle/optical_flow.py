@@ -50,7 +50,7 @@ def motion(before: np.ndarray, frame: np.ndarray) -> Motion:
     one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, frame))
     flow, there = search.calc(other, one, None), search.calc(one, other, None)
     back = warp(there, flow)
-    miss, lengths = np.square(flow + back).sum(-1), (np.square(flow) + np.square(back)).sum(-1)
+    miss, lengths = _squared(flow + back), _squared(flow) + _squared(back)
     columns, rows = np.moveaxis(_places(flow), -1, 0)
     inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
     return Motion(flow, inside & (miss < _RELATIVE_MISS * lengths + _MISS))
@@ -74,6 +74,11 @@ def warping_error(before: np.ndarray, picture: np.ndarray, motion: Motion) -> fl
     if not motion.visible.any():
         return float("nan")
     return float(np.sqrt(np.mean(np.square(warp(before, motion.flow) - picture)[motion.visible])))
+
+
+def _squared(vectors: np.ndarray) -> np.ndarray:
+    """The squared lengths [H, W] of vectors [H, W, C]."""
+    return np.einsum("hwc,hwc->hw", vectors, vectors)
 
 
 def _places(flow: np.ndarray) -> np.ndarray:

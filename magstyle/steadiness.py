@@ -16,7 +16,7 @@ import numpy as np
 from magstyle import optical_flow
 
 # Of the picture before, where it is visible.
-_SHARE = 0.6
+_SHARE = 0.65
 # Deviations of Gaussians, in pixels: between sizes of detail, around a pixel to tell the contrast, at hidden borders.
 _DETAILS, _AROUND, _SOFT = (1, 2, 4), 8, 2
 # Contrast grows by no more than that.
@@ -66,7 +66,8 @@ def _with_contrast_of(picture: np.ndarray, mixture: np.ndarray) -> np.ndarray:
         coarse_mixture, coarse_picture = _blurred(mixture, deviation), _blurred(picture, deviation)
         detail = mixture - coarse_mixture
         have, want = (
-            _blurred(np.square(values).sum(axis=-1), _AROUND) + _TINY for values in (detail, picture - coarse_picture)
+            _blurred(np.einsum("hwc,hwc->hw", values, values), _AROUND) + _TINY
+            for values in (detail, picture - coarse_picture)
         )
         found = found + detail * np.clip(np.sqrt(want / have), 1, _LARGEST_GAIN)[..., None]
         mixture, picture = coarse_mixture, coarse_picture
