@@ -18,11 +18,14 @@ PROGRAMS = {
     "image_stylization_finetune": "finetune",
     "image_stylization_evaluate": "evaluate",
     "image_stylization_stylize_dataset": "stylize_dataset",
+    "image_stylization_stylize_video": "stylize_video",
     "image_stylization_neural_style": "neural_style",
     "image_stylization_reconstruct": "reconstruct",
     "image_stylization_deep_dream": "deep_dream",
     "image_stylization_figure": "figure",
 }
+# Clips: FFmpeg in Python, and the optical flow that keeps their pictures steady.
+VIDEO = ["av>=14", "opencv-python-headless"]
 
 setuptools.setup(
     name="magstyle",
@@ -65,12 +68,13 @@ setuptools.setup(
     ],
     extras_require={
         # Selenium drives the web page in Chromium; pdoc, because a test builds the reference too.
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "selenium", "pdoc"],
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "selenium", "pdoc", *VIDEO],
         # The reference from docstrings, and a kernel that runs the notebook.
         "docs": ["pdoc", "nbformat", "nbclient", "ipykernel"],
         "jax": ["jax"],
         # For stylising whole datasets on many machines.
         "beam": ["apache-beam"],
+        "video": VIDEO,
     },
     entry_points={"console_scripts": [f"{name} = magstyle.programs.{module}:run" for name, module in PROGRAMS.items()]},
 )

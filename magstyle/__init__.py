@@ -2,8 +2,8 @@
 
 Everything that the programs do can be called from here, with the same names and defaults:
 
-- `Stylizer` paints arrays, `stylize_photos` files, `stylize_dataset` whole datasets; `preserve_color` keeps a photo's
-  colours, and `match_color` takes those of another image.
+- `Stylizer` paints arrays, `stylize_photos` files, `stylize_video` clips, `stylize_dataset` whole datasets;
+  `preserve_color` keeps a photo's colours, and `match_color` takes those of another image.
 - `load_model`, `save_model` and `bundled_models` open and save models, from wherever they come, and `merge_models`
   makes one of several; `load_vgg` opens the loss network.
 - `create_style_dataset`, `train`, `finetune` and `evaluate` make a model of paintings, and say how good it is.
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from magstyle.reconstructions import reconstruct
     from magstyle.stylizer import Stylizer
     from magstyle.trainer import finetune, train
+    from magstyle.video_stylizer import stylize_video
 
 # Imported when they are first used: TensorFlow and Keras take seconds.
 _ROOMS = {
@@ -63,6 +64,7 @@ _ROOMS = {
     "magstyle.reconstructions": ("reconstruct",),
     "magstyle.stylizer": ("Stylizer",),
     "magstyle.trainer": ("finetune", "train"),
+    "magstyle.video_stylizer": ("stylize_video",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -71,6 +73,7 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
     "preserve_color",
     "match_color",
     "stylize_photos",
+    "stylize_video",
     "read_image",
     "write_image",
     "load_model",

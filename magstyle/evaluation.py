@@ -15,12 +15,14 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from magstyle import appearance, checkpoints, grids, limits, losses
-from magstyle.data import pipeline
+from magstyle import appearance, checkpoints, grids, limits, losses, optical_flow
+from magstyle.data import pipeline, video
+from magstyle.data.images import to_float
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 from magstyle.objective import Objective, shows
 from magstyle.optimization import pixels
+from magstyle.steadiness import Steadiness
 from magstyle.stylizer import Stylizer
 from magstyle.training import transfer
 from magstyle.training.model import StyleTraining
@@ -29,6 +31,8 @@ PHOTOS_IN_GRID = 4
 STYLE_BLOCKS = (1, 2, 3, 4)
 CONTENT_BLOCK = 3
 LBFGS_EVALUATIONS = 300
+# Of a clip, whose style losses are measured.
+_FRAMES_FOR_STYLE = 4
 # Measures that need no network, by name.
 APPEARANCE = {"palette": appearance.palette, "pattern": appearance.pattern}
 
@@ -129,6 +133,53 @@ class Evaluation:
         if of_others:
             found["relative_content_loss"] = found[f"content_loss/{content_name}"] / np.mean(of_others)
         return found
+
+    def measure_steadiness(
+        self, transformer: StyleTransformer, clip: str | os.PathLike, num_frames: int = 32
+    ) -> dict[str, np.ndarray]:
+        """How steadily the first frames of a clip are painted, in every style.
+
+        Args:
+            transformer: the model.
+            clip: the file; its frames are made as small as the photos.
+            num_frames: of the clip.
+
+        Returns:
+            [num_styles] by name: `warping_error/clip`, of the plain frames, `warping_error/one_by_one`, of their
+            pictures, and `warping_error/steady`, of steady ones, as `magstyle.optical_flow` says; and
+            `relative_style_loss/one_by_one` and `relative_style_loss/steady` of these pictures.
+
+        Raises:
+            InputError: for a clip that cannot be read, or of one frame.
+        """
+        limits.check({"num_evals": num_frames})
+        with video.Clip(clip, self.objective.image_size) as opened:
+            frames = [frame.image for frame in itertools.islice(opened.frames(), num_frames)]
+        if len(frames) < 2:
+            raise InputError(f"steadiness needs two frames of {clip}, and there is but one")
+        motions = [optical_flow.motion(*pair) for pair in itertools.pairwise(frames)]
+        model, stylizer = self._model(transformer), Stylizer(transformer)
+        plain = [to_float(frame) for frame in frames]
+        # The last ones, in which most of those before is.
+        of_clip = self._style_losses_of(model, plain[-_FRAMES_FOR_STYLE:])
+        found = {}
+        for style in tqdm(range(len(self.paintings)), unit="style"):
+            steadiness = Steadiness()
+            pictures = [stylizer.stylize(frame, style) for frame in plain]
+            steady = [steadiness.steady(*pair) for pair in zip(frames, pictures, strict=True)]
+            for name, shown in (("clip", plain), ("one_by_one", pictures), ("steady", steady)):
+                errors = map(optical_flow.warping_error, shown, shown[1:], motions)
+                found.setdefault(f"warping_error/{name}", []).append(np.nanmean(list(errors)))
+                if name != "clip":
+                    losses_of = self._style_losses_of(model, shown[-_FRAMES_FOR_STYLE:])
+                    relative = np.mean([losses_of[block][style] / of_clip[block][style] for block in of_clip])
+                    found.setdefault(f"relative_style_loss/{name}", []).append(relative)
+        return {name: np.array(values) for name, values in found.items()}
+
+    def _style_losses_of(self, model: StyleTraining, pictures: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Those that `relative_style_loss` is made of, [num_styles] by name."""
+        found = _style_losses(model.vgg.predict_on_batch(np.stack(pictures)), model.gram_matrices)
+        return {name: found[name] for name in (f"style_loss/{_end_point(model, block)}" for block in STYLE_BLOCKS)}
 
     def compare_with_optimization(
         self, transformer: StyleTransformer, pairs: int

@@ -17,7 +17,7 @@ from tests import processes
 from tests.places import ENV, ROOT, SHARED
 from tests.samples import STYLES, narrow_vgg, picture
 
-PROGRESS = r"(picture/s|s/picture)[],]"
+PROGRESS = r"((picture|frame)/s|s/(picture|frame))[],]"
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from PIL import Image
 
 import magstyle
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
-from tests import processes
+from tests import clips, processes
 from tests.places import ENV, ROOT
 from tests.samples import narrow_vgg, picture
 
@@ -108,6 +108,7 @@ def template(tmp_path_factory):
         (folder / name).mkdir()
         for k in range(count):
             picture(k, (48, 40)).save(folder / name / f"{name}{k}.jpg")
+    clips.write_clip(folder / "clip.mp4", 2)
     (folder / "masks").mkdir()
     for k, name in enumerate(("sky", "town")):
         mask = Image.fromarray(np.uint8([[255 * (k == row)] for row in range(2)])).resize((24, 20))

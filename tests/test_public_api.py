@@ -15,6 +15,7 @@ from tests.places import ENV, ROOT
 # The function that each program calls, and the flags that it has beside the function's arguments.
 PROGRAMS = {
     "stylize": (magstyle.stylize_photos, {"num_styles", "alpha", "list_styles"}),
+    "stylize_video": (magstyle.stylize_video, {"num_styles", "alpha"}),
     "create_style_dataset": (magstyle.create_style_dataset, set()),
     "train": (magstyle.train, set()),
     "finetune": (magstyle.finetune, set()),
@@ -30,11 +31,14 @@ PROGRAMS = {
         magstyle.evaluate,
         # Of what it writes, beside the losses.
         {"alpha", "eval_dir", "eval_interval_secs", "learning_curves", "optimize_pairs"}
-        | {"style_grid", "style_crossover", "train_dir"},
+        | {"style_grid", "style_crossover", "train_dir", "video"},
     ),
 }
 # Flags that have no default where the function has one, to tell what was typed, or the other way round.
-SAME_BY_OTHER_WORDS = {("stylize", "which_styles"), ("convert_tflite", "precision"), ("evaluate", "checkpoint")}
+SAME_BY_OTHER_WORDS = {
+    *(("stylize", "which_styles"), ("stylize_video", "which_styles")),
+    *(("convert_tflite", "precision"), ("evaluate", "checkpoint")),
+}
 # Flags of a text that is no path.
 NO_PATHS = {
     *(

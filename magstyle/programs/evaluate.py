@@ -7,6 +7,7 @@ distances of their colours and small shapes from the painting's, relative to the
 what has nothing of the painting, or nothing of the photo.
 
 bin/evaluate.py --train_dir=train --style_dataset_file=styles.tfrecord --content_files=photos --eval_dir=eval
+bin/evaluate.py --video=clip.mp4 ...           also says how steadily a clip is painted
 bin/evaluate.py --eval_interval_secs=60 ...    follows a training that runs, until Ctrl-C
 """
 
@@ -27,8 +28,12 @@ def define_flags() -> None:
     flags.DEFINE_bool("style_grid", False, "Paint photos, and noise, in every style.")
     flags.DEFINE_bool("style_crossover", False, "Paint the paintings in every style.")
     flags.DEFINE_integer(
-        "num_evals", 32, "Batches of photos to measure the losses on, each in every style.", lower_bound=1
+        "num_evals",
+        32,
+        "Batches of photos to measure the losses on, or frames of --video, each in every style.",
+        lower_bound=1,
     )
+    flags.DEFINE_string("video", None, "Also measure how steadily this clip is painted, frame by frame and steady.")
     flags.DEFINE_integer(
         "optimize_pairs", 0, "Compare so many pairs of photo and style with L-BFGS on the same losses.", lower_bound=0
     )
@@ -36,7 +41,7 @@ def define_flags() -> None:
     shared_flags.define_alpha()
     training_flags.define_data()
     flags.mark_flag_as_required("eval_dir")
-    shared_flags.mark_as_paths("train_dir", "eval_dir", *shared_flags.PATHS_OF_DATA)
+    shared_flags.mark_as_paths("train_dir", "eval_dir", "video", *shared_flags.PATHS_OF_DATA)
 
 
 def main(arguments: list[str]) -> None:
@@ -73,6 +78,10 @@ def report(evaluation, transformer, step: int, eval_dir, writer) -> None:
                 tf.summary.scalar(name, values.mean())
                 for painting, value in zip(evaluation.paintings, values, strict=True):
                     tf.summary.scalar(f"{name}/{painting.name}", value)
+        if FLAGS.video:
+            clip = command_line.path_of("video")
+            found = evaluation.measure_steadiness(transformer, clip, FLAGS.num_evals)
+            print_losses(found, [painting.name for painting in evaluation.paintings])
         if FLAGS.optimize_pairs:
             print_pairs(evaluation.compare_with_optimization(transformer, FLAGS.optimize_pairs))
         for name in ("style_grid", "style_crossover"):

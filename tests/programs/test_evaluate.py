@@ -11,6 +11,7 @@ from magstyle.data import images, pipeline, styles
 from magstyle.data import photos as photo_sources
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK, load_vgg
 from magstyle.training.transfer import with_styles
+from tests import clips
 from tests.events import curves, images_in
 from tests.processes import start, wait_for
 from tests.samples import STYLES, narrow_vgg
@@ -144,3 +145,18 @@ def test_bad_flags_are_refused_in_a_sentence(refused, flags, training_flags, tmp
     assert "two.npz has no end point 'vgg_16/conv3'" in refused(
         "evaluate", *flags, *weights, f"--vgg_checkpoint={tmp_path}/two.npz"
     )
+
+
+def test_a_second_table_shows_how_steadily_a_clip_is_painted(run, refused, flags, tmp_path):
+    clips.write_clip(tmp_path / "a.mp4", 4, sound=None)
+    result = run("evaluate", *flags, "--nolearning_curves", f"--video={tmp_path}/a.mp4", "--num_evals=3")
+    assert result.returncode == 0, result.stderr
+    header, *rows = [line.split() for line in result.stdout.splitlines()]
+    table = {row[0]: dict(zip(header[1:], map(float, row[1:]), strict=True)) for row in rows}
+    assert list(table) == [*STYLES, "mean"]
+    for found in table.values():
+        assert 0 < found["warping_error/clip"] < found["warping_error/steady"] < found["warping_error/one_by_one"]
+        assert found["relative_style_loss/one_by_one"] > 0 and found["relative_style_loss/steady"] > 0
+    clips.write_clip(tmp_path / "one.mp4", 1, sound=None)
+    sentence = refused("evaluate", *flags, "--nolearning_curves", f"--video={tmp_path}/one.mp4")
+    assert "one.mp4, and there is but one" in sentence

@@ -1,0 +1,96 @@
+"""Motion from one frame of a clip to the next, and how steady pictures are along it. OpenCV computes it.
+
+References:
+    Kroeger, Timofte, Dai, Van Gool: Fast Optical Flow using Dense Inverse Search. ECCV 2016, arXiv 1603.03590.
+    Ruder, Dosovitskiy, Brox: Artistic Style Transfer for Videos. arXiv 1604.08610 (what is hidden).
+    Lai et al.: Learning Blind Video Temporal Consistency. ECCV 2018, arXiv 1808.00449 (the warping error).
+"""
+
+import types
+from typing import NamedTuple
+
+import numpy as np
+
+from magstyle.errors import InputError
+
+# From Ruder et al., equation 5: how far the ways there and back may miss each other, relative to their lengths, and in
+# pixels squared.
+_RELATIVE_MISS, _MISS = 0.01, 0.5
+# Smaller images have no motion that could be told.
+_SMALLEST_SIDE = 16
+
+
+class Motion(NamedTuple):
+    """Of a frame, from the one before.
+
+    Attributes:
+        flow: float32 [H, W, 2]: how far to the right, and down, each pixel was in the frame before.
+        visible: bool [H, W]: whether it was to be seen there.
+    """
+
+    flow: np.ndarray
+    visible: np.ndarray
+
+
+def motion(before: np.ndarray, frame: np.ndarray) -> Motion:
+    """The motion of a frame.
+
+    Args:
+        before: the frame before it, uint8 RGB [H, W, 3].
+        frame: of the same shape.
+
+    Raises:
+        InputError: if OpenCV is missing.
+    """
+    cv2 = opencv()
+    height, width, _ = frame.shape
+    if min(height, width) < _SMALLEST_SIDE:
+        return Motion(np.zeros((height, width, 2), np.float32), np.zeros((height, width), bool))
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, frame))
+    flow, there = search.calc(other, one, None), search.calc(one, other, None)
+    back = warp(there, flow)
+    miss, lengths = _squared(flow + back), _squared(flow) + _squared(back)
+    columns, rows = np.moveaxis(_places(flow), -1, 0)
+    inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
+    return Motion(flow, inside & (miss < _RELATIVE_MISS * lengths + _MISS))
+
+
+def warp(before: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """What was seen before, float32 [H, W, C], moved to where `flow` [H, W, 2] says that it is now."""
+    cv2 = opencv()
+    # Sharper than linear: of a picture that is moved on and on, little is lost each time.
+    return cv2.remap(before, _places(flow), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def warping_error(before: np.ndarray, picture: np.ndarray, motion: Motion) -> float:
+    """How much pictures flicker: the root of the mean squared difference of one, where visible, from the one before.
+
+    Args:
+        before: the picture before, float32 [H, W, 3] in [0, 1].
+        picture: of the same shape.
+        motion: from the one to the other.
+    """
+    if not motion.visible.any():
+        return float("nan")
+    return float(np.sqrt(np.mean(np.square(warp(before, motion.flow) - picture)[motion.visible])))
+
+
+def _squared(vectors: np.ndarray) -> np.ndarray:
+    """The squared lengths [H, W] of vectors [H, W, C]."""
+    return np.einsum("hwc,hwc->hw", vectors, vectors)
+
+
+def _places(flow: np.ndarray) -> np.ndarray:
+    """Column and row, [H, W, 2], that each pixel comes from."""
+    rows, columns = np.indices(flow.shape[:2], np.float32)
+    return np.stack([columns, rows], axis=-1) + flow
+
+
+def opencv() -> types.ModuleType:
+    """OpenCV; raises an InputError if it is missing."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise InputError("OpenCV is missing; pip install -e '.[video]' in the clone of magstyle brings it") from error
+    return cv2

@@ -1,0 +1,185 @@
+"""Clips in files to painted clips in files, with their sound."""
+
+import math
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from magstyle import files
+from magstyle.colors import preserve_color as keep_color
+from magstyle.data import images, video
+from magstyle.errors import InputError
+from magstyle.networks import Network
+from magstyle.steadiness import Steadiness
+from magstyle.stylizer import Stylizer
+
+
+if TYPE_CHECKING:
+    from magstyle.models.transformer import StyleTransformer
+
+Style = int | str | Mapping[int | str, float]
+# A frame to its picture, float32 [H, W, 3] in [0, 1], and both to what is written, uint8; the latter frame after frame.
+Paint = Callable[[video.Frame], np.ndarray]
+Finish = Callable[[video.Frame, np.ndarray], np.ndarray]
+# Of a frame's pictures, as numbers, that are held at a time: read, painted and written ones.
+_PICTURES = 12
+
+
+def stylize_video(
+    input_video: str | os.PathLike,
+    output_video: str | os.PathLike,
+    *,
+    checkpoint: "StyleTransformer | Network | str | os.PathLike" = "painters",
+    engine: str = "auto",
+    which_styles: Style | Sequence[Style] = 0,
+    walk: bool = False,
+    image_size: int | None = None,
+    start: float | None = None,
+    duration: float | None = None,
+    fps: float | None = None,
+    preserve_color: bool = False,
+    steady: bool = True,
+) -> pathlib.Path:
+    """Paints a clip in a style of a model, and keeps its sound.
+
+    Frames keep their times, also where these are uneven, and the clip keeps its colour space and range. It is turned
+    upright, and its pixels become square. Sound is copied as it is, or encoded anew where the new file cannot hold it.
+    Reading, painting and writing overlap, and memory does not grow with the length of the clip. Progress is shown on
+    stderr.
+
+    If it is interrupted, or the clip is damaged, the frames painted until then are written.
+
+    Args:
+        input_video: the clip, of any container and codec that FFmpeg reads.
+        output_video: the clip to write, .mp4 (H.264; a row or a column is repeated where a side is odd), .webm (VP9)
+            or .gif, which has no sound.
+        checkpoint: the model, anything that `magstyle.load_model` opens.
+        engine: what computes it, as Stylizer's: "litert" on this machine's CPU, "keras", or "auto".
+        which_styles: a style by number or name, or {style: weight} for a mixture; for a walk several, or "all".
+        walk: go from each of several styles to the next, from the first frame to the last.
+        image_size: shorter side of the pictures; as it is by default.
+        start: seconds from the clip's start at which to begin.
+        duration: seconds to paint; to the end by default.
+        fps: frames per second to paint at most; those between are left out. All by default.
+        preserve_color: keep the clip's colours, take only the strokes.
+        steady: keep strokes where they are on what moves, instead of painting every frame by itself, which flickers.
+
+    Returns:
+        The path of the painted clip.
+
+    Raises:
+        InputError: before any work, for a clip that cannot be read or does not fit into memory, styles that the model
+            does not have, or an output_video that is there already. In the end, for a clip that is damaged.
+    """
+    output = files.expanded(output_video)
+    video.check_writable(output)
+    if output.exists():
+        raise InputError(f"{output} exists already; remove it first, or choose another output_video", "output_video")
+    with video.Clip(files.expanded(input_video), image_size, start, duration, fps) as clip:
+        stylizer = Stylizer(checkpoint, engine)
+        weights_at = _weights_over_time(which_styles, walk, stylizer, clip)
+        stylizer.check_size(*clip.size, keeps=_PICTURES * math.prod(clip.size) * 3 * 4)
+
+        steadiness = Steadiness() if steady else None
+
+        def paint(frame: video.Frame) -> np.ndarray:
+            return stylizer.stylize(images.to_float(frame.image), weights_at(frame.time))
+
+        def finish(frame: video.Frame, picture: np.ndarray) -> np.ndarray:
+            if steadiness:
+                picture = steadiness.steady(frame.image, picture)
+            if preserve_color:
+                picture = keep_color(images.to_float(frame.image), picture)
+            return images.to_uint8(picture)
+
+        interruption = _write(output, clip, paint, finish)
+    if isinstance(interruption, InputError):
+        raise InputError(f"{interruption}; {output} holds what is before", *interruption.arguments) from interruption
+    if interruption:
+        raise interruption
+    return output
+
+
+def _write(output: pathlib.Path, clip: video.Clip, paint: Paint, finish: Finish) -> BaseException | None:
+    """Writes the clip that `paint` and `finish` make of another.
+
+    Returns:
+        What ended it before its end, when some frames had been written.
+    """
+    interruption = None
+    total = clip.duration and clip.rate and max(1, math.ceil(clip.duration * clip.rate))
+    with files.replacing(output) as temporary, video.Writer(temporary, clip) as writer:
+        with tqdm(total=total, unit="frame") as bar:
+            try:
+                _paint_frames(clip, paint, finish, writer, bar)
+            except (KeyboardInterrupt, SystemExit, InputError) as error:
+                if not bar.n:
+                    raise
+                interruption = error
+        for remark in writer.remarks:
+            print(remark, file=sys.stderr)
+        if interruption and not isinstance(interruption, InputError):
+            print(f"interrupted after {bar.n} frames; what is there so far is written", file=sys.stderr)
+    return interruption
+
+
+def _paint_frames(clip: video.Clip, paint: Paint, finish: Finish, writer: video.Writer, bar: tqdm) -> None:
+    """Paints a frame while the next one is read, and the one before is finished and written."""
+
+    def write(frame: video.Frame, picture: np.ndarray) -> None:
+        writer.write(finish(frame, picture), frame.time, frame.duration)
+
+    frames, written = clip.frames(), None
+    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
+        following = reading.submit(next, frames, None)
+        while (frame := following.result()) is not None:
+            following = reading.submit(next, frames, None)
+            picture = paint(frame)
+            if written:
+                written.result()
+            written = writing.submit(write, frame, picture)
+            bar.update()
+        if written:
+            written.result()
+
+
+def _weights_over_time(
+    which_styles: Style | Sequence[Style], walk: bool, stylizer: Stylizer, clip: video.Clip
+) -> Callable[[Fraction], np.ndarray]:
+    """The weights [num_styles] of the frame at a time, in seconds."""
+    names = stylizer.network.style_names
+    if isinstance(which_styles, str) and which_styles == "all" and "all" not in names:
+        which_styles = list(names)
+    several = list(which_styles) if isinstance(which_styles, list | tuple | np.ndarray) else [which_styles]
+    if walk and len(several) < 2:
+        raise InputError(
+            f"walk leads from style to style, and which_styles={which_styles} is but one", "walk", "which_styles"
+        )
+    if not walk and len(several) != 1:
+        raise InputError(
+            f"which_styles={which_styles} must be one style or a mixture; walk leads from each of several to the next",
+            "which_styles",
+            "walk",
+        )
+    weights = np.stack([stylizer.style_weights(style) for style in several])
+    if not walk:
+        return lambda time: weights[0]
+    if not clip.duration:
+        raise InputError(
+            f"{clip.path} does not say how long it is, which walk must know; give duration", "walk", "duration"
+        )
+    last = clip.duration - (1 / clip.rate if clip.rate else 0)
+
+    def weights_at(time: Fraction) -> np.ndarray:
+        place = min(1.0, float(time / last)) * (len(weights) - 1) if last > 0 else 0.0
+        before = min(int(place), len(weights) - 2)
+        return weights[before] + np.float32(place - before) * (weights[before + 1] - weights[before])
+
+    return weights_at

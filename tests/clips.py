@@ -1,0 +1,86 @@
+"""Small clips to test with."""
+
+import os
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from tests.samples import picture
+
+WIDTH, HEIGHT = 64, 48
+
+
+def frames(count: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> list[np.ndarray]:
+    """A picture that moves by two pixels a frame, uint8 [H, W, 3] each."""
+    width, height = size
+    wide = np.asarray(picture(0, (width + 2 * count, height)))
+    return [wide[:, 2 * k : 2 * k + width] for k in range(count)]
+
+
+def write_clip(
+    path: os.PathLike,
+    count: int = 6,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    times: list[int] | None = None,
+    sound: str | None = "aac",
+    rotation: int = 0,
+    ratio: Fraction = Fraction(1),
+    **colors: int,
+) -> None:
+    """Writes a clip of 10 frames per second, and as long a tone.
+
+    Args:
+        path: of the file.
+        count: of the frames.
+        size: width and height.
+        times: of the frames, in hundredths of a second.
+        sound: the codec of the sound; None for silence.
+        rotation: of the display, in degrees.
+        ratio: of a pixel, its width to its height.
+        colors: attributes of the codec, such as color_range.
+    """
+    times = times or [10 * k for k in range(count)]
+    # What a file lists comes first, so that a part of it can be read.
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        video = container.add_stream("libx264", 10, {"crf": "5"})
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 100)
+        video.codec_context.sample_aspect_ratio = ratio
+        for name, value in colors.items():
+            setattr(video.codec_context, name, value)
+        if rotation:
+            video.set_display_rotation(rotation)
+        tone = container.add_stream(sound, 8000, layout="mono") if sound else None
+        for image, time in zip(frames(count, size), times, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(
+                format="yuv420p",
+                dst_colorspace=colors.get("colorspace", 5),
+                src_color_range=2,
+                dst_color_range=colors.get("color_range", 1),
+            )
+            frame.pts, frame.time_base = time, Fraction(1, 100)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if tone:
+            wave = np.sin(np.arange(80 * times[-1] + 800) * 0.3)[None] * 9000
+            samples = av.AudioFrame.from_ndarray(wave.astype(np.int16), "s16", "mono")
+            samples.sample_rate = 8000
+            container.mux(tone.encode(samples))
+            container.mux(tone.encode(None))
+
+
+def read(path: os.PathLike) -> tuple[list[np.ndarray], list[float]]:
+    """The pictures, as they are stored, and the times of a clip."""
+    with av.open(str(path)) as container:
+        found = list(container.decode(video=0))
+        return [frame.to_ndarray(format="rgb24") for frame in found], [frame.time for frame in found]
+
+
+def sound_of(path: os.PathLike) -> list[tuple[float, bytes]]:
+    """The times and the contents of the packets of the sound of a clip."""
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return []
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+        return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]

@@ -1,0 +1,166 @@
+"""Painting a clip, by the program and from Python; clips themselves are tested in tests/data/test_video.py."""
+
+import itertools
+import re
+import signal
+
+import av
+import numpy as np
+import pytest
+
+import magstyle
+from magstyle import optical_flow
+from magstyle.data import video
+from tests import clips, processes
+
+
+@pytest.fixture
+def clip(tmp_path):
+    clips.write_clip(tmp_path / "a.mp4")
+    return tmp_path / "a.mp4"
+
+
+def frames_of(path, **arguments):
+    with video.Clip(path, **arguments) as clip:
+        return np.array([frame.image for frame in clip.frames()])
+
+
+def distance(images, others) -> float:
+    return np.abs(np.subtract(images, others, dtype=float)).mean()
+
+
+def painted(images, model, *styles):
+    """Of each image in its style, as uint8."""
+    stylizer = magstyle.Stylizer(model)
+    pairs = zip(images, styles * (len(images) if len(styles) == 1 else 1), strict=True)
+    return [np.rint(255 * stylizer.stylize(image / np.float32(255), style)) for image, style in pairs]
+
+
+def test_every_frame_is_painted_and_the_sound_is_the_clips(clip, small_checkpoint, run, tmp_path):
+    result = run(
+        "stylize_video",
+        clip,
+        tmp_path / "b.mp4",
+        f"--checkpoint={small_checkpoint}",
+        "--which_styles=wav",
+        "--nosteady",
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{tmp_path}/b.mp4\n"
+    assert "6/6" in result.stderr and "frame/s" in result.stderr
+    found, expected = frames_of(tmp_path / "b.mp4"), painted(frames_of(clip), small_checkpoint, "wave")
+    assert distance(found, expected) < 0.3 * distance(found, frames_of(clip))
+    assert clips.sound_of(tmp_path / "b.mp4") == clips.sound_of(clip)
+
+
+def test_a_walk_leads_from_the_first_style_to_the_last(clip, small_model, tmp_path):
+    path = magstyle.stylize_video(
+        clip,
+        tmp_path / "b.mp4",
+        checkpoint=small_model,
+        which_styles=["scream", {"wave": 1}, 2],
+        walk=True,
+        steady=False,
+    )
+    mixtures = [{0: 1}, {0: 0.6, 1: 0.4}, {0: 0.2, 1: 0.8}, {1: 0.8, 2: 0.2}, {1: 0.4, 2: 0.6}, {2: 1}]
+    expected = painted(frames_of(clip), small_model, *mixtures)
+    found = frames_of(path)
+    assert distance(found, expected) < 0.3 * distance(found[0], found[-1])
+
+
+def test_colours_are_kept_where_they_are_wanted(clip, small_model, tmp_path):
+    path = magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, preserve_color=True, duration=0.1)
+    [image], [found] = frames_of(clip)[:1], frames_of(path)
+    [picture] = painted([image], small_model, 0)
+    expected = 255 * magstyle.preserve_color(image / 255, picture / 255)
+    assert distance(found, expected) < 0.3 * distance(found, picture)
+
+
+def test_pictures_are_steadier_than_those_of_frame_by_frame(clip, small_model, tmp_path):
+    paths = [
+        magstyle.stylize_video(clip, tmp_path / f"{steady}.mp4", checkpoint=small_model, steady=steady)
+        for steady in (True, False)
+    ]
+    frames = frames_of(clip)
+    motions = [optical_flow.motion(*pair) for pair in itertools.pairwise(frames)]
+    steady, one_by_one = (
+        np.mean(
+            [
+                optical_flow.warping_error(*pair, motion)
+                for pair, motion in zip(itertools.pairwise(shown), motions, strict=True)
+            ]
+        )
+        for shown in (frames_of(path) / np.float32(255) for path in paths)
+    )
+    assert steady < 0.8 * one_by_one
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--which_styles=wave,scream"], "must be one style or a mixture; --walk leads from each of several to the"),
+        (["--which_styles=wave", "--walk"], "--walk leads from style to style, and --which_styles=wave is but one"),
+        (["--which_styles=monet"], "the model has no style 'monet'"),
+        (["--fps=0"], "--fps=0.0 must be a number from 0.001 to 1000"),
+        (["--start=7"], "--start=7.0 is after the end of"),
+        (["--output_video=b.avi"], "cannot write b.avi: the name of a clip must end in one of .mp4, .webm, .gif"),
+        (["--output_video=a.mp4"], "a.mp4 exists already; remove it first, or choose another --output_video"),
+        (["--input_video=b.txt"], "cannot read b.txt: "),
+        (["a.mp4"], "unexpected argument a.mp4"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_leaves_nothing(
+    clip, small_checkpoint, refused, tmp_path, arguments, sentence
+):
+    (tmp_path / "b.txt").write_text("no clip")
+    given = ["--input_video=a.mp4", "--output_video=b.mp4", f"--checkpoint={small_checkpoint}"]
+    assert sentence in refused("stylize_video", *given, *arguments, cwd=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.txt"}
+
+
+def test_no_names_are_answered_by_a_question(refused):
+    assert "which clip, and where to?" in refused("stylize_video", "a.mp4")
+
+
+def test_of_a_damaged_clip_the_frames_before_the_damage_are_painted(small_model, tmp_path):
+    clip = tmp_path / "a.mp4"
+    clips.write_clip(clip, 24)
+    with av.open(str(clip)) as container:
+        packets = sorted((packet for packet in container.demux(video=0) if packet.size), key=lambda packet: packet.pts)
+    content = bytearray(clip.read_bytes())
+    for packet in packets[16:]:
+        content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    clip.write_bytes(content)
+    with pytest.raises(magstyle.InputError, match=r"^cannot read .*a\.mp4: .*; .*b\.mp4 holds what is before$"):
+        magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model)
+    assert 0 < len(frames_of(tmp_path / "b.mp4")) <= 16
+    assert 0 < len(clips.sound_of(tmp_path / "b.mp4")) < len(clips.sound_of(clip))
+
+
+def test_of_a_clip_that_is_cut_short_the_frames_that_are_there_are_painted(small_model, tmp_path):
+    clip = tmp_path / "a.mp4"
+    clips.write_clip(clip, 60)
+    content = clip.read_bytes()
+    clip.write_bytes(content[: len(content) * 6 // 10])
+    with pytest.raises(
+        magstyle.InputError, match=r"a\.mp4 to its end: it is cut short by [23]\.\d seconds; .*b\.mp4 holds"
+    ):
+        magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, steady=False)
+    assert 20 < len(frames_of(tmp_path / "b.mp4")) < 40
+
+
+def test_what_is_there_when_it_is_interrupted_can_be_played(tmp_path, small_checkpoint):
+    clips.write_clip(tmp_path / "a.mp4", 300, sound=None)
+    process = processes.start(
+        "stylize_video", tmp_path / "a.mp4", tmp_path / "b.mp4", f"--checkpoint={small_checkpoint}"
+    )
+    # Its bar says that frames are painted.
+    seen = ""
+    while not re.search(r"[1-9]/300", seen):
+        seen += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert "what is there so far is written" in stderr
+    assert 0 < len(frames_of(tmp_path / "b.mp4")) < 300
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}

@@ -1,0 +1,84 @@
+"""Motion between frames, and pictures that follow it."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from magstyle import optical_flow
+from magstyle.steadiness import Steadiness
+from tests.samples import picture
+
+# To the right and down, in pixels a frame.
+STEP = (2, 1)
+HEIGHT, WIDTH = 64, 80
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """A view that moves over a picture, uint8 [H, W, 3] each."""
+    wide = np.asarray(picture(0, (WIDTH + 20, HEIGHT + 20)))
+    return [wide[k * STEP[1] :, k * STEP[0] :][:HEIGHT, :WIDTH] for k in range(6)]
+
+
+@pytest.fixture(scope="module")
+def pictures(frames):
+    """These frames, painted with strokes that are elsewhere in each."""
+    rng = np.random.default_rng(0)
+    noisy = [frame / np.float32(510) + 0.25 + rng.normal(0, 0.1, frame.shape) for frame in frames]
+    return [np.clip(image, 0, 1, dtype=np.float32) for image in noisy]
+
+
+def errors(shown, frames):
+    motions = [optical_flow.motion(*pair) for pair in itertools.pairwise(frames)]
+    return [optical_flow.warping_error(*each) for each in zip(shown[:-1], shown[1:], motions, strict=True)]
+
+
+def steadied(frames, pictures):
+    steadiness = Steadiness()
+    return [steadiness.steady(*pair) for pair in zip(frames, pictures, strict=True)]
+
+
+def test_flow_leads_to_where_a_pixel_was(frames):
+    flow, visible = optical_flow.motion(frames[0], frames[1])
+    assert visible[4:-4, 4:-4].mean() > 0.95
+    assert not visible[:, -1].any()  # It was beyond the border.
+    np.testing.assert_allclose(np.median(flow, axis=(0, 1)), STEP, atol=0.1)
+    before, frame = (frames[k].astype(np.float32) for k in (0, 1))
+    assert np.abs(optical_flow.warp(before, flow) - frame)[visible].mean() < 2
+
+
+def test_the_warping_error_is_that_of_what_is_not_moved_along(frames):
+    plain = [frame / np.float32(255) for frame in frames]
+    assert max(errors(plain, frames)) < 0.01
+    rng = np.random.default_rng(0)
+    noisy = [image + rng.normal(0, 0.1, image.shape).astype(np.float32) for image in plain]
+    # Of two frames; cubic interpolation keeps nearly all of it.
+    np.testing.assert_allclose(errors(noisy, frames), 0.1 * 2**0.5, rtol=0.15)
+
+
+def test_steady_pictures_flicker_less_than_half_as_much_and_keep_their_contrast(frames, pictures):
+    steady = steadied(frames, pictures)
+    assert np.mean(errors(steady, frames)[1:]) < 0.5 * np.mean(errors(pictures, frames)[1:])
+    np.testing.assert_allclose([image.std() for image in steady], [image.std() for image in pictures], rtol=0.1)
+    assert all(image.min() >= 0 and image.max() <= 1 for image in steady)
+
+
+def test_pictures_of_a_clip_that_stands_still_come_to_rest(frames, pictures):
+    steady = steadied([frames[0]] * 6, [pictures[0]] * 6)
+    for image in steady:
+        np.testing.assert_allclose(image, pictures[0], atol=2e-3)
+
+
+def test_nothing_of_a_scene_is_left_in_the_next(pictures):
+    other = np.asarray(picture(7, (WIDTH, HEIGHT)))
+    steadiness = Steadiness()
+    steadiness.steady(np.asarray(picture(3, (WIDTH, HEIGHT))), pictures[0])
+    np.testing.assert_array_equal(steadiness.steady(other, pictures[1]), pictures[1])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 300), (16, 16)])
+def test_frames_of_any_size_are_taken(size):
+    frame = np.zeros((*size, 3), np.uint8)
+    for image in steadied([frame, frame], [np.full((*size, 3), 0.5, np.float32)] * 2):
+        np.testing.assert_allclose(image, 0.5, atol=1e-5)
