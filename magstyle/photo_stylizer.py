@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
 Styles = int | str | Sequence[int | str] | Mapping[int | str, float]
-Masks = Sequence[tuple[regions.Image, int | str | Mapping[int | str, float]]]
-# What no mask covers may stay it.
-PHOTO = "photo"
 
 
 def stylize_photos(
@@ -38,7 +35,7 @@ def stylize_photos(
     which_styles: Styles = (0,),
     output_basename: str | None = None,
     image_size: int | None = None,
-    mask: Masks = (),
+    mask: regions.Masks = (),
     strength: float = 1.0,
     stroke_size: float = 1.0,
     preserve_color: bool = False,
@@ -107,7 +104,7 @@ def stylize_one_by_one(
     which_styles: Styles,
     output_basename: str | None,
     image_size: int | None,
-    mask: Masks,
+    mask: regions.Masks,
     strength: float,
     stroke_size: float,
     preserve_color: bool,
@@ -127,7 +124,7 @@ def stylize_one_by_one(
         )
     stylizer = Stylizer(checkpoint, engine)
     styles = _style_weights(which_styles, stylizer, photo_may_stay=len(mask) > 0)
-    mask_images, mask_weights = _masks(mask, stylizer)
+    mask_images, mask_weights = regions.opened(mask, stylizer)
     colors = None if color_from is None else regions.as_image(color_from)
     _tell_what_is_passed_over(photos.passed_over(input_image, outside=folder))
     endings = [*styles, *(["sheet"] if sheet else [])]
@@ -209,17 +206,6 @@ def _tell_what_is_passed_over(paths: Sequence[str]) -> None:
         print(f"files that are no photos were passed over: {listed}", file=sys.stderr)
 
 
-def _masks(masks: Masks, stylizer: Stylizer) -> tuple[list[regions.Image], list[np.ndarray]]:
-    """The images of masks, all of which can be read, and the weights [num_styles] of their styles."""
-    for pair in masks:
-        if not (
-            isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str | os.PathLike | np.ndarray)
-        ):
-            raise InputError('mask must be images with their styles, such as [("sky.png", "wave")]', "mask")
-        regions.as_image(pair[0])
-    return [image for image, _ in masks], [stylizer.style_weights(style) for _, style in masks]
-
-
 def _style_weights(which_styles: Styles, stylizer: Stylizer, photo_may_stay: bool) -> dict[str, np.ndarray | None]:
     """The weights [num_styles] of every picture to paint, by the end of its name: `7`, or `7_600_12_400`.
 
@@ -249,10 +235,11 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer, photo_may_stay: boo
             "\"{0: 0.6, 'scream': 0.4}\"",
             "which_styles",
         )
-    stays = None if PHOTO in names else PHOTO
+    stays = None if regions.PHOTO in names else regions.PHOTO
     if stays in which_styles and not photo_may_stay:
         raise InputError(
-            f"which_styles={PHOTO} says what is to be where there is no mask, and there are no masks", "which_styles"
+            f"which_styles={regions.PHOTO} says what is to be where there is no mask, and there are no masks",
+            "which_styles",
         )
     return {str(style): None if style == stays else stylizer.style_weights(style) for style in which_styles}
 

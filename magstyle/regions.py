@@ -1,7 +1,8 @@
 """Regions of a photo that are painted in styles of their own, as masks say it: black to white, with soft edges."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,8 +10,31 @@ from magstyle import files, strokes
 from magstyle.data import images
 from magstyle.errors import InputError
 
+if TYPE_CHECKING:
+    from magstyle.stylizer import Stylizer
+
 # A mask in a file, or [h, w] or [h, w, 3] in [0, 1].
 Image = str | os.PathLike | np.ndarray
+# With the style of what is white in each, by number or name.
+Masks = Sequence[tuple[Image, int | str | Mapping[int | str, float]]]
+# A style by this name is what no mask covers and nothing paints, unless the model has one.
+PHOTO = "photo"
+
+
+def opened(masks: Masks, stylizer: "Stylizer") -> tuple[list[Image], list[np.ndarray]]:
+    """The images of masks and the weights [num_styles] of their styles.
+
+    Raises:
+        InputError: for what is no pair of an image and a style, for an image that cannot be read, and for a style that
+            the model does not have.
+    """
+    for pair in masks:
+        if not (
+            isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str | os.PathLike | np.ndarray)
+        ):
+            raise InputError('mask must be images with their styles, such as [("sky.png", "wave")]', "mask")
+        as_image(pair[0])
+    return [image for image, _ in masks], [stylizer.style_weights(style) for _, style in masks]
 
 
 def check_shape(mask: Image, size: tuple[int, int], photo: str) -> None:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import files
+from magstyle import files, limits, regions
 from magstyle.colors import preserve_color as keep_color
 from magstyle.data import images, video
 from magstyle.errors import InputError
 from magstyle.networks import Network
 from magstyle.steadiness import Steadiness
 from magstyle.stylizer import Stylizer
-
 
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
@@ -41,6 +40,9 @@ def stylize_video(
     which_styles: Style | Sequence[Style] = 0,
     walk: bool = False,
     image_size: int | None = None,
+    mask: regions.Masks = (),
+    strength: float = 1.0,
+    stroke_size: float = 1.0,
     start: float | None = None,
     duration: float | None = None,
     fps: float | None = None,
@@ -65,6 +67,9 @@ def stylize_video(
         which_styles: a style by number or name, or {style: weight} for a mixture; for a walk several, or "all".
         walk: go from each of several styles to the next, from the first frame to the last.
         image_size: shorter side of the pictures; as it is by default.
+        mask: images, with the style of what is white in each, in every frame, as `stylize_photos` takes them; what is
+            in none of them takes `which_styles`, or stays as it is where that is "photo".
+        strength, stroke_size: as of `stylize_photos`.
         start: seconds from the clip's start at which to begin.
         duration: seconds to paint; to the end by default.
         fps: frames per second to paint at most; those between are left out. All by default.
@@ -78,25 +83,41 @@ def stylize_video(
         InputError: before any work, for a clip that cannot be read or does not fit into memory, styles that the model
             does not have, or an output_video that is there already. In the end, for a clip that is damaged.
     """
+    limits.check({"strength": strength, "stroke_size": stroke_size})
     output = files.expanded(output_video)
     video.check_writable(output)
     if output.exists():
         raise InputError(f"{output} exists already; remove it first, or choose another output_video", "output_video")
     with video.Clip(files.expanded(input_video), image_size, start, duration, fps) as clip:
         stylizer = Stylizer(checkpoint, engine)
-        weights_at = _weights_over_time(which_styles, walk, stylizer, clip)
-        stylizer.check_size(*clip.size, keeps=_PICTURES * math.prod(clip.size) * 3 * 4)
+        weights_at = _weights_over_time(which_styles, walk, stylizer, clip, clip_may_stay=len(mask) > 0)
+        mask_images, mask_weights = regions.opened(mask, stylizer)
+        for image in mask_images:
+            regions.check_shape(image, clip.size, str(clip.path))
+        areas = [regions.read(image, clip.size) for image in mask_images]
+        stylizer.check_size(
+            *clip.size,
+            keeps=_PICTURES * math.prod(clip.size) * 3 * 4,
+            regions=stylizer.network.num_styles if areas else 0,
+            stroke_size=stroke_size,
+        )
 
         steadiness = Steadiness() if steady else None
 
         def paint(frame: video.Frame) -> np.ndarray:
-            return stylizer.stylize(images.to_float(frame.image), weights_at(frame.time))
+            weights = weights_at(frame.time)
+            if areas:
+                weights = regions.style_weights(areas, mask_weights, weights)
+            return stylizer.stylize(images.to_float(frame.image), weights, strength=strength, stroke_size=stroke_size)
 
         def finish(frame: video.Frame, picture: np.ndarray) -> np.ndarray:
             if steadiness:
                 picture = steadiness.steady(frame.image, picture)
             if preserve_color:
                 picture = keep_color(images.to_float(frame.image), picture)
+            if weights_at(frame.time) is None:
+                image = images.to_float(frame.image)
+                picture = image + regions.covered(areas)[..., None] * (picture - image)
             return images.to_uint8(picture)
 
         interruption = _write(output, clip, paint, finish)
@@ -151,9 +172,9 @@ def _paint_frames(clip: video.Clip, paint: Paint, finish: Finish, writer: video.
 
 
 def _weights_over_time(
-    which_styles: Style | Sequence[Style], walk: bool, stylizer: Stylizer, clip: video.Clip
-) -> Callable[[Fraction], np.ndarray]:
-    """The weights [num_styles] of the frame at a time, in seconds."""
+    which_styles: Style | Sequence[Style], walk: bool, stylizer: Stylizer, clip: video.Clip, clip_may_stay: bool
+) -> Callable[[Fraction], np.ndarray | None]:
+    """The weights [num_styles] of the frame at a time, in seconds; None of "photo", if the clip may stay as it is."""
     names = stylizer.network.style_names
     if isinstance(which_styles, str) and which_styles == "all" and "all" not in names:
         which_styles = list(names)
@@ -168,6 +189,10 @@ def _weights_over_time(
             "which_styles",
             "walk",
         )
+    if several == [regions.PHOTO] and regions.PHOTO not in names:
+        if not clip_may_stay:
+            raise InputError(f"which_styles={regions.PHOTO} needs a mask", "which_styles", "mask")
+        return lambda time: None
     weights = np.stack([stylizer.style_weights(style) for style in several])
     if not walk:
         return lambda time: weights[0]

@@ -42,6 +42,19 @@ def define_pixels(image_size: int) -> None:
     mark_as_paths("vgg_checkpoint")
 
 
+def define_brush() -> None:
+    """Where, how strong and with what strokes styles are."""
+    flags.DEFINE_multi_string(
+        "mask",
+        [],
+        "FILE:STYLE, an image that is white where this style is to be; several masks may follow. What is in none of "
+        "them takes --which_styles, or stays as it is with --which_styles=photo.",
+    )
+    flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style, and on to 1.5.")
+    flags.DEFINE_float("stroke_size", 1.0, "How large strokes are, from 0.25 to 8; 1 as the model paints them.")
+    mark_as_paths("mask")
+
+
 def define_checkpoint() -> None:
     """The model that a program opens."""
     flags.DEFINE_string("checkpoint", "painters", MODEL)

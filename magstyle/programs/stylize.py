@@ -34,21 +34,14 @@ def define_flags() -> None:
     shared_flags.define_num_styles_and_alpha()
     flags.DEFINE_enum("engine", "auto", engines.ENGINES, "What computes: auto is keras on a GPU, litert elsewhere.")
     flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
-    flags.DEFINE_multi_string(
-        "mask",
-        [],
-        "FILE:STYLE, an image that is white where this style is to be; several masks may follow. What is in none of "
-        "them takes --which_styles, or stays as it is with --which_styles=photo.",
-    )
-    flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style, and on to 1.5.")
-    flags.DEFINE_float("stroke_size", 1.0, "How large strokes are, from 0.25 to 8; 1 as the model paints them.")
+    shared_flags.define_brush()
     flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")
     flags.DEFINE_string("color_from", None, "Image, in whose colours the pictures are to be.")
     flags.DEFINE_enum("format", "png", ["png", "jpg", "jpeg", "webp"], "File format and extension of the pictures.")
     flags.DEFINE_bool(
         "sheet", False, "Also show each photo and its pictures, small and with their names, in one picture."
     )
-    shared_flags.mark_as_paths("input_image", "output_dir", "mask", "color_from")
+    shared_flags.mark_as_paths("input_image", "output_dir", "color_from")
 
 
 def main(arguments: list[str]) -> None:
@@ -62,7 +55,8 @@ def main(arguments: list[str]) -> None:
     shared_flags.import_engine(FLAGS.engine)
     from tqdm import tqdm
 
-    from magstyle.photo_stylizer import PHOTO, stylize_one_by_one, stylize_photos
+    from magstyle.photo_stylizer import stylize_one_by_one, stylize_photos
+    from magstyle.regions import PHOTO
 
     network = shared_flags.open_network()
     paths = stylize_one_by_one(

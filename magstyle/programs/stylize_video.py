@@ -2,6 +2,7 @@
 
 bin/stylize_video.py clip.mp4 painted.mp4
 bin/stylize_video.py clip.mov painted.webm --which_styles="{wave: 0.6, 7: 0.4}" --image_size=480
+bin/stylize_video.py clip.mp4 painted.mp4 --mask=sky.png:starry --which_styles=photo --strength=0.8
 bin/stylize_video.py clip.mp4 painted.gif --which_styles="wave, scream" --walk --start=10 --duration=5 --fps=10
 
 Without --checkpoint, the styles are those of the bundled model `painters`; `bin/stylize.py --list_styles` shows them.
@@ -30,6 +31,7 @@ def define_flags() -> None:
     shared_flags.define_num_styles_and_alpha()
     flags.DEFINE_enum("engine", "auto", engines.ENGINES, "What computes: auto is keras on a GPU, litert elsewhere.")
     flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
+    shared_flags.define_brush()
     flags.DEFINE_float("start", None, "Seconds from the clip's start at which to begin.", lower_bound=0)
     flags.DEFINE_float("duration", None, "Seconds to paint; to the end by default.")
     flags.DEFINE_float("fps", None, "Frames per second to paint at most; those between are left out.")
@@ -46,6 +48,7 @@ def main(arguments: list[str]) -> None:
     if None in paths.values():
         raise InputError("which clip, and where to? Give two names, here or by --input_video and --output_video")
     shared_flags.import_engine(FLAGS.engine)
+    from magstyle.regions import PHOTO
     from magstyle.video_stylizer import stylize_video
 
     network = shared_flags.open_network()
@@ -55,7 +58,8 @@ def main(arguments: list[str]) -> None:
                 stylize_video,
                 **paths,
                 checkpoint=network,
-                which_styles=command_line.styles("which_styles", network.style_names, "all"),
+                which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),
+                mask=command_line.files_and_styles("mask", network.style_names),
             )
         )
     )

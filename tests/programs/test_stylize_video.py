@@ -76,6 +76,27 @@ def test_colours_are_kept_where_they_are_wanted(clip, small_model, tmp_path):
     assert distance(found, expected) < 0.3 * distance(found, picture)
 
 
+def test_masks_strength_and_strokes_are_those_of_photos(clip, small_model, tmp_path):
+    left = np.zeros((48, 64), np.float32)
+    left[:, :32] = 1
+    brush = {"mask": [(left, "scream")], "strength": 0.8, "stroke_size": 2}
+    path = magstyle.stylize_video(
+        clip, tmp_path / "b.mp4", checkpoint=small_model, which_styles="photo", duration=0.1, steady=False, **brush
+    )
+    [image], [found] = frames_of(clip)[:1], frames_of(path)
+    [photo] = magstyle.stylize_photos(
+        _png(image, tmp_path / "a.png"), tmp_path, checkpoint=small_model, which_styles="photo", **brush
+    )
+    expected = 255 * magstyle.read_image(photo)
+    assert distance(found, expected) < 0.3 * distance(found, image)
+    assert distance(found[:, 36:], image[:, 36:]) < 0.3 * distance(found[:, :28], image[:, :28])
+
+
+def _png(image, path):
+    magstyle.write_image(path, image / np.float32(255))
+    return path
+
+
 def test_pictures_are_steadier_than_those_of_frame_by_frame(clip, small_model, tmp_path):
     paths = [
         magstyle.stylize_video(clip, tmp_path / f"{steady}.mp4", checkpoint=small_model, steady=steady)
@@ -101,6 +122,9 @@ def test_pictures_are_steadier_than_those_of_frame_by_frame(clip, small_model, t
         (["--which_styles=wave,scream"], "must be one style or a mixture; --walk leads from each of several to the"),
         (["--which_styles=wave", "--walk"], "--walk leads from style to style, and --which_styles=wave is but one"),
         (["--which_styles=monet"], "the model has no style 'monet'"),
+        (["--which_styles=photo"], "--which_styles=photo needs a --mask"),
+        (["--mask=b.txt:wave"], "cannot read b.txt"),
+        (["--strength=2"], "--strength=2.0 must be a number from 0 to 1.5"),
         (["--fps=0"], "--fps=0.0 must be a number from 0.001 to 1000"),
         (["--start=7"], "--start=7.0 is after the end of"),
         (["--output_video=b.avi"], "cannot write b.avi: the name of a clip must end in one of .mp4, .webm, .gif"),
