@@ -459,7 +459,7 @@ def test_moving_pictures_are_painted_at_a_size_that_keeps_up(live):
             return import("./pace.js").then(({ Pace }) => {
                 const pace = new Pace(768);
                 return Array.from({ length: 100 }, () => {
-                    const pass = pace.pass(640, 360, strokeSize);
+                    const pass = pace.pass(768, 432, strokeSize);
                     pace.took(perPixel * pass.width * pass.height, pass);
                     return pass;
                 }).map(({ width, height }) => [width, height]);

@@ -126,7 +126,8 @@ async function watch(openSource, sentence) {
     painting = live = new Live(source, site, how, drawFrame, tell);
     busy("Painting live…");
     unveil();
-    listCameras(source.camera).catch(console.debug);
+    label();
+    listCameras(painting, source.camera).catch(console.debug);
     await painting.run();
     if (live === painting) await freeze(painting);
   } catch (error) {
@@ -145,12 +146,13 @@ function how() {
 /** Shows how fast moving pictures are painted. */
 function tell(rate, { width, height }) {
   find("#rate").textContent = `${rate.toFixed(rate < 10 ? 1 : 0)} frames/s at ${width} × ${height}`;
-  if (find("#rate").hidden) say(recorder ? "Recording." : "Painting live.");
+  if (find("#rate").hidden) mention(recorder ? "Recording." : "Painting live.");
   find("#rate").hidden = false;
 }
 
-async function listCameras(current) {
+async function listCameras(painting, current) {
   const found = current ? await cameras() : [];
+  if (live !== painting) return;
   find("#cameras").replaceChildren(...found.map(({ device, label }) => new Option(label, device, false, device === current)));
   find("#cameras").hidden = found.length < 2;
 }
@@ -252,8 +254,7 @@ function show(picture, finished) {
   shown = { picture, finished };
   if (live) return;
   redraw();
-  // What went wrong is still to be read.
-  if (finished && !find("#status").classList.contains("error")) say(`Painted: ${picture.width} × ${picture.height} pixels.`);
+  if (finished) mention(`Painted: ${picture.width} × ${picture.height} pixels.`);
 }
 
 function redraw() {
@@ -294,6 +295,11 @@ function fileName() {
 function busy(sentence) {
   say(sentence);
   find("#progress").hidden = false;
+}
+
+/** Says what nobody asked for, unless something that went wrong is still to be read. */
+function mention(sentence) {
+  if (!find("#status").classList.contains("error")) say(sentence);
 }
 
 function say(sentence, isError = false) {

@@ -20,6 +20,8 @@ export class Engine {
     };
     /** Resolves when the network is there. */
     this.ready = this.#ask({ network, litert });
+    // Whoever paints hears of it; an engine that is closed before is no error.
+    this.ready.catch(() => {});
   }
 
   /**

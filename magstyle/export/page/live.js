@@ -92,7 +92,7 @@ export class Live {
     this.#isFresh = false;
     const image = await createImageBitmap(video);
     const { strokeSize, strength, weights } = this.#how();
-    const size = fitted(image, this.#site.imageSize);
+    const size = even(fitted(image, this.#site.imageSize));
     const pass = this.#pace.pass(size.width, size.height, strokeSize);
     const start = performance.now();
     let picture;
@@ -131,4 +131,9 @@ export class Live {
     this.#isOver = true;
     this.#wake?.();
   }
+}
+
+/** Clips in H.264 have even sides. */
+function even({ width, height }) {
+  return { width: 2 * Math.ceil(width / 2), height: 2 * Math.ceil(height / 2) };
 }

@@ -22,13 +22,13 @@ export class Pace {
   /**
    * The size to paint the next frame at, with sides of multiples of 4.
    *
-   * @param {number} width of the frame
+   * @param {number} width of the frame, which is not enlarged
    * @param {number} height
    * @param {number} strokeSize 2 paints at half the size that there would be time for
    * @returns {{width: number, height: number}}
    */
   pass(width, height, strokeSize) {
-    const wanted = this.#sides[this.#rung] / strokeSize;
+    const wanted = Math.min(this.#sides[this.#rung], Math.max(width, height)) / strokeSize;
     const side = this.#sides.findLast((known) => known <= wanted) ?? this.#sides[0];
     const factor = side / Math.max(width, height);
     const [passWidth, passHeight] = [width, height].map((length) => Math.max(8, 4 * Math.round((length * factor) / 4)));

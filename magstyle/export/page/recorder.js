@@ -1,7 +1,7 @@
 /** Records what a canvas shows, with the sound of a video where the browser hands it out. */
 
-// MP4 plays everywhere; WebM is what browsers without an H.264 encoder have.
-const TYPES = ["video/mp4;codecs=avc1.42E01F,mp4a.40.2", "video/mp4", "video/webm;codecs=vp9,opus", "video/webm"];
+// H.264 in MP4 plays everywhere; WebM is what browsers without an encoder for it have.
+const TYPES = ["video/mp4;codecs=avc1.42E028,mp4a.40.2", "video/webm;codecs=vp9,opus", "video/webm", "video/mp4"];
 
 /** The clip cannot be recorded; the message is the sentence that says why. */
 export class NoRecorder extends Error {}
