@@ -130,8 +130,8 @@ def check_optimization(vgg: "keras.Model", height: int, width: int) -> None:
 
 def needed_to_optimize(vgg: "keras.Model", height: float, width: float) -> int:
     """How many bytes of memory the optimisation of a picture takes at its peak, on TensorFlow and a CPU."""
-    # As measured from 256 to 1024 pixels: features and their gradients, and the pictures that L-BFGS remembers.
-    return int(height * width * (190 + 3.4 * _features(vgg)) * _FLOAT) + 2**28
+    # As measured from 256 to 1024 pixels: features and their gradients, and what L-BFGS remembers, with 64 bits.
+    return int(height * width * (370 + 3.4 * _features(vgg)) * _FLOAT) + 2**28
 
 
 def needed(convolutions: Convolutions, engine: str, height: int, width: int, regions: int = 0) -> int:

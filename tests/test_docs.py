@@ -42,7 +42,7 @@ SMALL = {
     "create_style_dataset": {"image_size": 32, **VGG},
     "train": {"alpha": 0.1, **_TRAINING},
     "finetune": _TRAINING,
-    "evaluate": {"num_evals": 1, "batch_size": 2, "image_size": 32, **VGG},
+    "evaluate": {"num_evals": 2, "batch_size": 2, "image_size": 32, **VGG},
     "convert_tflite": {"image_size": 32},
     "build_page": {"image_size": 32, "preview_size": 32},
     "neural_style": {"image_size": 32, "octaves": 1, "steps": 2, **VGG},
