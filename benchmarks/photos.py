@@ -13,7 +13,7 @@ import networks
 from magstyle.data import pipeline
 from magstyle.data.photos import find, from_files
 
-EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
+COFFEE = pathlib.Path(__file__).resolve().parents[1] / "examples" / "coffee.jpg"
 COLUMNS = ["photos, pixels", "decoded alone, per s", "prepared, per s", "augmented, per s", "trained on, per s"]
 
 
@@ -64,7 +64,7 @@ def size(name: str) -> tuple[int, int]:
 
 if __name__ == "__main__":
     parser = measuring.parser(__doc__, repetitions=5)
-    parser.add_argument("--content_files", nargs="+", default=[str(EXAMPLES)], help="photos: names, globs, folders")
+    parser.add_argument("--content_files", nargs="+", default=[str(COFFEE)], help="photos: names, globs, folders")
     parser.add_argument("--vgg_checkpoint", default="random:0", help="the loss network of the training")
     parser.add_argument("--image_size", type=int, default=256, help="side of what is trained on, in pixels")
     parser.add_argument("--batch_size", type=int, default=4, help="photos per step")

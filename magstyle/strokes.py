@@ -2,7 +2,6 @@
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from magstyle.colors import LUMINANCE
 
@@ -60,6 +59,8 @@ def enlarged(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
 
 def _box(values: np.ndarray) -> np.ndarray:
     """The means of windows of [h, w, C]."""
+    from scipy import ndimage  # Here, as it takes half a second.
+
     return ndimage.uniform_filter(values, (_WINDOW, _WINDOW, 0), mode="nearest")
 
 

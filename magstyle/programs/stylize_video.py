@@ -2,7 +2,7 @@
 
 bin/stylize_video.py clip.mp4 painted.mp4
 bin/stylize_video.py clip.mov painted.webm --which_styles="{wave: 0.6, 7: 0.4}" --image_size=480
-bin/stylize_video.py clip.mp4 painted.mp4 --mask=sky.png:starry --which_styles=photo --strength=0.8
+bin/stylize_video.py --mask=sky.png:starry --which_styles=photo --strength=0.8 clip.mp4 painted.mp4
 bin/stylize_video.py clip.mp4 painted.gif --which_styles="wave, scream" --walk --start=10 --duration=5 --fps=10
 
 Without --checkpoint, the styles are those of the bundled model `painters`; `bin/stylize.py --list_styles` shows them.
