@@ -47,14 +47,24 @@ def test_a_model_whose_styles_have_such_names_paints_and_is_exported(foreign, tm
     model = magstyle.load_model(foreign)
     assert model.style_names == ESCAPED
     paths = magstyle.stylize_photos(
-        ROOT / "examples" / "coffee.jpg", tmp_path / "out", checkpoint=model, which_styles="all", image_size=16, sheet=True
+        ROOT / "examples" / "coffee.jpg",
+        tmp_path / "out",
+        checkpoint=model,
+        which_styles="all",
+        image_size=16,
+        sheet=True,
     )
     ends = ["nu_x00ll", "line_nbreak", "sur_ud800rogate_u2028", "sheet"]
     assert [path.name for path in paths] == [f"coffee_{end}.png" for end in ends]
     made = magstyle.convert_tflite(model, tmp_path / "foreign.tflite", image_size=16)
     assert tuple(litert_metadata.style_names(made.path.read_bytes())) == ESCAPED
     made = magstyle.stylize_dataset(
-        tmp_path / "set", checkpoint=model, content_files=ROOT / "examples" / "coffee.jpg", image_size=16, style=2, output_format="png"
+        tmp_path / "set",
+        checkpoint=model,
+        content_files=ROOT / "examples" / "coffee.jpg",
+        image_size=16,
+        style=2,
+        output_format="png",
     )
     assert (tmp_path / "set" / "styles.csv").read_text() == f"picture,style\ncoffee.png,{ESCAPED[2]}\n"
 
