@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from magstyle import files, limits, models, progress
+from magstyle import animations, files, limits, models, progress
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.models.vgg import load_vgg
@@ -19,7 +19,6 @@ from magstyle.optimization import pixels, transforms
 
 # Enough to see what is in it; each place of a picture is compared with all places of the guide.
 _GUIDE_SIDE = 224
-_FRAME_SECONDS = 0.1
 
 
 def deep_dream(
@@ -46,7 +45,8 @@ def deep_dream(
     Args:
         input_image: the image.
         output_image: the picture to write, .png, .jpg or .webp; one that is there is replaced. Several frames become an
-            animation in a .gif or .webp, or numbered pictures beside that path.
+            animation in a .gif, .webp, .mp4 or .webm (the last two with the extra `video`), or numbered pictures beside
+            that path.
         model: the network: one of `keras.applications` by name, such as "InceptionV3" (downloaded on first use), a
             .keras file that takes images in [0, 1], or a VGG as `magstyle.load_vgg` opens it.
         end_points: the layers to climb; "mixed3:13" is channel 13 of one.
@@ -85,9 +85,12 @@ def deep_dream(
     )
     output = pathlib.Path(output_image).expanduser()
     images.check_output(output, [input_image, *([guide_image] if guide_image else [])])
-    animated = frames > 1 and output.suffix.lower() in images.ANIMATED
-    if output.suffix.lower() == ".gif" and not animated:
-        raise InputError(f"{output} would be an animation, but frames={frames} makes a single picture", "frames")
+    suffix = output.suffix.lower()
+    animated = suffix in animations.SUFFIXES and (frames > 1 or suffix != ".webp")
+    if animated and frames == 1:
+        raise InputError(f"{output} would be an animation, but frames=1 makes a single picture", "frames")
+    if animated:
+        animations.check_writable(output)
 
     image = images.read_image(os.path.expanduser(input_image), image_size)
     if not animated:
@@ -97,38 +100,34 @@ def deep_dream(
     check_size(network, [min(side, tile_size) for side in smallest])
     guide = None if guide_image is None else images.read_image(os.path.expanduser(guide_image), _GUIDE_SIDE)
     evaluate = pixels.evaluation_of(dreaming.dream_objective(network, channels, guide))
-    made, paths = [], []
+    paths = [output] if animated else []
 
     def write(picture: np.ndarray, _: int | None = None) -> None:
         picture = transforms.resize(picture, image.shape[:2])
         if animated:
-            made.append(images.to_uint8(picture))
+            add(images.to_uint8(picture))
             return
         path = output if frames == 1 else output.with_name(f"{output.stem}_{len(paths):05d}{output.suffix}")
         images.write_image(path, picture)
         paths.append(path)
 
     rng = np.random.default_rng(seed)
-    try:
-        with progress.watched(frames * octaves * steps, write) as report:
-            for _ in range(frames):
-                image = dreaming.dream(
-                    image,
-                    evaluate,
-                    octaves=octaves,
-                    octave_scale=octave_scale,
-                    steps=steps,
-                    learning_rate=learning_rate,
-                    tile_size=tile_size,
-                    rng=rng,
-                    report=report,
-                )
-                write(image)
-                image = dreaming.zoomed(image, zoom)
-    finally:
-        if made:
-            images.write_animation(output, made, _FRAME_SECONDS)
-            paths.append(output)
+    animation = animations.writing(output, image.shape[:2]) if animated else contextlib.nullcontext()
+    with animation as add, progress.watched(frames * octaves * steps, write) as report:
+        for _ in range(frames):
+            image = dreaming.dream(
+                image,
+                evaluate,
+                octaves=octaves,
+                octave_scale=octave_scale,
+                steps=steps,
+                learning_rate=learning_rate,
+                tile_size=tile_size,
+                rng=rng,
+                report=report,
+            )
+            write(image)
+            image = dreaming.zoomed(image, zoom)
     return paths
 
 

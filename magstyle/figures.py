@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import grids, limits, models
+from magstyle import animations, grids, limits, models
 from magstyle.data import images, photos
 from magstyle.errors import InputError, check_choice
 from magstyle.models.transformer import StyleTransformer
@@ -18,7 +18,6 @@ from magstyle.optimization import neural_style, pixels
 from magstyle.stylizer import Stylizer
 
 KINDS = ("sheet", "triptych", "grid", "strip", "walk")
-_FRAME_SECONDS = 0.1
 # As many steps from one style to the next, in a strip and in a walk.
 _STRIP_STEPS = 5
 _WALK_STEPS = 12
@@ -45,7 +44,8 @@ def figure(
 
     Args:
         content_images: photos: image files, globs and folders. All of a figure are shown in the shape of the first.
-        output_image: the figure to write, .png, .jpg or .webp; of a walk, .gif or .webp. One that is there is replaced.
+        output_image: the figure to write, .png, .jpg or .webp; of a walk, .gif, .webp, .mp4 or .webm (the last two
+            with the extra `video`). One that is there is replaced.
         kind: "sheet": the paintings along the top and, below each, the photo in its style; "triptych": photo, painting
             and picture, a row for each painting; "grid": photos down the side, paintings along the top; "strip": a
             photo on its way from style to style; "walk": the same as an animation that ends where it begins.
@@ -96,9 +96,9 @@ def _check_arguments(
     kind: str, output: pathlib.Path, contents: Sequence, paintings: Sequence, which_styles, optimize: bool
 ) -> None:
     """Raises an InputError for arguments that do not fit together."""
-    if kind == "walk" and output.suffix.lower() not in images.ANIMATED:
-        raise InputError(f"a walk is an animation: {output} must end in one of {', '.join(images.ANIMATED)}", "kind")
-    if kind != "walk":
+    if kind == "walk":
+        animations.check_writable(output)
+    else:
         images.check_writable(output, 1, 1)
     if kind != "grid" and len(contents) > 1:
         raise InputError(f"a {kind} shows one photo, not {len(contents)}; a grid shows several", "content_images")
@@ -188,11 +188,9 @@ def _strip(contents: Sequence, paintings: Sequence, paint: Paint) -> list:
 def _write_walk(output: pathlib.Path, photo: np.ndarray, paint: Paint, count: int) -> None:
     """An animation from each style to the next, and from the last to the first."""
     steps = [(number, k / _WALK_STEPS) for number in range(count) for k in range(_WALK_STEPS)]
-    frames = [
-        images.to_uint8(paint(photo, _between(number, (number + 1) % count, share)))
-        for number, share in tqdm(steps, unit="frame")
-    ]
-    images.write_animation(output, frames, _FRAME_SECONDS)
+    with animations.writing(output, photo.shape[:2]) as add:
+        for number, share in tqdm(steps, unit="frame"):
+            add(images.to_uint8(paint(photo, _between(number, (number + 1) % count, share))))
 
 
 def _between(one: int, other: int, share: float) -> dict[int, float]:

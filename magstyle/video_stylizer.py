@@ -136,7 +136,10 @@ def _write(output: pathlib.Path, clip: video.Clip, paint: Paint, finish: Finish)
     """
     interruption = None
     total = clip.duration and clip.rate and max(1, math.ceil(clip.duration * clip.rate))
-    with files.replacing(output) as temporary, video.Writer(temporary, clip) as writer:
+    with (
+        files.replacing(output) as temporary,
+        video.Writer(temporary, clip.size, clip.time_base, clip.rate, clip.colors, sound_of=clip) as writer,
+    ):
         with tqdm(total=total, unit="frame") as bar:
             try:
                 _paint_frames(clip, paint, finish, writer, bar)

@@ -9,7 +9,7 @@ import os
 import pathlib
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
@@ -27,7 +27,6 @@ _WRITABLE = {
     ".jpeg": ({"format": "JPEG", "quality": 95, "subsampling": 0}, 65500),
     ".webp": ({"format": "WEBP", "quality": 95}, 16383),
 }
-ANIMATED = {".gif": {"format": "GIF"}, ".webp": {"format": "WEBP", "quality": 90}}
 # What is white in pictures of 32 bits per value, which do not say it: the first that covers what is in them.
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
 
@@ -193,27 +192,6 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     encoded = encode(image, pathlib.Path(path).suffix.lower())
     with files.replacing(path) as temporary:
         temporary.write_bytes(encoded)
-
-
-def write_animation(path: str | os.PathLike, frames: Sequence[np.ndarray], seconds: float) -> None:
-    """Writes an endless animation, .gif or .webp; the file appears complete or not at all.
-
-    Args:
-        path: of the file.
-        frames: uint8 RGB [H, W, 3] each, of one size.
-        seconds: that each frame stays.
-
-    Raises:
-        InputError: for another extension, or if the operating system refuses.
-    """
-    suffix = pathlib.Path(path).suffix.lower()
-    if suffix not in ANIMATED:
-        raise InputError(f"cannot write {path}: the name of an animation must end in one of {', '.join(ANIMATED)}")
-    first, *rest = map(Image.fromarray, frames)
-    with files.replacing(path) as temporary:
-        first.save(
-            temporary, save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0, **ANIMATED[suffix]
-        )
 
 
 def encode(image: np.ndarray, suffix: str) -> bytes:

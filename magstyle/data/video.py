@@ -275,23 +275,37 @@ class Writer:
 
     Args:
         path: of the file, whose extension says what it becomes: .mp4 (H.264), .webm (VP9) or .gif.
-        clip: whose times, colours and sound it has.
+        size: height and width of the frames.
+        time_base: all their times are multiples of it, in seconds.
+        rate: frames per second, on average; None where that is not known.
+        colors: as they are to be meant.
+        sound_of: the clip whose sound it has; silent by default.
+
+    Raises:
+        InputError: as `check_writable`.
     """
 
-    def __init__(self, path: str | os.PathLike, clip: Clip):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        size: tuple[int, int],
+        time_base: Fraction,
+        rate: Fraction | None = None,
+        colors: Colors = Colors(),
+        sound_of: Clip | None = None,
+    ):
+        check_writable(path)
         import av
 
-        check_writable(path)
         suffix = pathlib.Path(path).suffix.lower()
-        self._format, self._clip = _FORMATS[suffix], clip
-        self._time_base = self._format.time_base or clip.time_base
+        self._format, self._colors = _FORMATS[suffix], colors
+        self._time_base = self._format.time_base or time_base
         self._last, self._end = -1, Fraction(0)
-        self._missing = [-side % self._format.multiple for side in clip.size]
+        self._missing = [-side % self._format.multiple for side in size]
         with contextlib.ExitStack() as stack:
             self._container = stack.enter_context(av.open(f"file:{path}", "w"))
-            rate = clip.rate or Fraction(25)
-            self._stream = self._container.add_stream(self._format.encoder, rate, self._format.options)
-            height, width = clip.size
+            self._stream = self._container.add_stream(self._format.encoder, rate or Fraction(25), self._format.options)
+            height, width = size
             self._stream.height, self._stream.width = height + self._missing[0], width + self._missing[1]
             self._stream.pix_fmt = self._format.pixels
             context = self._stream.codec_context
@@ -299,9 +313,9 @@ class Writer:
             # Frames keep the time that they are shown, the last one too.
             context.flags |= av.codec.context.Flags.frame_duration
             if self._format.pixels != "pal8":
-                context.colorspace, context.color_range = clip.colors.space, clip.colors.range
-                context.color_primaries, context.color_trc = clip.colors.primaries, clip.colors.transfer
-            self._sound = stack.enter_context(_Sound(clip, self._container, suffix))
+                context.colorspace, context.color_range = colors.space, colors.range
+                context.color_primaries, context.color_trc = colors.primaries, colors.transfer
+            self._sound = stack.enter_context(_Sound(sound_of, self._container, suffix))
             self._close = stack.pop_all().close
 
     def __enter__(self) -> "Writer":
@@ -311,8 +325,7 @@ class Writer:
         try:
             if kind is None:
                 self._container.mux(self._stream.encode(None))
-                self._sound.write(None if self._clip.ended else self._end)
-                self._sound.finish()
+                self._sound.finish(self._end)
         finally:
             self._close()
 
@@ -330,7 +343,7 @@ class Writer:
         """Adds a frame, and the sound before it.
 
         Args:
-            image: uint8 RGB [H, W, 3], of the clip's size.
+            image: uint8 RGB [H, W, 3], of that size.
             time: when it is shown, in seconds, after the frames before.
             duration: how long, in seconds.
         """
@@ -356,25 +369,25 @@ class Writer:
         return av.VideoFrame.from_ndarray(image, "rgb24").reformat(
             format=self._format.pixels,
             src_color_range=_FULL_RANGE,
-            dst_colorspace=self._clip.colors.space,
-            dst_color_range=self._clip.colors.range,
+            dst_colorspace=self._colors.space,
+            dst_color_range=self._colors.range,
         )
 
 
 class _Sound:
     """The sound of a clip, on its way into another; a context manager, which closes the clip.
 
-    Packets are copied as they are, or coded anew for a container that cannot hold them.
+    Packets are copied as they are, or coded anew for a container that cannot hold them. Without a clip there are none.
 
     Attributes:
         remarks: what is not as it was, in sentences.
     """
 
-    def __init__(self, clip: Clip, output: "av.container.OutputContainer", suffix: str):
+    def __init__(self, clip: Clip | None, output: "av.container.OutputContainer", suffix: str):
         self.remarks = []
         self._clip, self._output, self._copies, self._encoders = clip, output, {}, {}
-        self._container = _open(clip.path)
-        streams = list(self._container.streams.audio)
+        self._container = _open(clip.path) if clip else None
+        streams = list(self._container.streams.audio) if clip else []
         codec = _FORMATS[suffix].sound_codec
         if streams and not codec:
             self.remarks.append(f"a {suffix} file has no sound")
@@ -398,7 +411,8 @@ class _Sound:
         return self
 
     def __exit__(self, *_) -> None:
-        self._container.close()
+        if self._container:
+            self._container.close()
 
     def write(self, until: Fraction | None) -> None:
         """Adds all sound that begins before a time, in seconds from the origin; None for all that there is."""
@@ -409,8 +423,9 @@ class _Sound:
             self._add(packet)
             self._waiting = self._read()
 
-    def finish(self) -> None:
-        """Adds what the encoders still hold."""
+    def finish(self, end: Fraction) -> None:
+        """Adds the sound up to a time, or all if all of the clip has been read, and what the encoders still hold."""
+        self.write(None if self._clip and self._clip.ended else end)
         for encoder in self._encoders.values():
             self._output.mux(encoder.encode(None))
 
@@ -447,17 +462,24 @@ class _Sound:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Raises an InputError unless a clip can be written to `path`, going by its extension."""
+    """Raises an InputError unless a clip can be written to `path`, going by its extension, and PyAV is there."""
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in _FORMATS:
         raise InputError(f"cannot write {path}: the name of a clip must end in one of {', '.join(_FORMATS)}")
+    _check_pyav()
+
+
+def _check_pyav() -> None:
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise InputError("PyAV is missing; pip install -e '.[video]' in the clone of magstyle brings it") from error
 
 
 def _open(path: str | os.PathLike) -> "av.container.InputContainer":
-    try:
-        import av
-    except ImportError as error:
-        raise InputError("PyAV is missing; pip install -e '.[video]' in the clone of magstyle brings it") from error
+    _check_pyav()
+    import av
+
     with files.reading(path, "video"):
         if os.path.isdir(path):
             raise InputError(f"cannot read {path}: it is a folder")

@@ -18,7 +18,9 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     flags.DEFINE_string("input_image", None, "The image.")
     flags.DEFINE_string(
-        "output_image", None, "The picture to write: .png, .jpg or .webp; several --frames also to a .gif."
+        "output_image",
+        None,
+        "The picture to write: .png, .jpg or .webp; several --frames also to a .gif, .mp4 or .webm.",
     )
     flags.DEFINE_string(
         "model", "InceptionV3", "A name of keras.applications, a .keras file of images in [0, 1], or VGG's weights."
@@ -32,7 +34,7 @@ def define_flags() -> None:
     flags.DEFINE_float("learning_rate", 0.02, "How far a step goes, in units of [0, 1].")
     flags.DEFINE_integer("tile_size", 512, "Largest side of what is computed at once: memory grows with it.")
     flags.DEFINE_integer(
-        "frames", 1, "Of a journey into the picture: a .gif or .webp, or numbered files.", lower_bound=1
+        "frames", 1, "Of a journey into the picture: an animation or, as .png or .jpg, numbered files.", lower_bound=1
     )
     flags.DEFINE_float("zoom", 1.05, "From one frame to the next.")
     flags.DEFINE_integer("seed", 0, "Of the places where tiles are cut.", lower_bound=0)

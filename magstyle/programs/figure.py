@@ -18,7 +18,9 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     flags.DEFINE_multi_string("content_images", None, "Photo, glob or folder.")
-    flags.DEFINE_string("output_image", None, "The figure to write: .png, .jpg or .webp; of a walk, .gif or .webp.")
+    flags.DEFINE_string(
+        "output_image", None, "The figure to write: .png, .jpg or .webp; of a walk, .gif, .webp, .mp4 or .webm."
+    )
     flags.DEFINE_enum("kind", "sheet", ["sheet", "triptych", "grid", "strip", "walk"], "What to show; see above.")
     flags.DEFINE_multi_string(
         "style_images",
