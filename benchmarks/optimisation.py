@@ -4,7 +4,6 @@ Times are CPU time, relative to that of VGG alone, there and back. Memory is the
 evaluations, with what L-BFGS remembers in the end added.
 """
 
-import functools
 import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
@@ -46,13 +45,12 @@ def measure(
     needed = 1 + int(np.argmax(losses["lbfgs"] <= losses["adam"][-1]))
     yield [f"L-BFGS's evaluations for Adam's loss after {steps}", size, f"{needed}"]
 
-    minimize = functools.partial(pixels.minimize, steps=steps)
     for name in neural_style.STYLE_END_POINTS:
-        found = reconstruction.invert(image, part(vgg, [name]), minimize)
+        found = reconstruction.invert(image, part(vgg, [name]), pixels.minimize, steps)
         yield [f"{name} inverted, PSNR, dB", size, f"{-10 * np.log10(np.mean(np.square(found - image))):.1f}"]
 
     network = part(vgg, neural_style.STYLE_END_POINTS)
-    texture = reconstruction.invert(style, network, minimize, "style")
+    texture = reconstruction.invert(style, network, pixels.minimize, steps, "style")
     grams = [
         neural_style.style_targets(network(picture[None]), list(network.output), objectives.gram)
         for picture in (texture, style)
@@ -77,20 +75,20 @@ def style_evaluation(vgg: keras.Model, image: np.ndarray, style: np.ndarray) -> 
     """The losses of neural style, as `paint` evaluates them."""
     caught = []
 
-    def minimize(evaluate: pixels.Evaluation, picture: np.ndarray) -> np.ndarray:
+    def minimize(evaluate: pixels.Evaluation, picture: np.ndarray, _: int) -> np.ndarray:
         caught.append(evaluate)
         return picture
 
-    paint(vgg, image, style, minimize)
+    paint(vgg, image, style, minimize, 1)
     return caught[0]
 
 
-def paint(vgg: keras.Model, image: np.ndarray, style: np.ndarray, minimize: pixels.Minimize) -> np.ndarray:
+def paint(vgg: keras.Model, image: np.ndarray, style: np.ndarray, minimize: pixels.Minimize, steps: int) -> np.ndarray:
     """Neural style with the end points of the paper."""
     content_names = models.find_end_points(neural_style.CONTENT_END_POINTS, vgg.output)
     style_names = models.find_end_points(neural_style.STYLE_END_POINTS, vgg.output)
     network = part(vgg, [*content_names, *style_names])
-    return neural_style.paint(image, [style], network, content_names, style_names, minimize)
+    return neural_style.paint(image, [style], network, content_names, style_names, minimize, steps=steps)
 
 
 def part(vgg: keras.Model, end_points: Sequence[str]) -> keras.Model:
@@ -129,7 +127,7 @@ def losses_by_evaluation(evaluate: pixels.Evaluation, image: np.ndarray, steps: 
 def peak_of_painting(photo: str, painting: str, vgg_checkpoint: str, side: int) -> tuple[int, tuple[int, int]]:
     """The bytes that a process needs to paint a picture with this shorter side, and the picture's height and width."""
     image = images.read_image(photo, side)
-    paint(load_vgg(vgg_checkpoint), image, images.read_image(painting), functools.partial(pixels.minimize, steps=2))
+    paint(load_vgg(vgg_checkpoint), image, images.read_image(painting), pixels.minimize, steps=2)
     # The second evaluation is the first to be remembered, as two pictures of 64 bits.
     return peak_memory() + 4 * (pixels.PAIRS - 1) * image.nbytes, image.shape[:2]
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
-import types
+import sys
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -180,10 +180,11 @@ def check_size(network: keras.Model, size: Sequence[int]) -> None:
 
 def _application(name: str) -> tuple | None:
     """What builds a model of keras.applications, and what prepares images of 0 to 255 for it; None for other names."""
-    for module in vars(keras.applications).values():
-        if isinstance(module, types.ModuleType) and callable(getattr(module, name, None)) and name[:1].isupper():
-            return getattr(module, name), module.preprocess_input
-    return None
+    build = getattr(keras.applications, name, None)
+    if not name[:1].isupper() or not callable(build):
+        return None
+    # Each family is a module with its own; the public modules lack some models.
+    return build, sys.modules[build.__module__].preprocess_input
 
 
 def _layers(network: keras.Model) -> dict:

@@ -14,7 +14,7 @@ from magstyle.data import images, photos
 from magstyle.errors import InputError, check_choice
 from magstyle.models.transformer import StyleTransformer
 from magstyle.models.vgg import load_vgg
-from magstyle.optimization import neural_style, pixels
+from magstyle.optimization import neural_style, pixels, transforms
 from magstyle.stylizer import Stylizer
 
 KINDS = ("sheet", "triptych", "grid", "strip", "walk")
@@ -138,14 +138,15 @@ def _by_optimization(
     vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in [*content, *style]})
 
     def paint(image: np.ndarray, weights: dict[int, float]) -> np.ndarray:
-        with tqdm(total=octaves * steps, unit="step", leave=False) as bar:
+        with tqdm(total=sum(transforms.octave_steps(octaves, steps)), unit="step", leave=False) as bar:
             return neural_style.paint(
                 image,
                 [paintings[number] for number in weights],
                 vgg,
                 content,
                 style,
-                functools.partial(pixels.minimize, steps=steps, report=lambda *_: bar.update()),
+                functools.partial(pixels.minimize, report=lambda *_: bar.update()),
+                steps=steps,
                 painting_weights=list(weights.values()),
                 octaves=octaves,
             )

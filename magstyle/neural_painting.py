@@ -69,7 +69,7 @@ def neural_style(
         image_size: shorter side of the picture; None leaves the photo as it is.
         octaves: paint so many times, from coarse to fine, each twice as large; large strokes stay large in large
             pictures.
-        steps: evaluations of the losses and their gradient, in each octave.
+        steps: evaluations of the losses and their gradient, in the first octave; half as many in each that follows.
         optimizer: "lbfgs" or "adam".
         learning_rate: of Adam.
         preserve_color: keep the photo's colours, take only the strokes.
@@ -130,16 +130,15 @@ def neural_style(
         path = output if step is None else output.with_name(f"{output.stem}_{step:05d}{output.suffix}")
         images.write_image(path, keep_color(content, picture) if preserve_color else picture)
 
-    with progress.watched(octaves * steps, write, snapshot_steps) as report:
+    with progress.watched(sum(transforms.octave_steps(octaves, steps)), write, snapshot_steps) as report:
         picture = style_transfer.paint(
             content,
             [images.read_image(path) for path in paintings],
             vgg,
             content_names,
             style_names,
-            functools.partial(
-                pixels.minimize, steps=steps, optimizer=optimizer, learning_rate=learning_rate, report=report
-            ),
+            functools.partial(pixels.minimize, optimizer=optimizer, learning_rate=learning_rate, report=report),
+            steps=steps,
             painting_weights=weights,
             masks=regions,
             content_weight=content_weight,

@@ -98,14 +98,12 @@ def reconstruct(
         images.write_image(output, grids.figure([[("image", image), *row] for row in rows]))
 
     with progress.watched(len(plan) * steps, write) as report:
-        minimize = functools.partial(
-            pixels.minimize, steps=steps, optimizer=optimizer, learning_rate=learning_rate, report=report
-        )
+        minimize = functools.partial(pixels.minimize, optimizer=optimizer, learning_rate=learning_rate, report=report)
         for one, name in plan:
             before = neural_style.STYLE_END_POINTS[: _blocks_before(name)] if one == "style" else ()
             end_points = models.find_end_points([*before, name], vgg.output)
             network = keras.Model(vgg.input, {name: vgg.output[name] for name in end_points})
-            made.append(reconstruction.invert(image, network, minimize, one, total_variation_weight, seed))
+            made.append(reconstruction.invert(image, network, minimize, steps, one, total_variation_weight, seed))
     write(made.pop(), None)
     return output
 

@@ -78,9 +78,7 @@ def dream(
     dreamed = np.zeros((1, 1, 3), np.float32)
     for size in transforms.octave_sizes(image.shape[:2], octaves, octave_scale):
         base = transforms.resize(image, size)
-        # Of differences, which are in [-1, 1].
-        dreamed = 2 * transforms.resize((dreamed + 1) / 2, size) - 1
-        start = np.clip(base + dreamed, 0, 1)
+        start = np.clip(base + transforms.resize_change(dreamed, size), 0, 1)
         picture = pixels.minimize(evaluate, start, steps, "normalized_gradient", learning_rate, report and told)
         dreamed = picture - base
     return picture

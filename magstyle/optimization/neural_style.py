@@ -28,6 +28,7 @@ def paint(
     style_end_points: Sequence[str],
     minimize: pixels.Minimize,
     *,
+    steps: int,
     painting_weights: Sequence[float] | None = None,
     masks: Sequence[np.ndarray] | None = None,
     content_weight: float = 1.0,
@@ -46,14 +47,16 @@ def paint(
         paintings: [h, w, 3] in [0, 1] each, of any size.
         vgg: from pictures to features by end point; it has those that follow.
         content_end_points, style_end_points: full names.
-        minimize: `pixels.minimize`, with the steps of an octave.
+        minimize: `pixels.minimize`.
+        steps: of it in the first octave; half as many in each that follows.
         painting_weights: of the paintings, in relation to each other; all the same by default.
         masks: [H, W] in [0, 1], where the style of each painting is to be; everywhere by default.
         content_weight, style_weight, total_variation_weight: of relative losses; see `objectives`.
         style_scale: the shorter side of the paintings, in shorter sides of the picture: the size of the strokes.
         style_loss: one of `objectives.STYLE_STATISTICS`.
         start: "content", "style" (the first painting, stretched) or "noise".
-        octaves: how often to paint, each time twice as large as before and starting from what is there.
+        octaves: how often to paint, each time twice as large as before. What was painted is carried on: with the start
+            "content" over the photo's own detail, which has not to be found again then.
         seed: of the noise.
 
     Returns:
@@ -62,15 +65,20 @@ def paint(
     Raises:
         InputError: for octaves that begin with too small a picture, or a lack of memory.
     """
-    picture = {"content": content, "style": paintings[0]}.get(start)
-    if picture is None:
-        smallest = transforms.octave_sizes(content.shape[:2], octaves)[0]
-        picture = np.random.default_rng(seed).random((*smallest, 3), np.float32)
-    for size in transforms.octave_sizes(content.shape[:2], octaves):
+    sizes = transforms.octave_sizes(content.shape[:2], octaves)
+    if start == "noise":
+        picture = np.random.default_rng(seed).random((*sizes[0], 3), np.float32)
+    else:
+        picture = transforms.resize(content if start == "content" else paintings[0], sizes[0])
+    for size, count in zip(sizes, transforms.octave_steps(octaves, steps), strict=True):
         shorter_side = style_scale * min(size)
+        photo = transforms.resize(content, size)
+        if start == "content":
+            change = picture - transforms.resize(content, picture.shape[:2])
+            picture = np.clip(photo + transforms.resize_change(change, size), 0, 1)
         objective = _objective(
             vgg,
-            transforms.resize(content, size),
+            photo,
             [transforms.resize(image, _scaled(image.shape, shorter_side)) for image in paintings],
             None if masks is None else [transforms.resize(mask[..., None], size) for mask in masks],
             content_end_points,
@@ -79,7 +87,7 @@ def paint(
             (content_weight, style_weight, total_variation_weight),
             objectives.STYLE_STATISTICS[style_loss],
         )
-        picture = minimize(pixels.evaluation_of(objective), transforms.resize(picture, size))
+        picture = minimize(pixels.evaluation_of(objective), transforms.resize(picture, size), count)
     return picture
 
 

@@ -19,8 +19,8 @@ Objective = Callable[..., Mapping]
 Evaluation = Callable[[np.ndarray], tuple[dict[str, float], np.ndarray]]
 # Told after each evaluation: the picture [H, W, 3] to keep if this were the last one, and its terms.
 Report = Callable[[np.ndarray, Mapping[str, float]], None]
-# `minimize` with its steps and its optimizer: from an evaluation and an image [H, W, 3] to a picture of its size.
-Minimize = Callable[[Evaluation, np.ndarray], np.ndarray]
+# `minimize` with its optimizer: from an evaluation, an image [H, W, 3] and steps to a picture of its size.
+Minimize = Callable[[Evaluation, np.ndarray, int], np.ndarray]
 
 OPTIMIZERS = ("lbfgs", "adam", "normalized_gradient")
 # The steps that L-BFGS remembers.

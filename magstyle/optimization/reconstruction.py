@@ -17,6 +17,7 @@ def invert(
     image: np.ndarray,
     network: keras.Model,
     minimize: pixels.Minimize,
+    steps: int,
     kind: str = "content",
     total_variation_weight: float = 0.0,
     seed: int = 0,
@@ -26,7 +27,8 @@ def invert(
     Args:
         image: [H, W, 3] in [0, 1].
         network: from pictures to the features, by end point, that count.
-        minimize: `pixels.minimize`, with its steps.
+        minimize: `pixels.minimize`.
+        steps: of it.
         kind: "content", for the features themselves, or "style", for their Gram matrices: a texture.
         total_variation_weight: of the differences of neighbouring pixels.
         seed: of the noise.
@@ -51,4 +53,4 @@ def invert(
         return found
 
     noise = np.random.default_rng(seed).random(image.shape, np.float32)
-    return minimize(pixels.evaluation_of(objectives.of_features(network, terms)), noise)
+    return minimize(pixels.evaluation_of(objectives.of_features(network, terms)), noise, steps)

@@ -29,12 +29,22 @@ def octave_sizes(size: tuple[int, int], octaves: int, scale: float = 2.0) -> lis
     return sizes
 
 
+def octave_steps(octaves: int, steps: int) -> list[int]:
+    """The steps of each octave: half as many as of the one before it, which is smaller, and at least one."""
+    return [max(1, steps // 2**octave) for octave in range(octaves)]
+
+
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """An image [H, W, C] in [0, 1] at another height and width, by antialiased bicubic interpolation."""
     if image.shape[:2] == tuple(size):
         return image
     resized = keras.ops.image.resize(image, size, interpolation="bicubic", antialias=True, data_format="channels_last")
     return np.clip(keras.ops.convert_to_numpy(resized), 0, 1)
+
+
+def resize_change(change: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The difference [H, W, C] of two images, in [-1, 1], at another height and width."""
+    return 2 * resize((change + 1) / 2, size) - 1
 
 
 def jittered(evaluate: Evaluation, rng: np.random.Generator) -> Evaluation:

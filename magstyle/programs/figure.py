@@ -35,7 +35,9 @@ def define_flags() -> None:
     flags.DEFINE_string("vgg_checkpoint", "imagenet", f"Of neural style. {shared_flags.VGG}")
     flags.DEFINE_integer("image_size", 256, "Shorter side of each picture.", lower_bound=1)
     flags.DEFINE_integer("octaves", 2, "Of neural style.", lower_bound=1)
-    flags.DEFINE_integer("steps", 200, "Of neural style, in each octave.", lower_bound=1)
+    flags.DEFINE_integer(
+        "steps", 200, "Of neural style, in the first octave; then half as many in each.", lower_bound=1
+    )
     flags.mark_flags_as_required(["content_images", "output_image"])
     shared_flags.mark_as_paths("content_images", "style_images", "output_image", "vgg_checkpoint")
 

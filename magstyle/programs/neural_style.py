@@ -43,7 +43,10 @@ def define_flags() -> None:
     flags.DEFINE_float("style_scale", 1.0, "Size of the strokes: 2 paints with the paintings twice as large.")
     flags.DEFINE_enum("start", "content", ["content", "style", "noise"], "What the picture is at first.")
     flags.DEFINE_integer(
-        "octaves", 2, "Paint so many times, from coarse to fine, each twice as large, in --steps each.", lower_bound=1
+        "octaves",
+        2,
+        "Paint so many times, from coarse to fine, each twice as large and, after the first, in half as many steps.",
+        lower_bound=1,
     )
     flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")
     flags.DEFINE_integer(

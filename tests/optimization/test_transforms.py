@@ -19,6 +19,10 @@ def test_octaves_double_up_to_the_size_of_the_picture():
         transforms.octave_sizes((40, 60), 3)
 
 
+def test_each_octave_takes_half_as_many_steps_as_the_one_before():
+    assert transforms.octave_steps(4, 6) == [6, 3, 1, 1]
+
+
 def test_resizing_keeps_what_is_smooth_and_the_range():
     ramp = np.linspace(0, 1, 64, dtype=np.float32)[:, None, None] * np.ones((1, 32, 3), np.float32)
     small = transforms.resize(ramp, (16, 8))

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -56,20 +58,60 @@ def test_a_keras_file_of_one_size_dreams_of_any(tmp_path, flags):
     assert images.read_image(path).shape == (40, 48, 3)
 
 
-def test_a_model_of_keras_applications_sees_images_as_it_was_trained_to(monkeypatch):
-    build = keras.applications.MobileNet
-    plain = build(include_top=False, weights=None, alpha=0.25, input_shape=(64, 64, 3))
-    monkeypatch.setattr(keras.applications.mobilenet, "MobileNet", lambda **_: plain)
-    network, channels = dreams.open_network("MobileNet", ["conv_pw_2_relu:5"])
-    assert channels == {"conv_pw_2_relu": 5}
-    image = images.to_float(picture(0, (64, 64)))
-    expected = keras.Model(plain.input, plain.get_layer("conv_pw_2_relu").output)(2 * image[None] - 1)
-    np.testing.assert_allclose(network(image[None])["conv_pw_2_relu"], expected, atol=1e-5)
+@pytest.fixture
+def downloads(monkeypatch):
+    """Lets a model of keras.applications be another one, instead of a download: downloads(name, build)."""
 
-    def fail(**_):
+    def replace(name, build):
+        original = getattr(keras.applications, name)
+        monkeypatch.setattr(keras.applications, name, functools.wraps(original)(lambda **_: build()))
+
+    return replace
+
+
+IMAGE = images.to_float(picture(0, (64, 64)))
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("InceptionV3", 2 * IMAGE - 1),
+        ("ResNet50", 255 * IMAGE[..., ::-1] - [103.939, 116.779, 123.68]),
+        ("VGG19", 255 * IMAGE[..., ::-1] - [103.939, 116.779, 123.68]),
+        ("DenseNet121", (IMAGE - IMAGENET_MEAN) / [0.229, 0.224, 0.225]),
+        ("EfficientNetV2B0", 255 * IMAGE),  # The rest of it is in the model.
+        ("MobileNetV3Small", 255 * IMAGE),
+    ],
+)
+def test_a_model_of_keras_applications_sees_images_as_it_was_trained_to(downloads, name, expected):
+    image = keras.Input((None, None, 3))
+    downloads(name, lambda: keras.Model(image, keras.layers.Activation("linear", name="seen")(image)))
+    network, _ = dreams.open_network(name, ["seen"])
+    np.testing.assert_allclose(network(IMAGE[None])["seen"][0], expected, atol=1e-3)
+
+
+def test_a_model_of_keras_applications_can_be_a_file_with_its_preprocessing(downloads, tmp_path):
+    image = keras.Input((64, 64, 3))
+    options = {"include_top": False, "weights": None, "alpha": 0.25}
+    whole = keras.applications.MobileNet(input_tensor=keras.layers.Rescaling(2, -1)(image), **options)
+    whole.save(tmp_path / "whole.keras")
+    plain = keras.applications.MobileNet(input_shape=(64, 64, 3), **options)
+    plain.set_weights(whole.get_weights())
+    downloads("MobileNet", lambda: plain)
+    opened = [dreams.open_network(model, ["conv_pw_2_relu:5"]) for model in (tmp_path / "whole.keras", "MobileNet")]
+    (by_file, channels), (by_name, _) = opened
+    assert channels == {"conv_pw_2_relu": 5}
+    features = [np.asarray(network(IMAGE[None])["conv_pw_2_relu"]) for network in (by_file, by_name)]
+    assert features[0].max() > 0.01
+    np.testing.assert_allclose(*features, atol=1e-5)
+
+
+def test_a_download_that_fails_is_said(downloads):
+    def fail():
         raise OSError("no network")
 
-    monkeypatch.setattr(keras.applications.mobilenet, "MobileNet", fail)
+    downloads("MobileNet", fail)
     with pytest.raises(InputError, match=r"cannot download the weights of MobileNet .no network"):
         dreams.open_network("MobileNet", ["conv1"])
 
