@@ -1,9 +1,8 @@
 """What the tests share: reference arrays, files of ../shared, small networks, photos and paintings, and programs."""
 
+import gc
 import os
 import re
-import subprocess
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -14,10 +13,16 @@ from magstyle.gram_matrices import create_style_dataset
 from magstyle.models.transformer import StyleTransformer
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
 from tests import processes
-from tests.places import ENV, ROOT, SHARED
+from tests.places import ROOT, SHARED
 from tests.samples import STYLES, narrow_vgg, picture
 
 PROGRESS = r"((picture|frame)/s|s/(picture|frame))[],]"
+
+
+def pytest_collection_finish():
+    """What is there before the first test stays to the end: no collection need look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -60,19 +65,8 @@ def small_checkpoint(small_model, tmp_path_factory):
 def run():
     """Runs a program of bin/ as a user does: run("stylize", "--format=png") with returncode, stdout, stderr."""
 
-    def call(program, *args, cwd=None, preexec_fn=None):
-        command = [str(ROOT / "bin" / f"{program}.py"), *map(str, args)]
-        if preexec_fn is None:
-            return processes.run(command, ENV, cwd)
-        return subprocess.run(
-            [sys.executable, *command],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            env=ENV,
-            cwd=cwd,
-            preexec_fn=preexec_fn,
-        )
+    def call(program, *args, **options):
+        return processes.run([str(ROOT / "bin" / f"{program}.py"), *map(str, args)], **options)
 
     return call
 

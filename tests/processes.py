@@ -1,69 +1,133 @@
 """Programs as users start them.
 
-`run` takes a tenth of a second: it forks a process that has imported TensorFlow, which takes four. `start` takes its
-time, and gives a process that can be watched and killed.
+They start in a tenth of a second: a process that has imported TensorFlow, which takes four, is forked.
 """
 
+import atexit
+import functools
 import multiprocessing
+import multiprocessing.forkserver
 import os
+import pathlib
+import resource
 import runpy
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.places import ENV, ROOT
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["keras", "tensorflow"])
+_server.set_forkserver_preload(["tests.forked"])
 
 
-def run(command: Sequence[str], env: Mapping[str, str], cwd: os.PathLike | None = None) -> subprocess.CompletedProcess:
-    """What `subprocess.run` answers to `python COMMAND` with no input, as text."""
-    with tempfile.TemporaryDirectory() as folder:
-        streams = [os.path.join(folder, name) for name in ("stdout", "stderr")]
-        process = _server.Process(target=_become, args=(command, dict(env), cwd, streams))
-        process.start()
-        process.join()
-        output = []
-        for path in streams:
-            with open(path, encoding="utf-8") as file:
-                output.append(file.read())
-    return subprocess.CompletedProcess(command, process.exitcode, *output)
+class Program:
+    """`python COMMAND`, running, with no input.
+
+    Args:
+        command: the path of a program, and its arguments.
+        env: all its environment.
+        cwd: the folder it is started in; that of the tests by default.
+        largest_file: what no file can grow beyond, in bytes; a write answers then as a full disk does.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str] = ENV,
+        cwd: os.PathLike | None = None,
+        largest_file: int | None = None,
+    ):
+        self._folder = tempfile.TemporaryDirectory()
+        self._streams = [pathlib.Path(self._folder.name) / name for name in ("stdout", "stderr")]
+        for path in self._streams:
+            path.touch()
+        _start_server()
+        self._process = _server.Process(target=_become, args=(command, dict(env), cwd, self._streams, largest_file))
+        self._process.start()
+        # If a test that fails leaves it running, no one waits for it.
+        atexit.register(self._process.kill)
+
+    @property
+    def stdout(self) -> str:
+        """What it has written so far."""
+        return self._streams[0].read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def stderr(self) -> str:
+        """What it has written so far."""
+        return self._streams[1].read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs, -N if the signal N has ended it."""
+        return self._process.exitcode
+
+    def wait(self) -> int:
+        """The returncode, at its end."""
+        self._process.join()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self.wait()
 
 
-def start(program, *args, **kwargs) -> subprocess.Popen:
+def run(
+    command: Sequence[str], env: Mapping[str, str] = ENV, cwd: os.PathLike | None = None, **options: int
+) -> subprocess.CompletedProcess:
+    """What a `Program` leaves at its end."""
+    program = Program(command, env, cwd, **options)
+    return subprocess.CompletedProcess(command, program.wait(), program.stdout, program.stderr)
+
+
+def start(program: str, *args, **options) -> Program:
     """A program of bin/, running."""
-    command = [sys.executable, str(ROOT / "bin" / f"{program}.py"), *map(str, args)]
-    kwargs = {"env": ENV, **kwargs}
-    return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
-    )
+    return Program([str(ROOT / "bin" / f"{program}.py"), *map(str, args)], **options)
 
 
-def wait_for(condition, process: subprocess.Popen, seconds: float = 100) -> None:
-    """Until the condition holds while the process runs."""
+def wait_for(condition: Callable[[], bool], program: Program, seconds: float = 100) -> None:
+    """Until the condition holds while the program runs."""
     end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < end
-        time.sleep(0.002)
+    while True:
+        begin = time.monotonic()
+        if condition():
+            return
+        assert program.returncode is None, program.stderr
+        assert begin < end
+        # What takes long to find out is asked seldom: the program needs the processor.
+        time.sleep(max(0.002, 5 * (time.monotonic() - begin)))
 
 
-def kill(process: subprocess.Popen) -> None:
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+@functools.cache
+def _start_server() -> None:
+    # It finds the modules of the tests in the folder that it is started in.
+    folder = os.getcwd()
+    os.chdir(ROOT)
+    multiprocessing.forkserver.ensure_running()
+    os.chdir(folder)
 
 
-def _become(command: Sequence[str], env: Mapping[str, str], cwd: os.PathLike | None, streams: Sequence[str]) -> None:
+def _become(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    cwd: os.PathLike | None,
+    streams: Sequence[os.PathLike],
+    largest_file: int | None,
+) -> None:
     os.environ.clear()
     os.environ.update(env)
     if cwd:
         os.chdir(cwd)
     for number, path in enumerate(streams, start=1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-    sys.argv = list(command)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
+    if largest_file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    sys.argv, sys.orig_argv = list(command), [sys.executable, *command]
     sys.path.insert(0, os.path.dirname(command[0]))
     runpy.run_path(command[0], run_name="__main__")

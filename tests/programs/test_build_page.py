@@ -39,11 +39,11 @@ def site(tmp_path_factory, small_checkpoint):
         f"--image_size={SIZE - 3}",
         f"--preview_size={SIZE // 8}",
     )
-    stdout, stderr = process.communicate()
-    if "URL fetch failure" in stderr:
+    process.wait()
+    if "URL fetch failure" in process.stderr:
         pytest.skip("needs a connection to registry.npmjs.org")
-    assert (process.returncode, stdout) == (0, f"{folder}/index.html\n"), stderr
-    assert f"--image_size={SIZE - 3} is rounded to {SIZE}, a multiple of 4" in stderr
+    assert (process.returncode, process.stdout) == (0, f"{folder}/index.html\n"), process.stderr
+    assert f"--image_size={SIZE - 3} is rounded to {SIZE}, a multiple of 4" in process.stderr
     return folder
 
 
@@ -544,7 +544,8 @@ def test_without_a_connection_there_is_one_sentence_and_no_page(small_checkpoint
         f"--output_dir={tmp_path}/site",
         env={**ENV, "https_proxy": "http://127.0.0.1:9", "KERAS_HOME": str(tmp_path / "keras")},
     )
-    stdout, stderr = process.communicate()
-    assert (process.returncode, stdout) == (1, "")
-    assert stderr.splitlines()[-1].startswith("build_page.py: cannot download LiteRT.js (URL fetch failure on https://")
+    assert (process.wait(), process.stdout) == (1, "")
+    assert process.stderr.splitlines()[-1].startswith(
+        "build_page.py: cannot download LiteRT.js (URL fetch failure on https://"
+    )
     assert os.listdir(tmp_path) == ["keras"]

@@ -130,10 +130,9 @@ def test_a_running_training_is_followed(flags, model, tmp_path):
         (model / "copy").rename(model / f"model-{step:06d}.keras")
         wait_for(lambda step=step: step in curves(evaluated).get("total_loss", {}), process)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate()
-    assert process.returncode == 130
-    assert "Traceback" not in stderr
-    assert len(re.findall("^style ", stdout, re.MULTILINE)) == 2
+    assert process.wait() == 130
+    assert "Traceback" not in process.stderr
+    assert len(re.findall("^style ", process.stdout, re.MULTILINE)) == 2
 
 
 def test_bad_flags_are_refused_in_a_sentence(refused, flags, training_flags, tmp_path, small_model):

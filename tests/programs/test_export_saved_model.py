@@ -7,17 +7,15 @@ import pytest
 from magstyle.data import images
 from magstyle.stylizer import Stylizer
 from tests.places import ENV
+from tests.processes import start
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, small_checkpoint):
     """The folder of versions, with what the program printed."""
-    from tests.processes import start
-
     folder = tmp_path_factory.mktemp("served") / "new" / "small"
     process = start("export_saved_model", f"--checkpoint={small_checkpoint}", f"--output_dir={folder}")
-    stdout, stderr = process.communicate()
-    assert (process.returncode, stdout) == (0, f"{folder}/1\n"), stderr
+    assert (process.wait(), process.stdout) == (0, f"{folder}/1\n"), process.stderr
     return folder
 
 

@@ -1,5 +1,4 @@
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from magstyle.colors import preserve_color
 from magstyle.data import images
 from magstyle.photo_stylizer import stylize_photos
 from magstyle.stylizer import Stylizer
+from tests.processes import start, wait_for
 
 
 @pytest.fixture
@@ -314,16 +314,12 @@ def test_photos_that_would_take_each_others_pictures_or_place_are_refused(refuse
 def test_a_full_disk_keeps_the_finished_pictures_and_no_half_one(refused, small_checkpoint, tmp_path):
     images.write_image(tmp_path / "a_small.png", np.zeros((8, 8, 3)))
     images.write_image(tmp_path / "b_large.png", np.random.default_rng(0).random((200, 200, 3)))
-
-    def limit_file_size():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
     sentence = refused(
         "stylize",
         f"--checkpoint={small_checkpoint}",
         f"--input_image={tmp_path}",
         f"--output_dir={tmp_path / 'out'}",
-        preexec_fn=limit_file_size,
+        largest_file=10_000,
     )
     assert f"cannot write {tmp_path / 'out' / 'b_large_0.png'}: File too large" in sentence
     assert os.listdir(tmp_path / "out") == ["a_small_0.png"]
@@ -334,17 +330,13 @@ def test_ctrl_c_leaves_whole_pictures_and_no_traceback(small_checkpoint, photo, 
     photos = [str(tmp_path / f"{i}.jpg") for i in range(2000)]
     for path in photos:
         os.link(photo, path)
-    program = os.path.join(os.path.dirname(__file__), "..", "..", "bin", "stylize.py")
-    command = [sys.executable, program, f"--checkpoint={small_checkpoint}", f"--output_dir={tmp_path / 'out'}"]
-    with subprocess.Popen(
-        [*command, "--input_image", *photos], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        first = process.stdout.readline().strip()
-        process.send_signal(number)
-        stdout, stderr = process.communicate()
-    assert process.returncode == 128 + number
-    assert "Traceback" not in stderr
-    written = [first, *stdout.split()]
+    flags = [f"--checkpoint={small_checkpoint}", f"--output_dir={tmp_path / 'out'}"]
+    process = start("stylize", *flags, "--input_image", *photos)
+    wait_for(lambda: process.stdout, process)
+    process.send_signal(number)
+    assert process.wait() == 128 + number
+    assert "Traceback" not in process.stderr
+    written = process.stdout.split()
     assert 1 <= len(written) < len(photos)
     # The last picture may be there without its line; nothing else is.
     assert len(set(os.listdir(tmp_path / "out")) - {os.path.basename(path) for path in written}) <= 1

@@ -1,15 +1,11 @@
 import io
-import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 
 import numpy as np
-import psutil
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -17,64 +13,22 @@ from PIL import Image
 
 from magstyle.data import images
 from magstyle.stylizer import Stylizer
+from tests import processes
 
 pytest.importorskip("apache_beam")
 PROGRAM = str(pathlib.Path(__file__).parents[2] / "bin" / "stylize_dataset.py")
-# Imports once what takes seconds to import, and runs the program in a process of its own for each line.
-SERVER = """
-import json, os, runpy, sys
-from magstyle import beam_pipeline
-for line in sys.stdin:
-    sys.argv, stdout, stderr = json.loads(line)
-    pid = os.fork()
-    if pid == 0:
-        os.dup2(os.open(stdout, os.O_WRONLY), 1)
-        os.dup2(os.open(stderr, os.O_WRONLY), 2)
-        runpy.run_path(sys.argv[0], run_name="__main__")
-        sys.exit()
-    print(pid, flush=True)
-    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
-"""
-
-
-@pytest.fixture(scope="module")
-def server():
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        process.stdin.close()
 
 
 @pytest.fixture
-def start(server, small_checkpoint):
-    """Starts the program; gives its process id, and what waits for its end and gives returncode, stdout and stderr."""
-
-    def call(*flags):
-        command = [PROGRAM, f"--checkpoint={small_checkpoint}", *map(str, flags)]
-        stdout, stderr = tempfile.NamedTemporaryFile("r"), tempfile.NamedTemporaryFile("r")  # noqa: SIM115
-        print(json.dumps([command, stdout.name, stderr.name]), file=server.stdin, flush=True)
-        process = int(server.stdout.readline())
-
-        def wait():
-            returncode = int(server.stdout.readline())
-            with stdout, stderr:
-                return subprocess.CompletedProcess(command, returncode, stdout.read(), stderr.read())
-
-        return process, wait
-
-    return call
+def start(small_checkpoint):
+    """Starts the program."""
+    return lambda *flags: processes.start("stylize_dataset", f"--checkpoint={small_checkpoint}", *flags)
 
 
 @pytest.fixture
-def stylize_dataset(start):
+def stylize_dataset(run, small_checkpoint):
     """Runs the program; gives its returncode, stdout and stderr."""
-
-    def call(*flags):
-        _, wait = start(*flags)
-        return wait()
-
-    return call
+    return lambda *flags: run("stylize_dataset", f"--checkpoint={small_checkpoint}", *flags)
 
 
 @pytest.fixture
@@ -248,12 +202,11 @@ def test_a_dataset_of_tfds_keeps_shards_labels_and_names(stylize_dataset, tmp_pa
 
 def stop_half_way(start, flags, out, number):
     """Sends a signal once the second of many outputs is there; returns what is there then, and how the run ended."""
-    process, wait = start(*flags)
-    while psutil.pid_exists(process) and not (out.exists() and len(visible(out)) >= 2):
-        time.sleep(0.01)
-    os.kill(process, number)
-    result = wait()
-    return visible(out), result
+    process = start(*flags)
+    processes.wait_for(lambda: out.exists() and len(visible(out)) >= 2, process)
+    process.send_signal(number)
+    process.wait()
+    return visible(out), process
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_end(start, stylize_dataset, photos, tmp_path):

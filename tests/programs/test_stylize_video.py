@@ -179,12 +179,9 @@ def test_what_is_there_when_it_is_interrupted_can_be_played(tmp_path, small_chec
         "stylize_video", tmp_path / "a.mp4", tmp_path / "b.mp4", f"--checkpoint={small_checkpoint}"
     )
     # Its bar says that frames are painted.
-    seen = ""
-    while not re.search(r"[1-9]/300", seen):
-        seen += process.stderr.read(1)
+    processes.wait_for(lambda: re.search(r"[1-9]/300", process.stderr), process)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate()
-    assert process.returncode == 130
-    assert "what is there so far is written" in stderr
+    assert process.wait() == 130
+    assert "what is there so far is written" in process.stderr
     assert 0 < len(frames_of(tmp_path / "b.mp4")) < 300
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}

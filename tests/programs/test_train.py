@@ -1,5 +1,4 @@
 import json
-import resource
 import shutil
 import signal
 import socket
@@ -14,7 +13,7 @@ from magstyle.models.transformer import StyleTransformer
 from tests import processes
 from tests.events import curves, images_in
 from tests.places import ENV, ROOT
-from tests.processes import kill, start, wait_for
+from tests.processes import start, wait_for
 from tests.samples import STYLES
 
 TINY = ["--train_steps=12"]
@@ -31,7 +30,7 @@ def straight(tmp_path_factory, training_flags):
     """The folder of a training of twelve steps that nothing interrupted."""
     folder = tmp_path_factory.mktemp("straight")
     process = start("train", *training_flags, *TINY, f"--train_dir={folder}")
-    assert process.wait() == 0, process.stderr.read()
+    assert process.wait() == 0, process.stderr
     return folder
 
 
@@ -102,7 +101,7 @@ def test_a_training_killed_in_a_step_goes_on_as_if_nothing_had_happened(uninterr
     flags = [*training_flags, *TINY, f"--train_dir={folder}", "--save_interval_secs=0.05"]
     process = start("train", *flags)
     wait_for(lambda: list(folder.glob("model-00000[3-9].keras")), process)
-    kill(process)
+    process.kill()
     result = run("train", *flags)
     assert result.returncode == 0, result.stderr
     assert_same_curves(curves(folder), uninterrupted)
@@ -110,6 +109,7 @@ def test_a_training_killed_in_a_step_goes_on_as_if_nothing_had_happened(uninterr
 
 def test_a_training_on_jax_goes_on_where_it_stopped(training_flags, tmp_path):
     pytest.importorskip("jax")
+    # Not from tests.processes, whose programs have imported Keras on TensorFlow.
     jax = {
         "KERAS_BACKEND": "jax",
         # Compiling takes longer than what is compiled; and what one process compiles, the next two need not.
@@ -117,14 +117,12 @@ def test_a_training_on_jax_goes_on_where_it_stopped(training_flags, tmp_path):
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    found = []
-    for folder, steps in (("straight", [4]), ("stopped", [2, 4])):
-        for train_steps in steps:
-            flags = [*training_flags, f"--train_steps={train_steps}", f"--train_dir={tmp_path / folder}"]
-            process = start("train", *flags, env={**ENV, **jax})
-            assert process.wait() == 0, process.stderr.read()
-        found.append(curves(tmp_path / folder))
-    assert_same_curves(found[1], found[0])
+    for folder, train_steps in (("straight", 4), ("stopped", 2), ("stopped", 4)):
+        flags = [*training_flags, f"--train_steps={train_steps}", f"--train_dir={tmp_path / folder}"]
+        command = [sys.executable, str(ROOT / "bin" / "train.py"), *flags]
+        result = subprocess.run(command, capture_output=True, text=True, env={**ENV, **jax})
+        assert result.returncode == 0, result.stderr
+    assert_same_curves(curves(tmp_path / "stopped"), curves(tmp_path / "straight"))
 
 
 def test_a_training_killed_while_it_writes_goes_on_from_the_checkpoint_before(
@@ -135,7 +133,7 @@ def test_a_training_killed_while_it_writes_goes_on_from_the_checkpoint_before(
     process = start("train", *flags)
     wait_for(lambda: list(folder.glob("model-00000[3-9].keras")), process)
     wait_for(lambda: list(folder.glob(".*-training_state.npz")), process)
-    kill(process)
+    process.kill()
     result = run("train", *flags)
     assert result.returncode == 0, result.stderr
     assert_same_curves(curves(folder), uninterrupted)
@@ -149,13 +147,12 @@ def test_a_full_disk_stops_a_training_and_it_goes_on_when_there_is_room(uninterr
     before = {path: path.read_bytes() for path in folder.iterdir() if "events" not in path.name}
     # A limit on the size of files, which answers a write as a full disk does.
     limit = len(before[folder / "training_state.npz"]) // 2
-    process = start(
+    stopped = run(
         *["train", *flags, "--train_steps=12", "--save_interval_secs=0", "--save_summaries_secs=100"],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        largest_file=limit,
     )
-    _, stderr = process.communicate()
-    assert process.returncode == 1
-    assert stderr.splitlines()[-1] == f"train.py: cannot write {folder}/training_state.npz: File too large"
+    assert stopped.returncode == 1
+    assert stopped.stderr.splitlines()[-1] == f"train.py: cannot write {folder}/training_state.npz: File too large"
     assert {path: path.read_bytes() for path in folder.iterdir() if "events" not in path.name} == before
     assert run("train", *flags, "--train_steps=12").returncode == 0
     assert_same_curves(curves(folder), uninterrupted)
@@ -169,9 +166,8 @@ def test_ctrl_c_keeps_the_last_step(training_flags, tmp_path):
     )
     wait_for(lambda: len(curves(folder).get("total_loss", {})) > 3, process)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate()
-    assert process.returncode == 130
-    assert "Traceback" not in stderr
+    assert process.wait() == 130
+    assert "Traceback" not in process.stderr
     steps = len(curves(folder)["total_loss"])  # A step may have been made of which the curve does not know yet.
     assert checkpoints.step(checkpoints.latest(folder)) in (steps, steps + 1)
 
@@ -209,12 +205,11 @@ def test_photos_that_all_vanish_end_the_training_with_a_checkpoint(training_flag
     process = start("train", *flags, "--train_steps=100000")
     wait_for(lambda: len(curves(folder).get("total_loss", {})) > 3, process)
     shutil.rmtree(moved)
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (1, "")
-    last = stderr.splitlines()[-1]
+    assert (process.wait(), process.stdout) == (1, "")
+    last = process.stderr.splitlines()[-1]
     assert last.startswith(f"train.py: there is no image left that can be used in {moved}: cannot read {moved}/")
     assert last.endswith(": No such file or directory")
-    assert "Warning" not in stderr
+    assert "Warning" not in process.stderr
     step = checkpoints.step(checkpoints.latest(folder))
     assert step == len(curves(folder)["total_loss"])
     with np.load(folder / "training_state.npz") as state:
@@ -232,7 +227,7 @@ def test_a_second_training_in_the_same_folder_is_refused(training_flags, tmp_pat
     assert sentence == (
         f"train.py: another training is running in {tmp_path}; wait for its end, or choose another --train_dir"
     )
-    kill(process)
+    process.kill()
     step = checkpoints.step(checkpoints.latest(tmp_path))
     result = run("train", *flags, f"--train_steps={step + 1}")
     assert result.stdout == f"{tmp_path}/model-{step + 1:06d}.keras\n", result.stderr
@@ -375,18 +370,17 @@ def test_two_workers_train_together_and_survive_the_loss_of_either(training_flag
     start_worker = workers(flags, folder)
     running = [start_worker[0](), start_worker[1]()]
     wait_for(lambda: step() >= 3, running[0])
-    kill(running[1])
+    running[1].kill()
     last = step()
     running[1] = start_worker[1]()
     wait_for(lambda: step() > last, running[0])
-    kill(running[0])
-    assert "A worker was lost." in running[0].communicate()[1]
+    running[0].kill()
+    assert "A worker was lost." in running[0].stderr
     running[0] = start_worker[0]()
-    outputs = [process.communicate(timeout=200) for process in running]
-    assert [process.returncode for process in running] == [0, 0], outputs
-    assert outputs[0][0] == f"{folder}/model-000030.keras\n"
-    assert outputs[1][0] == ""
-    assert "A worker was lost." in outputs[1][1]
+    assert [process.wait() for process in running] == [0, 0], [process.stderr for process in running]
+    assert running[0].stdout == f"{folder}/model-000030.keras\n"
+    assert running[1].stdout == ""
+    assert "A worker was lost." in running[1].stderr
     assert len(list(folder.glob("model-*.keras"))) == 5
     assert len(list(folder.glob("training_state.npz"))) == 1
     found = curves(folder)["total_loss"]
