@@ -128,10 +128,10 @@ class Stylizer:
             return weights
         if np.ndim(style):
             if np.shape(style) != (self.network.num_styles,):
+                of_pixels = f", or [H, W, {self.network.num_styles}] for every pixel" if np.ndim(style) == 3 else ""
                 raise InputError(
                     f"the model has {self.network.num_styles} styles, so their weights must have the shape "
-                    f"[{self.network.num_styles}], or [H, W, {self.network.num_styles}] for every pixel, not "
-                    f"{list(np.shape(style))}"
+                    f"[{self.network.num_styles}]{of_pixels}, not {list(np.shape(style))}"
                 )
             style = dict(enumerate(style))
         mixture = style.items() if isinstance(style, Mapping) else [(style, 1.0)]
