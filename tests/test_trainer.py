@@ -86,7 +86,9 @@ def test_another_width_than_that_of_the_initial_checkpoint_is_refused(small_mode
     assert not (tmp_path / "train").exists()
 
 
-def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_call_goes_on(style_dataset, small, tmp_path, monkeypatch):
+def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_call_goes_on(
+    small_model, style_dataset, small, tmp_path, monkeypatch
+):
     class InterruptedAtStep2(Progress):
         def on_train_batch_end(self, batch, logs=None):
             if batch == 1:
@@ -95,38 +97,38 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_call_goes_on(style_datas
     small = {**small, "train_steps": 4, "save_interval_secs": 1e6}
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
         context.setattr(trainer, "Progress", InterruptedAtStep2)
-        magstyle.train(style_dataset, tmp_path, alpha=0.1, **small)
+        magstyle.train(style_dataset, tmp_path, initial_checkpoint=small_model, **small)
     assert [path.name for path in tmp_path.glob("model-*.keras")] == ["model-000002.keras"]
-    assert magstyle.train(style_dataset, tmp_path, alpha=0.1, **small).name == "model-000004.keras"
+    assert magstyle.train(style_dataset, tmp_path, initial_checkpoint=small_model, **small).name == "model-000004.keras"
 
 
 def test_the_model_of_a_finished_training_is_there_even_if_it_was_not_written_at_its_end(
-    style_dataset, small, tmp_path
+    small_model, style_dataset, small, tmp_path
 ):
-    path = magstyle.train(style_dataset, tmp_path, alpha=0.1, **small)
+    path = magstyle.train(style_dataset, tmp_path, initial_checkpoint=small_model, **small)
     path.unlink()
-    assert magstyle.train(style_dataset, tmp_path, alpha=0.1, **small) == path
+    assert magstyle.train(style_dataset, tmp_path, initial_checkpoint=small_model, **small) == path
     assert list(magstyle.load_model(path).style_names) == STYLES
 
 
-def test_the_first_and_the_last_step_are_written_for_tensorboard(style_dataset, small, tmp_path):
+def test_the_first_and_the_last_step_are_written_for_tensorboard(small_model, style_dataset, small, tmp_path):
     small = {**small, "train_steps": 4, "learning_rate": 0.5e-3, "decay_steps": 2}
-    magstyle.train(style_dataset, tmp_path, alpha=0.1, **small)
+    magstyle.train(style_dataset, tmp_path, initial_checkpoint=small_model, **small)
     found = curves(tmp_path)
     assert list(found["total_loss"]) == [0, 3]
     assert found["learning_rate"] == pytest.approx({0: 0.5e-3, 3: 0.25e-3})
     assert images_in(tmp_path) == {(name, step) for name in ("photo", "style", "result") for step in (0, 3)}
-    magstyle.train(style_dataset, tmp_path, alpha=0.1, **{**small, "train_steps": 5})
+    magstyle.train(style_dataset, tmp_path, initial_checkpoint=small_model, **{**small, "train_steps": 5})
     assert list(curves(tmp_path)["total_loss"]) == [0, 3, 4]
 
 
-def test_a_terminal_shows_what_is_done_before_the_first_step(style_dataset, small, tmp_path, monkeypatch):
+def test_a_terminal_shows_what_is_done_before_the_first_step(small_model, style_dataset, small, tmp_path, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
     monkeypatch.setattr(sys, "stderr", Terminal())
-    magstyle.train(style_dataset, tmp_path, alpha=0.1, **small)
+    magstyle.train(style_dataset, tmp_path, initial_checkpoint=small_model, **small)
     assert re.search(
         "opening the loss network.*compiling the first step.*1/1 .*total=", sys.stderr.getvalue(), re.DOTALL
     )
