@@ -229,6 +229,23 @@ def named(model, *names):
     return other
 
 
-def test_mixed_precision_is_of_one_training_alone(style_dataset, small, tmp_path):
-    magstyle.train(style_dataset, tmp_path, alpha=0.1, mixed_precision=True, **small)
+def test_bfloat16_is_for_processors_that_have_it(style_dataset, small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(trainer, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    (tmp_path / "cpuinfo").write_text("flags\t\t: fpu avx2 avx512f\n")
+    magstyle.train(style_dataset, tmp_path / "without", alpha=0.1, **small)
+    assert "bfloat16" not in capsys.readouterr().err
+    (tmp_path / "cpuinfo").write_text("flags\t\t: fpu avx512f avx512_bf16 clzero\n")
+    magstyle.train(style_dataset, tmp_path / "with", alpha=0.1, **small)
+    assert "in bfloat16" in capsys.readouterr().err
     assert magstyle.StyleTransformer(2, alpha=0.1).compute_dtype == "float32"
+    # Without oneDNN, bfloat16 is emulated on any processor.
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    magstyle.train(style_dataset, tmp_path / "off", alpha=0.1, **small)
+    assert "bfloat16" not in capsys.readouterr().err
+
+
+def test_a_precision_is_auto_or_yes_or_no(style_dataset, small, tmp_path):
+    with pytest.raises(magstyle.InputError, match="mixed_precision=fast must be 'auto', True or False") as caught:
+        magstyle.train(style_dataset, tmp_path, mixed_precision="fast", **small)
+    assert caught.value.arguments == ("mixed_precision",)

@@ -17,6 +17,13 @@ FLAGS = flags.FLAGS
 flags.disclaim_key_flags()
 
 
+class _BooleanOrAutoParser(flags.BooleanParser):
+    """Of a flag that can be --FLAG, --noFLAG, and --FLAG=auto."""
+
+    def parse(self, argument: str | int) -> bool | str:
+        return argument if argument == "auto" else super().parse(argument)
+
+
 def define_data() -> None:
     """Paintings and photos, and the losses between them: of train, finetune and evaluate."""
     flags.DEFINE_string("style_dataset_file", None, "The paintings, as bin/create_style_dataset.py writes them.")
@@ -86,9 +93,9 @@ def define_training() -> None:
     flags.DEFINE_bool("augment", False, "Crop the photos at random places and sizes, and mirror them at random.")
     flags.DEFINE_float("save_summaries_secs", 15, "Seconds between two points of TensorBoard's curves.", lower_bound=0)
     flags.DEFINE_float("save_interval_secs", 15, "Seconds between two checkpoints.", lower_bound=0)
-    flags.DEFINE_bool(
-        "mixed_precision", False, "Compute in bfloat16, for GPUs and TPUs; weights and losses stay float32."
-    )
+    text = "Compute in bfloat16; weights and losses stay float32. --mixed_precision=auto does so where it is faster."
+    parser = _BooleanOrAutoParser()
+    flags.DEFINE_flag(flags.Flag(parser, flags.ArgumentSerializer(), "mixed_precision", "auto", text, boolean=True))
     flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.")
     flags.DEFINE_enum(
         "distribution",

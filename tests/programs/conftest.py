@@ -13,4 +13,5 @@ def training_flags(photos, vgg_file, style_dataset):
         "--batch_size=2",
         "--image_size=32",
         "--save_summaries_secs=0",
+        "--nomixed_precision",
     ]
