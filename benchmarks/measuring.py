@@ -16,7 +16,8 @@ import tensorflow as tf
 
 # The instruction sets that decide how fast convolutions are, as Linux calls them: on x86, then on ARM.
 _INSTRUCTION_SETS = {
-    **{"avx2": "AVX2", "avx_vnni": "AVX-VNNI", "avx512f": "AVX-512", "avx512_vnni": "AVX-512 VNNI", "amx_int8": "AMX"},
+    **{"avx2": "AVX2", "avx_vnni": "AVX-VNNI", "avx512f": "AVX-512", "avx512_vnni": "AVX-512 VNNI"},
+    **{"avx512_bf16": "AVX-512 BF16", "amx_int8": "AMX", "amx_bf16": "AMX BF16"},
     **{"asimd": "NEON", "asimddp": "NEON dot products", "i8mm": "I8MM", "sve": "SVE"},
 }
 # Those of them that multiply and add eight-bit numbers, four at a time, which is what makes eight bits fast.

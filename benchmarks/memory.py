@@ -15,7 +15,7 @@ import networks
 from magstyle import memory
 from magstyle.stylizer import Stylizer
 
-COLUMNS = ["alpha", "photo", "peak, GiB", "foreseen, GiB", "seconds"]
+COLUMNS = ["alpha", "photo", "peak, GiB", "foreseen, GiB", "seconds", "s / megapixel"]
 
 
 def measure(engine: str, alphas: Sequence[float], photos: Sequence[tuple[int, int]]) -> Iterator[list[str]]:
@@ -39,6 +39,7 @@ def measure(engine: str, alphas: Sequence[float], photos: Sequence[tuple[int, in
             f"{peak_memory() / 2**30:.2f}",
             f"{(before + needed) / 2**30:.2f}",
             f"{took:.1f}",
+            f"{took / (width * height / 1e6):.2f}",
         ]
 
 

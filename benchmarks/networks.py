@@ -50,11 +50,24 @@ class NearestUpSampling2D(keras.layers.UpSampling2D):
         return tf.image.resize(inputs, tf.shape(inputs)[1:3] * self.size, "nearest")
 
 
-def style_training(alpha: float, vgg_checkpoint: str, frozen: bool = False, jit_compile: bool = False) -> StyleTraining:
-    """A compiled training of four styles with Magenta's losses; of the styles alone, as fine-tuning, if `frozen`."""
+def style_training(
+    alpha: float, vgg_checkpoint: str, frozen: bool = False, jit_compile: bool = False, plain: bool = False
+) -> StyleTraining:
+    """A compiled training of four styles with Magenta's losses.
+
+    Args:
+        alpha, vgg_checkpoint: of the network, and its loss network.
+        frozen: trains the styles alone, as fine-tuning.
+        jit_compile: as `compile` takes it.
+        plain: trains the network of Keras's own layers.
+    """
     transformer = style_transformer(alpha)
     if frozen:
         freeze_convolutions(transformer)
+    if plain:
+        plain_transformer = of_keras_layers(transformer)
+        plain_transformer.num_styles = transformer.num_styles
+        transformer = plain_transformer
     vgg = load_vgg(vgg_checkpoint)
     blocks = [name for name in vgg.output if re.fullmatch(r"vgg_\d+/conv[1-4]", name)]
     vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in blocks})

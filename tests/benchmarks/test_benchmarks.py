@@ -13,7 +13,19 @@ from tests.samples import narrow_vgg, picture
 
 TINY = ["--alphas=0.1", "--repetitions=1"]
 # The columns that say what was measured.
-LABELS = {"figure", "pixels", "painted at", "photo", "photos", "photos, pixels", "VGG", "file", "engine", "model"}
+LABELS = {
+    "figure",
+    "pixels",
+    "painted at",
+    "photo",
+    "photos",
+    "photos, pixels",
+    "VGG",
+    "file",
+    "engine",
+    "model",
+    "loss",
+}
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +95,7 @@ def test_steps_are_compared_with_those_of_training(vgg_file):
     # XLA would compile longer than all of this file takes.
     variants = ("fine-tuning", "mixed_precision")
     (row,) = measure("training", f"--vgg_checkpoint={vgg_file}", "--image_size=32", *TINY, "--variants", *variants)
-    assert list(row) == ["VGG", "alpha", "training, s per step", *variants]
+    assert row["largest difference"] < 1e-4
     assert row.pop("VGG") == "vgg" and row["alpha"] == 0.1
     assert all(number > 0 for number in row.values())
 
