@@ -42,6 +42,25 @@ def define_pixels(image_size: int) -> None:
     mark_as_paths("vgg_checkpoint")
 
 
+def define_which_styles(several: str) -> None:
+    """The styles to paint in.
+
+    Args:
+        several: what more than one are for.
+    """
+    flags.DEFINE_string(
+        "which_styles",
+        "[0]",
+        "Styles by number, name or part of a name: one, a mixture such as '{scream: 0.6, 7: 0.4}', several such as "
+        f"'scream, 7' {several}, or all.",
+    )
+
+
+def define_engine() -> None:
+    """What computes a network."""
+    flags.DEFINE_enum("engine", "auto", engines.ENGINES, "What computes: auto is keras on a GPU, litert elsewhere.")
+
+
 def define_brush() -> None:
     """Where, how strong and with what strokes styles are."""
     flags.DEFINE_multi_string(

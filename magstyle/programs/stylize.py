@@ -11,7 +11,6 @@ Without --checkpoint, the styles are those of the bundled model `painters`.
 
 from absl import flags
 
-from magstyle import engines
 from magstyle.data import photos
 from magstyle.errors import InputError
 from magstyle.programs import command_line, shared_flags
@@ -24,15 +23,10 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("input_image", None, "Photo, glob or folder of photos; needs no flag.")
     flags.DEFINE_string("output_dir", "out", "Folder for the pictures; made if it is missing.")
     flags.DEFINE_string("output_basename", None, "Start of the pictures' names; the photo's own name by default.")
-    flags.DEFINE_string(
-        "which_styles",
-        "[0]",
-        "Styles by number, name or part of a name: one, several such as 'scream, 7' for a picture each, a mixture such "
-        "as '{scream: 0.6, 7: 0.4}', or all.",
-    )
+    shared_flags.define_which_styles("for a picture each")
     flags.DEFINE_bool("list_styles", False, "Print the numbers and names of the model's styles; nothing is painted.")
     shared_flags.define_num_styles_and_alpha()
-    flags.DEFINE_enum("engine", "auto", engines.ENGINES, "What computes: auto is keras on a GPU, litert elsewhere.")
+    shared_flags.define_engine()
     flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
     shared_flags.define_brush()
     flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")

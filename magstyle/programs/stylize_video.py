@@ -10,7 +10,6 @@ Without --checkpoint, the styles are those of the bundled model `painters`; `bin
 
 from absl import flags
 
-from magstyle import engines
 from magstyle.errors import InputError
 from magstyle.programs import command_line, shared_flags
 
@@ -21,15 +20,10 @@ def define_flags() -> None:
     shared_flags.define_checkpoint()
     flags.DEFINE_string("input_video", None, "The clip; needs no flag.")
     flags.DEFINE_string("output_video", None, "The clip to write, .mp4, .webm or .gif; needs no flag.")
-    flags.DEFINE_string(
-        "which_styles",
-        "0",
-        "A style by number, name or part of a name, or a mixture such as '{scream: 0.6, 7: 0.4}'; for --walk several, "
-        "or all.",
-    )
+    shared_flags.define_which_styles("for --walk")
     flags.DEFINE_bool("walk", False, "Go from each of several styles to the next, from the first frame to the last.")
     shared_flags.define_num_styles_and_alpha()
-    flags.DEFINE_enum("engine", "auto", engines.ENGINES, "What computes: auto is keras on a GPU, litert elsewhere.")
+    shared_flags.define_engine()
     flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
     shared_flags.define_brush()
     flags.DEFINE_float("start", None, "Seconds from the clip's start at which to begin.", lower_bound=0)
