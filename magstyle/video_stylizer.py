@@ -90,17 +90,16 @@ def stylize_video(
         raise InputError(f"{output} exists already; remove it first, or choose another output_video", "output_video")
     with video.Clip(files.expanded(input_video), image_size, start, duration, fps) as clip:
         stylizer = Stylizer(checkpoint, engine)
-        weights_at = _weights_over_time(which_styles, walk, stylizer, clip, clip_may_stay=len(mask) > 0)
+        weights_at, weights = _weights_over_time(which_styles, walk, stylizer, clip, clip_may_stay=len(mask) > 0)
         mask_images, mask_weights = regions.opened(mask, stylizer)
         for image in mask_images:
             regions.check_shape(image, clip.size, str(clip.path))
         areas = [regions.read(image, clip.size) for image in mask_images]
-        stylizer.check_size(
-            *clip.size,
-            keeps=_PICTURES * math.prod(clip.size) * 3 * 4,
-            regions=stylizer.network.num_styles if areas else 0,
-            stroke_size=stroke_size,
-        )
+        keeps, styles_of_pixels = _PICTURES * math.prod(clip.size) * 3 * 4, 0
+        if areas:
+            styles_of_pixels = np.count_nonzero(np.any([*mask_weights, *weights], axis=0))
+            keeps += regions.needed(len(areas), stylizer.network.num_styles, *clip.size)
+        stylizer.check_size(*clip.size, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
 
         steadiness = Steadiness() if steady else None
 
@@ -176,8 +175,11 @@ def _paint_frames(clip: video.Clip, paint: Paint, finish: Finish, writer: video.
 
 def _weights_over_time(
     which_styles: Style | Sequence[Style], walk: bool, stylizer: Stylizer, clip: video.Clip, clip_may_stay: bool
-) -> Callable[[Fraction], np.ndarray | None]:
-    """The weights [num_styles] of the frame at a time, in seconds; None of "photo", if the clip may stay as it is."""
+) -> tuple[Callable[[Fraction], np.ndarray | None], Sequence[np.ndarray]]:
+    """The weights [num_styles] of the frame at a time, in seconds; None of "photo", if the clip may stay as it is.
+
+    Beside them, the weights that they are mixed from.
+    """
     names = stylizer.network.style_names
     if isinstance(which_styles, str) and which_styles == "all" and "all" not in names:
         which_styles = list(names)
@@ -195,10 +197,10 @@ def _weights_over_time(
     if several == [regions.PHOTO] and regions.PHOTO not in names:
         if not clip_may_stay:
             raise InputError(f"which_styles={regions.PHOTO} needs a mask", "which_styles", "mask")
-        return lambda time: None
+        return lambda time: None, []
     weights = np.stack([stylizer.style_weights(style) for style in several])
     if not walk:
-        return lambda time: weights[0]
+        return lambda time: weights[0], weights
     if not clip.duration:
         raise InputError(
             f"{clip.path} does not say how long it is, which walk must know; give duration", "walk", "duration"
@@ -210,4 +212,4 @@ def _weights_over_time(
         before = min(int(place), len(weights) - 2)
         return weights[before] + np.float32(place - before) * (weights[before + 1] - weights[before])
 
-    return weights_at
+    return weights_at, weights

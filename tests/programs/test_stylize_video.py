@@ -185,3 +185,19 @@ def test_what_is_there_when_it_is_interrupted_can_be_played(tmp_path, small_chec
     assert "what is there so far is written" in process.stderr
     assert 0 < len(frames_of(tmp_path / "b.mp4")) < 300
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}
+
+
+@pytest.mark.parametrize(("rest", "in_use"), [(2, 2), ("photo", 1)])
+def test_memory_is_foreseen_for_the_styles_in_use_alone(rest, in_use, clip, small_checkpoint, monkeypatch, tmp_path):
+    asked = []
+
+    def refuse(*_, regions, **__):
+        asked.append(regions)
+        raise magstyle.InputError("too large")
+
+    monkeypatch.setattr(magstyle.Stylizer, "check_size", refuse)
+    mask = [(np.eye(48, 64, dtype=np.float32), 0)]
+    with pytest.raises(magstyle.InputError, match="too large"):
+        magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_checkpoint, which_styles=rest, mask=mask)
+    assert asked == [in_use]
+    assert not (tmp_path / "b.mp4").exists()
