@@ -41,7 +41,7 @@ class _Format:
 
 
 _FORMATS = {
-    ".mp4": _Format("libx264", "yuv420p", {"crf": "18", "preset": "veryfast"}, "aac", multiple=2),
+    ".mp4": _Format("libx264", "yuv420p", {"crf": "17", "preset": "veryfast"}, "aac", multiple=2),
     ".webm": _Format(
         "libvpx-vp9",
         "yuv420p",
