@@ -53,3 +53,24 @@ def test_graphs_need_neither_tensorflow_nor_keras():
     script = "import sys, magstyle.litert.tiles; assert not {'tensorflow', 'keras'} & {*sys.modules}"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_file_for_any_size_takes_no_more_memory_than_one_for_that_size(tmp_path):
+    model = StyleTransformer(1, alpha=0.25)
+    parameters = {
+        scope: {name: np.asarray(value) for name, value in model.parameters(scope).items()} for scope in model.scopes
+    }
+    script = (
+        "import sys, numpy as np, psutil; from ai_edge_litert.interpreter import Interpreter; "
+        "paint = Interpreter(model_path=sys.argv[1]).get_signature_runner(); "
+        "image = np.zeros((1, 512, 512, 3), np.float32); before = psutil.Process().memory_info().rss; "
+        "paint(input_image=image, style_weights=np.ones(1, np.float32)); "
+        "print(psutil.Process().memory_info().rss - before)"
+    )
+    taken = {}
+    for side in (0, 512):
+        path = tmp_path / f"{side}.tflite"
+        path.write_bytes(network.build(model.convolutions, parameters, side, side))
+        command = [sys.executable, "-c", script, str(path)]
+        taken[side] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert taken[0] < 1.1 * taken[512]
