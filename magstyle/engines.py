@@ -55,8 +55,8 @@ def may_have_a_gpu() -> bool:
 class LiteRTEngine:
     """Computes on all cores of the CPU; neither TensorFlow nor Keras is imported.
 
-    One graph computes all sizes. It keeps the memory of the largest image, to which a larger one would only add, so
-    a new graph takes its place then. What would take too much memory in one piece is painted in tiles.
+    One graph computes all sizes, and keeps the memory of the largest image. What would take too much memory in one
+    piece is painted in tiles.
 
     Args:
         network: to compute.
@@ -89,10 +89,10 @@ class LiteRTEngine:
             if whole > min(_LARGEST_GRAPH, memory.available() + self._held()):
                 self._forget()
                 return self._paint_in_tiles(parameters, image, style_weights, progress)
-            if height * width > math.prod(self._largest) or styles != self._styles:
+            if self._runner is None or styles != self._styles:
                 self._forget()  # First, so that its memory is free.
-                self._runner = self._prepare(parameters, per_pixel=bool(styles))
-                self._largest, self._styles = (height, width), styles
+                self._runner, self._styles = self._prepare(parameters, per_pixel=bool(styles)), styles
+            self._largest = max(self._largest, (height, width), key=math.prod)
             if styles:
                 style_weights = _padded(style_weights)[None]
             inputs = {"input_image": _padded(image)[None], "style_weights": style_weights}

@@ -52,6 +52,14 @@ def test_the_size_given_comes_back(engine, size):
     assert ((result >= 0) & (result <= 1)).all()
 
 
+def test_photos_of_many_sizes_become_the_pictures_that_they_become_alone(small_model):
+    stylizer = Stylizer(small_model, "litert")
+    for size in [(40, 40), (64, 24), (80, 96), (24, 32), (80, 100)]:
+        image = np.random.default_rng(0).random((*size, 3), np.float32)
+        expected = Stylizer(small_model, "litert").stylize(image, 1)
+        np.testing.assert_array_equal(stylizer.stylize(image, 1), expected)
+
+
 def test_a_photo_in_tiles_becomes_the_same_picture(small_model, monkeypatch):
     stylizer, shares = Stylizer(small_model, "litert"), []
     image = np.random.default_rng(0).random((301, 270, 3), np.float32)
