@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from magstyle.data import images
 from magstyle.stylizer import Stylizer
@@ -113,6 +113,8 @@ def _label(text: str, width: int) -> np.ndarray:
 
     Names of files and styles may hold what no font shows, such as line breaks, for which blanks stand.
     """
+    from PIL import ImageDraw, ImageFont  # Here, as most pictures are on no sheet.
+
     text = "".join(character if character.isprintable() else " " for character in text)
     label = Image.new("RGB", (width, _LABEL_HEIGHT), "white")
     draw = ImageDraw.Draw(label)

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
 
 from magstyle import files, limits
 from magstyle.errors import InputError, is_out_of_memory
@@ -102,7 +102,8 @@ def read_image(
         return to_float(rgb)
 
 
-def training_crop(encoded: bytes, name: str, image_size: int, rng: np.random.Generator | None = None) -> np.ndarray:
+# Quoted, as NumPy imports its random numbers for that name, which stylising does not need.
+def training_crop(encoded: bytes, name: str, image_size: int, rng: "np.random.Generator | None" = None) -> np.ndarray:
     """A square of an encoded image, cut as Magenta cuts it: shorter side scaled to image_size + 2, then the centre.
 
     Args:
@@ -155,7 +156,7 @@ def _centre_box(size: tuple[int, int], image_size: int) -> list[float]:
     return [start for start, _ in starts] + [start + length for start, length in starts]
 
 
-def _random_box(size: tuple[int, int], image_size: int, rng: np.random.Generator) -> list[float]:
+def _random_box(size: tuple[int, int], image_size: int, rng: "np.random.Generator") -> list[float]:
     side = np.exp(rng.uniform(np.log(min(image_size / 2, *size)), np.log(min(size))))
     left, top = ((length - side) * rng.random() for length in size)
     return [left, top, left + side, top + side]
@@ -308,6 +309,8 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _from_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    from PIL import ImageCms  # Here, as most photos have no profile.
+
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
     try:
         return ImageCms.profileToProfile(
