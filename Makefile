@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 gallery: $(VENV)/installed
 	@$(VENV)/bin/python bin/stylize.py examples/*.jpg --which_styles=all --sheet --output_dir=out/gallery
 	@for photo in $(basename $(notdir $(wildcard examples/*.jpg))); do $(VENV)/bin/python -c 'import sys; from PIL import Image; \
-		Image.open(sys.argv[1]).save(sys.argv[2], quality=75)' out/gallery/$${photo}_sheet.png docs/gallery/$$photo.webp; done
+		Image.open(sys.argv[1]).save(sys.argv[2], quality=50, method=6)' out/gallery/$${photo}_sheet.png docs/gallery/$$photo.webp; done
 
 page: $(VENV)/installed
 	@$(VENV)/bin/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
