@@ -1,6 +1,7 @@
 """DeepDream from file to file, with any Keras model; one picture, or a journey into it."""
 
 import contextlib
+import difflib
 import os
 import pathlib
 import re
@@ -152,6 +153,11 @@ def open_network(model: str | os.PathLike, end_points: Sequence[str]) -> tuple[k
             network = keras.saving.load_model(path, compile=False)
             layers = _layers(network)
     else:
+        nearest = difflib.get_close_matches(path, filter(_application, vars(keras.applications)))
+        if nearest and not os.path.exists(path):
+            raise InputError(
+                f"keras.applications has no network {path!r}; the nearest are {', '.join(nearest)}", "model"
+            )
         network = load_vgg(path)
         layers = network.output
     numbers, names = zip(*(_channel(end_point) for end_point in end_points), strict=True)

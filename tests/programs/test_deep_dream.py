@@ -132,6 +132,7 @@ def test_models_of_other_inputs_are_refused(small_checkpoint):
         ("--octave_scale=1", "--octave_scale=1.0 must be a number from 1.05 to 100"),
         ("--zoom=0.5", "--zoom=0.5 must be a number from 1 to 100"),
         ("--tile_size=3", "--tile_size=3 must be a whole number from 16 to 65500"),
+        ("--model=Inception9", "keras.applications has no network 'Inception9'; the nearest are InceptionV3"),
         ("--model=none.npz", "there are no VGG weights at none.npz"),
         ("--guide_image=none.png", "cannot read none.png: No such file or directory"),
     ],
