@@ -171,7 +171,8 @@ def test_fine_tuning_leaves_the_convolutions_of_any_model_as_they_are(small_chec
 def test_new_styles_follow_those_that_a_model_has_which_stay_as_they_are(
     small_model, style_dataset, small, tmp_path, capfd
 ):
-    options = {**small, "checkpoint": named(small_model, "rain", "wave", "snow"), "learning_rate": 0.1}
+    model = named(small_model, "rain", "wave", "snow")
+    options = {**small, "checkpoint": model, "learning_rate": 0.1, "mixed_precision": False}
     for steps in (2, 4):  # The second call goes on where the first one ended.
         path = magstyle.finetune(style_dataset, tmp_path, **{**options, "train_steps": steps})
     assert capfd.readouterr().err.startswith(
@@ -193,7 +194,8 @@ def test_new_styles_follow_those_that_a_model_has_which_stay_as_they_are(
 def test_tensorboard_shows_the_styles_that_are_learned(small_model, style_dataset, small, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr(tf.summary, "image", lambda name, image, **_: shown.append(np.array(image)))
-    options = {"checkpoint": named(small_model, "rain", "wave", "snow"), "learning_rate": 0.0, **small}
+    model = named(small_model, "rain", "wave", "snow")
+    options = {"checkpoint": model, "learning_rate": 0.0, "mixed_precision": False, **small}
     tuned = magstyle.load_model(magstyle.finetune(style_dataset, tmp_path, **options))
     photo, _, picture = shown
     expected = tuned([photo, np.eye(4, dtype=np.float32)[[tuned.style_names.index("scream")]]])

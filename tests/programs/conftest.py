@@ -13,5 +13,4 @@ def training_flags(photos, vgg_file, style_dataset):
         "--batch_size=2",
         "--image_size=32",
         "--save_summaries_secs=0",
-        "--nomixed_precision",
     ]

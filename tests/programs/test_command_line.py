@@ -159,7 +159,7 @@ def test_flag_files_name_files_beside_them(tmp_path, monkeypatch):
 def test_flag_files_of_configs_need_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = command_line.with_flagfiles(["program", "--flagfile=painters.cfg"])
-    assert "--decay_steps=550" in found and "--checkerboard_weight=600" in found
+    assert "--alpha=0.5" in found and "--checkerboard_weight=600" in found
     (tmp_path / "painters.cfg").write_text("--mine\n")
     assert command_line.with_flagfiles(["program", "--flagfile=painters.cfg"]) == ["program", "--mine"]
     with pytest.raises(InputError, match=r"cannot read the flag file nowhere/painters\.cfg: No such file"):

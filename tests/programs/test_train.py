@@ -22,7 +22,7 @@ TINY = ["--train_steps=12"]
 @pytest.fixture(scope="module")
 def training_flags(training_flags, small_checkpoint):
     """Of a network that TensorFlow builds in half the time that it takes for the published one, however narrow."""
-    return [*training_flags, f"--initial_checkpoint={small_checkpoint}"]
+    return [*training_flags, f"--initial_checkpoint={small_checkpoint}", "--nomixed_precision"]
 
 
 @pytest.fixture(scope="module")
