@@ -41,12 +41,13 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def contents(folder, pattern="*"):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob(pattern) if path.is_file()}
 
 
 def visible(folder):
-    return {name: bytes_ for name, bytes_ in contents(folder).items() if not os.path.basename(name).startswith(".")}
+    """Without what is being written, which can vanish before it is read."""
+    return contents(folder, "[!.]*")
 
 
 def feature(value):
