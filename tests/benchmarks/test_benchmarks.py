@@ -95,6 +95,8 @@ def test_steps_are_compared_with_those_of_training(vgg_file):
     # XLA would compile longer than all of this file takes.
     variants = ("fine-tuning", "mixed_precision")
     (row,) = measure("training", f"--vgg_checkpoint={vgg_file}", "--image_size=32", *TINY, "--variants", *variants)
+    columns = ["VGG", "alpha", "training, s per step", "plain / training", "largest difference"]
+    assert list(row) == [*columns, *variants]
     assert row["largest difference"] < 1e-4
     assert row.pop("VGG") == "vgg" and row["alpha"] == 0.1
     assert all(number > 0 for number in row.values())
