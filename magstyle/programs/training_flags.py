@@ -21,7 +21,12 @@ class _BooleanOrAutoParser(flags.BooleanParser):
     """Of a flag that can be --FLAG, --noFLAG, and --FLAG=auto."""
 
     def parse(self, argument: str | int) -> bool | str:
-        return argument if argument == "auto" else super().parse(argument)
+        if argument == "auto":
+            return argument
+        try:
+            return super().parse(argument)
+        except ValueError as error:
+            raise ValueError(f"{argument} is none of true, false and auto") from error
 
 
 def define_data() -> None:
