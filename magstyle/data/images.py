@@ -29,6 +29,8 @@ _WRITABLE = {
 }
 # What is white in pictures of 32 bits per value, which do not say it: the first that covers what is in them.
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
+# Of the colours of a random crop, of 255: from crops below 1, a training came to NaN after 24,000 steps of 16 photos.
+_LEAST_DEVIATION = 2
 
 
 def is_image(name: str) -> bool:
@@ -113,7 +115,7 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: "np.random.Ge
         rng: if given, a square at a random place instead, scaled to image_size; mirrored every other time. Its side is
             random, each doubling as likely as the next, from half of image_size (which shows a photo as large as its
             strokes, as it is in a large picture) or the image's shorter side, if that is less, up to the whole of it.
-            Where that shows a single colour, the centre is cut out as without rng.
+            Where colours vary by less than two of 255 in that, the centre is cut out as without rng.
 
     Returns:
         uint8 RGB [image_size, image_size, 3], scaled by antialiased bicubic interpolation.
@@ -137,11 +139,11 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: "np.random.Ge
         if rng is not None and rng.random() < 0.5:
             crop = ImageOps.mirror(crop)
     pixels = np.asarray(crop)
-    if (pixels == pixels[0, 0]).all():
-        # Nothing varies, so each of the network's normalisations would multiply gradients by hundreds, to infinity.
-        if rng is None:
-            raise InputError(f"cannot use {name}: there is but one colour in it")
+    # Where next to nothing varies, each of the network's normalisations multiplies gradients by hundreds, to infinity.
+    if rng is not None and pixels.std(axis=(0, 1)).max() < _LEAST_DEVIATION:
         return training_crop(encoded, name, image_size)
+    if (pixels == pixels[0, 0]).all():
+        raise InputError(f"cannot use {name}: there is but one colour in it")
     return pixels
 
 
