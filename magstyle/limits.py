@@ -25,6 +25,7 @@ _LIMITS = {
     "frames": (1, _INT32),
     "image_size": (1, _LONGEST_SIDE),
     "learning_rate": (0.0, _FLOAT32),
+    "mesh_weight": (0.0, _FLOAT32),
     "num_evals": (1, _INT32),
     "num_shards": (1, _INT32),
     "num_styles": (1, _INT32),

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import keras
 
-from magstyle import gram_matrices, limits, sizes
+from magstyle import gram_matrices, limits, losses, sizes
 from magstyle.data import photos, styles
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
@@ -34,6 +34,7 @@ class Objective:
         style_coefficients: multiplies the style weights per style: one number for each, or by name; 1 by default.
         total_variation_weight: of the total variation of the pictures.
         checkerboard_weight: of what repeats every 4 pixels all over a picture.
+        mesh_weight: of the lattice that a long training weaves over what is flat.
         batch_size: photos per step, on all devices together.
         image_size: side of the crops of the photos, in pixels; a multiple of 4.
         seed: of the order of the photos and their styles, and of the weights that a training starts with.
@@ -50,6 +51,7 @@ class Objective:
     style_coefficients: Sequence[float] | Mapping[int | str, float] | None = None
     total_variation_weight: float = 0.0
     checkerboard_weight: float = 0.0
+    mesh_weight: float = 0.0
     batch_size: int = 16
     image_size: int = 256
     seed: int = 0
@@ -63,6 +65,12 @@ class Objective:
         limits.check(vars(self), smallest_side=sizes.SMALLEST_FOR_VGG)
         if self.image_size % sizes.MULTIPLE:
             raise InputError(f"image_size={self.image_size} must be a multiple of {sizes.MULTIPLE}", "image_size")
+        if self.mesh_weight and self.image_size < losses.MESH_TILE:
+            raise InputError(
+                f"image_size={self.image_size} must be at least {losses.MESH_TILE} with a mesh_weight",
+                "image_size",
+                "mesh_weight",
+            )
 
     def open_photos(self) -> photos.Source:
         """The photos of the one source that is given; an InputError if it is not just one."""
@@ -122,6 +130,7 @@ class Objective:
             self._coefficients([transformer.style_names[number] for number in numbers]),
             self.total_variation_weight,
             self.checkerboard_weight,
+            self.mesh_weight,
             style_ramp_steps,
             numbers,
         )

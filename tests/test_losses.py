@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from magstyle import losses
 from magstyle.models import vgg
@@ -49,3 +50,24 @@ def test_the_checkerboard_is_what_repeats_every_4_pixels():
     # Noise repeats by chance only: its variance of 1 over 32 * 16 blocks.
     np.testing.assert_allclose(found[2], 15 / 16 / 512, rtol=0.3)
     assert found[3] < 1e-6
+
+
+def test_a_mesh_is_what_gathers_at_few_frequencies():
+    rng = np.random.default_rng(0)
+    shape = (128, 160, 3)
+    rows, columns = np.mgrid[:128, :160]
+    lattice = 0.02 * np.sin(2 * np.pi * (0.13 * rows - 0.16 * columns))[..., None]
+    noise = rng.normal(0, 0.02, shape)
+    images = {
+        "lattice": 0.5 + lattice + noise / 4,
+        "brighter": 0.6 + lattice + noise / 4,
+        "fainter": 0.5 + lattice / 200,
+        "noise": 0.5 + noise,
+        "slope": columns[..., None] / 160,
+        "black": np.zeros(shape),
+    }
+    batch = np.stack([np.broadcast_to(image, shape) for image in images.values()]).astype(np.float32)
+    found = dict(zip(images, np.asarray(losses.mesh_loss(batch)), strict=True))
+    assert found["lattice"] > 5
+    assert found["brighter"] == pytest.approx(found["lattice"], rel=1e-3)
+    assert [name for name in images if found[name] > 0.01] == ["lattice", "brighter"]

@@ -51,6 +51,7 @@ def define_data() -> None:
     flags.DEFINE_float(
         "checkerboard_weight", 0.0, "Weight of what repeats every 4 pixels all over a picture.", lower_bound=0
     )
+    flags.DEFINE_float("mesh_weight", 0.0, "Weight of the lattice that a long training weaves.", lower_bound=0)
     flags.DEFINE_integer("batch_size", 16, "Photos per step, on all devices together.", lower_bound=1)
     flags.DEFINE_integer(
         "image_size",

@@ -20,8 +20,9 @@ class StyleTraining(keras.Model):
     Compile it with an optimizer alone. The losses are `total_loss`, `total_content_loss`, `total_style_loss`, and for
     every end point NAME `content_loss/NAME`, `weighted_content_loss/NAME`, `style_loss/NAME` and
     `weighted_style_loss/NAME`; with a total_variation_weight also `total_variation_loss`, with a
-    checkerboard_weight `checkerboard_loss`. `predict` returns them image by image, and in `fit` callbacks see those of
-    the latest batch, before its step; `batch_means` averages them, as in the history that `fit` returns.
+    checkerboard_weight `checkerboard_loss`, and with a mesh_weight `mesh_loss`. `predict` returns them image by image,
+    and in `fit` callbacks see those of the latest batch, before its step; `batch_means` averages them, as in the
+    history that `fit` returns.
 
     Args:
         transformer: the network to train.
@@ -31,6 +32,7 @@ class StyleTraining(keras.Model):
         style_coefficients: [num_paintings], multiplies the style weights of each painting; ones by default.
         total_variation_weight: of the total variation of the stylised image.
         checkerboard_weight: of its checkerboard loss.
+        mesh_weight: of its mesh loss; sides of the image are then at least `losses.MESH_TILE`.
         style_ramp_steps: in training, the style weights grow exponentially from a hundredth to the whole over so many
             steps, so that a network learns to keep the photo before it learns to paint it over; 0: no ramp.
         styles: [num_paintings], the number of the style of the network that each painting is; by default there is a
@@ -56,6 +58,7 @@ class StyleTraining(keras.Model):
         style_coefficients: Sequence[float] | None = None,
         total_variation_weight: float = 0.0,
         checkerboard_weight: float = 0.0,
+        mesh_weight: float = 0.0,
         style_ramp_steps: int = 0,
         styles: Sequence[int] | None = None,
     ):
@@ -72,6 +75,7 @@ class StyleTraining(keras.Model):
         self.style_weights = dict(style_weights)
         self.total_variation_weight = total_variation_weight
         self.checkerboard_weight = checkerboard_weight
+        self.mesh_weight = mesh_weight
         self.style_ramp_steps = style_ramp_steps
         # (A loss added inside `call` would be lost between the replicas of tf.distribute, which share this object.)
         self.batch_mean = _BatchMean(name="batch_mean")
@@ -123,6 +127,9 @@ class StyleTraining(keras.Model):
         if self.checkerboard_weight:
             terms["checkerboard_loss"] = losses.checkerboard_loss(_in_full_precision(stylized))
             total = total + self.checkerboard_weight * terms["checkerboard_loss"]
+        if self.mesh_weight:
+            terms["mesh_loss"] = losses.mesh_loss(_in_full_precision(stylized))
+            total = total + self.mesh_weight * terms["mesh_loss"]
         return {"total_loss": total, **terms}
 
     def fit(self, *args, **kwargs) -> keras.callbacks.History:

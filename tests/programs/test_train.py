@@ -298,11 +298,12 @@ def test_faster_arithmetic_trains_the_same_network(option, uninterrupted, traini
     assert model.compute_dtype == "float32"
 
 
-def test_coefficients_weights_total_variation_and_checkerboard_enter_the_loss(training_flags, tmp_path, run):
+def test_coefficients_and_all_weights_enter_the_loss(training_flags, tmp_path, run):
     result = run(
         *["train", *training_flags, "--train_steps=1", f"--train_dir={tmp_path}"],
         *["--content_weights={'vgg_16/pool2': 0.5}", "--style_weights={'vgg_16/conv2/conv2_1': 2}"],
         *["--style_coefficients={'wave': 3, 'scream': 3}", "--total_variation_weight=7", "--checkerboard_weight=900"],
+        *["--mesh_weight=5", "--image_size=32"],
     )
     assert result.returncode == 0, result.stderr
     first = {name: values[0] for name, values in curves(tmp_path).items()}
@@ -310,7 +311,8 @@ def test_coefficients_weights_total_variation_and_checkerboard_enter_the_loss(tr
         0.5 * first["content_loss/vgg_16/pool2"]
         + 3 * 2 * first["style_loss/vgg_16/conv2/conv2_1"]
         + 7 * first["total_variation_loss"]
-        + 900 * first["checkerboard_loss"],
+        + 900 * first["checkerboard_loss"]
+        + 5 * first["mesh_loss"],
         rel=1e-5,
     )
 
@@ -331,6 +333,7 @@ def test_coefficients_weights_total_variation_and_checkerboard_enter_the_loss(tr
         (["--style_coefficients=[1, 2, 3]"], "must be a list of one number per style, or a dictionary by style"),
         (["--style_coefficients={'sunflowers': 1}"], "the styles are scream, wave"),
         (["--image_size=33"], "must be a multiple of 4"),
+        (["--image_size=28", "--mesh_weight=1"], "--image_size=28 must be at least 32 with a --mesh_weight"),
         (["--distribution=multi_worker"], "needs the variable TF_CONFIG"),
         (["--distribution=everywhere"], "value should be one of <none|mirrored|multi_worker>"),
         (["--train_dir=/proc/none"], "cannot make the folder /proc/none"),

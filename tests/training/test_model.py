@@ -27,7 +27,12 @@ def test_a_step_follows_the_gradient_of_the_mean_of_all_losses(float64, batch):
     In float64 steps can be so small that hardly any relu opens or closes on the way.
     """
     rng = np.random.default_rng(0)
-    options = {"style_coefficients": [1.0, 3.0], "total_variation_weight": 10.0, "checkerboard_weight": 10.0}
+    options = {
+        "style_coefficients": [1.0, 3.0],
+        "total_variation_weight": 10.0,
+        "checkerboard_weight": 10.0,
+        "mesh_weight": 1.0,
+    }
     model = small.training(optimizer=keras.optimizers.SGD(1.0), run_eagerly=False, **options)
     variables = model.transformer.trainable_variables
     start = [value + rng.normal(0, 0.1, value.shape) for value in small.weights_of(model)]
