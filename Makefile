@@ -11,11 +11,11 @@ demo: $(VENV)/installed
 	@echo "All pictures in one: out/pagoda_sheet.jpg. Your own photo:"
 	@echo "    $(VENV)/bin/python bin/stylize.py PHOTO --which_styles=all --sheet"
 
-# The sheets in a third of the space that the program gives a picture: the repository is small.
+# The sheets in a tenth of the space that the program gives a picture: the repository is small.
 gallery: $(VENV)/installed
 	@$(VENV)/bin/python bin/stylize.py examples/*.jpg --which_styles=all --sheet --output_dir=out/gallery
 	@for photo in $(basename $(notdir $(wildcard examples/*.jpg))); do $(VENV)/bin/python -c 'import sys; from PIL import Image; \
-		Image.open(sys.argv[1]).save(sys.argv[2], quality=50, method=6)' out/gallery/$${photo}_sheet.png docs/gallery/$$photo.webp; done
+		sheet = Image.open(sys.argv[1]); sheet.thumbnail((1000, 1000)); sheet.save(sys.argv[2], quality=40, method=6)' out/gallery/$${photo}_sheet.png docs/gallery/$$photo.webp; done
 
 page: $(VENV)/installed
 	@$(VENV)/bin/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \

@@ -30,6 +30,8 @@ def measure(
     vgg_checkpoint: str,
     image_size: int,
     steps: int,
+    texture_size: int,
+    texture_steps: int,
     end_point: str,
     memory_sizes: Sequence[int],
     repetitions: int,
@@ -49,15 +51,15 @@ def measure(
         found = reconstruction.invert(image, part(vgg, [name]), pixels.minimize, steps)
         yield [f"{name} inverted, PSNR, dB", size, f"{-10 * np.log10(np.mean(np.square(found - image))):.1f}"]
 
-    network = part(vgg, neural_style.STYLE_END_POINTS)
-    texture = reconstruction.invert(style, network, pixels.minimize, steps, "style")
+    network, style = part(vgg, neural_style.STYLE_END_POINTS), images.read_image(painting, texture_size)
+    texture = reconstruction.invert(style, network, pixels.minimize, texture_steps, "style")
     grams = [
         neural_style.style_targets(network(picture[None]), list(network.output), objectives.gram)
         for picture in (texture, style)
     ]
     errors = [np.linalg.norm(grams[0][name] - target) / np.linalg.norm(target) for name, target in grams[1].items()]
     style_size = f"{style.shape[1]} x {style.shape[0]}"
-    yield ["texture, largest error of a Gram matrix, %", style_size, f"{100 * max(errors):.1f}"]
+    yield [f"texture, largest error of a Gram matrix after {texture_steps}, %", style_size, f"{100 * max(errors):.1f}"]
 
     network = part(vgg, [end_point])
     climb = pixels.evaluation_of(deep_dream.dream_objective(network, dict.fromkeys(network.output)))
@@ -138,8 +140,10 @@ if __name__ == "__main__":
     parser.add_argument("--photo", default=coffee, help="what is painted, inverted and dreamed of")
     parser.add_argument("--painting", default=coffee, help="whose style it takes")
     parser.add_argument("--vgg_checkpoint", default="random:0", help="the loss network")
-    parser.add_argument("--image_size", type=int, default=128, help="shorter side of all but the last, in pixels")
-    parser.add_argument("--steps", type=int, default=100, help="evaluations of each optimisation")
+    parser.add_argument("--image_size", type=int, default=128, help="shorter side of all but texture and memory")
+    parser.add_argument("--steps", type=int, default=100, help="evaluations of each optimisation but the texture's")
+    parser.add_argument("--texture_size", type=int, default=128, help="shorter side of the texture, in pixels")
+    parser.add_argument("--texture_steps", type=int, default=100, help="evaluations of the texture's optimisation")
     parser.add_argument("--end_point", default="conv4_2", help="what the dream climbs")
     parser.add_argument("--memory_sizes", type=int, nargs="*", default=[512, 1024], help="shorter sides, in pixels")
     measuring.print_table(COLUMNS, measure(**vars(parser.parse_args())))

@@ -26,13 +26,14 @@ def test_the_file_is_small_and_its_names_are_in_the_model_card():
         assert f"`{name}`" in card
 
 
-def test_no_picture_has_a_checkerboard():
+def test_no_picture_has_a_checkerboard_or_a_mesh():
     photo = images.read_image(ROOT / "examples" / "coffee.jpg", 256)
     stylizer = Stylizer("painters")
     for name in stylizer.network.style_names:
         picture = stylizer.stylize(photo, stylizer.style_weights(name))
         # Its pattern is at most 1 of the 255 steps of a picture, which nobody sees.
         assert losses.checkerboard_loss(picture[None])[0] < (1 / 255) ** 2, name
+        assert losses.mesh_loss(picture[None])[0] < 0.1, name
 
 
 def test_it_keeps_the_photo_and_paints_the_painting(run, shared, tmp_path):

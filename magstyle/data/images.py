@@ -29,7 +29,7 @@ _WRITABLE = {
 }
 # What is white in pictures of 32 bits per value, which do not say it: the first that covers what is in them.
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
-# Of the colours of a random crop, of 255: from crops below 1, a training came to NaN after 24,000 steps of 16 photos.
+# Of the colours of a random crop, of 255: a training that met crops below 1 came to NaN after 24,000 steps of 16.
 _LEAST_DEVIATION = 2
 
 
