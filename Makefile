@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	@echo "All pictures in one: out/pagoda_sheet.jpg. Your own photo:"
 	@echo "    $(VENV)/bin/python bin/stylize.py PHOTO --which_styles=all --sheet"
 
-# The sheets in a tenth of the space that the program gives a picture: the repository is small.
+# The sheets smaller than the program makes them, as the repository is small.
 gallery: $(VENV)/installed
 	@$(VENV)/bin/python bin/stylize.py examples/*.jpg --which_styles=all --sheet --output_dir=out/gallery
 	@for photo in $(basename $(notdir $(wildcard examples/*.jpg))); do $(VENV)/bin/python -c 'import sys; from PIL import Image; \
