@@ -16,6 +16,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from magstyle import appearance, checkpoints, grids, limits, losses, optical_flow
+from magstyle.camera import Camera
 from magstyle.data import pipeline, video
 from magstyle.data.images import to_float
 from magstyle.errors import InputError
@@ -157,21 +158,25 @@ class Evaluation:
             frames = [frame.image for frame in itertools.islice(opened.frames(), num_frames)]
         if len(frames) < 2:
             raise InputError(f"steadiness needs two frames of {clip}, and there is but one")
-        motions = [optical_flow.motion(*pair) for pair in itertools.pairwise(frames)]
+        motions = [None, *(optical_flow.motion(*pair) for pair in itertools.pairwise(frames))]
         model, stylizer = self._model(transformer), Stylizer(transformer)
         plain = [to_float(frame) for frame in frames]
-        # The last ones, in which most of those before is.
-        of_clip = self._style_losses_of(model, plain[-_FRAMES_FOR_STYLE:])
+        # Not the first ones, in which little of those before is.
+        looked_at = np.linspace(len(frames) // 4, len(frames) - 1, _FRAMES_FOR_STYLE).astype(int)
+        of_clip = self._style_losses_of(model, [plain[k] for k in looked_at])
         found = {}
         for style in tqdm(range(len(self.paintings)), unit="style"):
-            steadiness = Steadiness()
             pictures = [stylizer.stylize(frame, style) for frame in plain]
-            steady = [steadiness.steady(*pair) for pair in zip(frames, pictures, strict=True)]
+            camera, steadiness, steady = Camera(frames[0].shape[:2]), Steadiness(), []
+            for frame, motion in zip(plain, motions, strict=True):
+                placement = camera.follow(motion)
+                picture = placement.take(stylizer.stylize(placement.lay(frame), style))
+                steady.append(steadiness.steady(picture, motion))
             for name, shown in (("clip", plain), ("one_by_one", pictures), ("steady", steady)):
-                errors = map(optical_flow.warping_error, shown, shown[1:], motions)
+                errors = map(optical_flow.warping_error, shown, shown[1:], motions[1:])
                 found.setdefault(f"warping_error/{name}", []).append(np.nanmean(list(errors)))
                 if name != "clip":
-                    losses_of = self._style_losses_of(model, shown[-_FRAMES_FOR_STYLE:])
+                    losses_of = self._style_losses_of(model, [shown[k] for k in looked_at])
                     relative = np.mean([losses_of[block][style] / of_clip[block][style] for block in of_clip])
                     found.setdefault(f"relative_style_loss/{name}", []).append(relative)
         return {name: np.array(values) for name, values in found.items()}

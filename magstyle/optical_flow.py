@@ -18,6 +18,15 @@ from magstyle.errors import InputError
 _RELATIVE_MISS, _MISS = 0.01, 0.5
 # Smaller images have no motion that could be told.
 _SMALLEST_SIDE = 16
+# A pixel that changes by more, of 255, is another one.
+_SAME_PIXEL = 38
+# With less in common, a frame begins another scene.
+_SAME_SCENE = 0.3
+# The motion of a view is told from a pixel in so many, in both directions, or from so many pixels of larger ones.
+_SPACING, _POINTS = 8, 4096
+# How far a pixel may be from where the view moves it, in pixels, or in parts of the shorter side of large frames; how
+# many must not be farther; and how far a view must move, in pixels, not to stand still.
+_NEAR, _NEAR_OF_SIDE, _LEAST_SHARE, _STILL = 0.5, 1 / 512, 0.4, 0.1
 
 
 class Motion(NamedTuple):
@@ -30,6 +39,11 @@ class Motion(NamedTuple):
 
     flow: np.ndarray
     visible: np.ndarray
+
+    @property
+    def same_scene(self) -> bool:
+        """Whether enough of the frame was there before."""
+        return bool(self.visible.mean() >= _SAME_SCENE)
 
 
 def motion(before: np.ndarray, frame: np.ndarray) -> Motion:
@@ -53,14 +67,43 @@ def motion(before: np.ndarray, frame: np.ndarray) -> Motion:
     miss, lengths = _squared(flow + back), _squared(flow) + _squared(back)
     columns, rows = np.moveaxis(_places(flow), -1, 0)
     inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-    return Motion(flow, inside & (miss < _RELATIVE_MISS * lengths + _MISS))
+    changed = np.abs(warp(before.astype(np.float32), flow) - frame).mean(axis=-1) >= _SAME_PIXEL
+    return Motion(flow, inside & (miss < _RELATIVE_MISS * lengths + _MISS) & ~changed)
+
+
+def motion_of_view(motion: Motion) -> np.ndarray | None:
+    """How a frame as a whole, or most of it, has moved, as it does when the camera moves.
+
+    Args:
+        motion: of the frame, in which something was to be seen before.
+
+    Returns:
+        float64 [3, 3], from the column and row of a pixel to those in the frame before: scaled, turned and moved. None
+        if it stands still, or has no such motion.
+    """
+    cv2 = opencv()
+    height, width = motion.visible.shape
+    spacing = max(_SPACING, round((height * width / _POINTS) ** 0.5))
+    rows, columns = (axis[motion.visible[::spacing, ::spacing]] for axis in np.mgrid[:height:spacing, :width:spacing])
+    now = np.stack([columns, rows], axis=-1).astype(np.float64)
+    before = now + motion.flow[rows, columns]
+    near = max(_NEAR, _NEAR_OF_SIDE * min(height, width))
+    if len(now) < 2:
+        return None
+    matrix, is_near = cv2.estimateAffinePartial2D(now, before, method=cv2.RANSAC, ransacReprojThreshold=near)
+    if matrix is None or is_near.mean() < _LEAST_SHARE:
+        return None
+    corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
+    if np.abs(matrix @ corners - corners[:2]).max() < _STILL:
+        return None
+    return np.vstack([matrix, [0, 0, 1]])
 
 
 def warp(before: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """What was seen before, float32 [H, W, C], moved to where `flow` [H, W, 2] says that it is now."""
     cv2 = opencv()
-    # Sharper than linear: of a picture that is moved on and on, little is lost each time.
-    return cv2.remap(before, _places(flow), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    # The sharpest: of a picture that is moved on and on, little is lost each time.
+    return cv2.remap(before, _places(flow), None, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
 
 
 def warping_error(before: np.ndarray, picture: np.ndarray, motion: Motion) -> float:

@@ -1,9 +1,10 @@
-"""Pictures of a clip that do not flicker.
+"""Pictures of a clip that do not flicker, where `magstyle.camera` is not enough: on what moves by itself.
 
 Painted one by one, the strokes of neighbouring frames are not where the frames' motion says. So each picture is mixed
-with the one before, moved along, wherever that was visible. Of strokes that do not meet, a mixture is paler than
-either, and a moved picture is less sharp; so the mixture gets the local contrast of the picture back, at several sizes
-of detail. The moments of the normalisations are not to blame: shared among all frames, they leave the flicker as it is.
+with the one before, moved along, wherever that was visible. Where strokes do meet, this changes nothing. Of strokes
+that do not, a mixture is paler than either, and a moved picture is less sharp; so the mixture gets the local contrast
+of the picture back, at several sizes of detail. The moments of the normalisations are not to blame: shared among all
+frames, they leave the flicker as it is.
 
 References:
     Lai et al.: Learning Blind Video Temporal Consistency. ECCV 2018, arXiv 1808.00449.
@@ -16,30 +17,28 @@ import numpy as np
 from magstyle import optical_flow
 
 # Of the picture before, where it is visible.
-_SHARE = 0.65
+_SHARE = 0.6
+# What moves by fewer pixels stands still: the flow is not that exact, and moving would cost sharpness.
+_STILL = 0.3
 # Deviations of Gaussians, in pixels: between sizes of detail, around a pixel to tell the contrast, at hidden borders.
 _DETAILS, _AROUND, _SOFT = (1, 2, 4), 8, 2
 # Contrast grows by no more than that.
 _LARGEST_GAIN = 2.0
 _TINY = 1e-6
-# With less in common, a frame begins another scene.
-_SAME_SCENE = 0.3
-# A pixel that changes by more is another one.
-_SAME_PIXEL = 0.15
 
 
 class Steadiness:
     """Mixes the pictures of a clip, one after the other, with those before."""
 
     def __init__(self):
-        self._frame, self._picture = None, None
+        self._picture = None
 
-    def steady(self, frame: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    def steady(self, picture: np.ndarray, motion: optical_flow.Motion | None) -> np.ndarray:
         """A picture that follows from those before.
 
         Args:
-            frame: of the clip, uint8 RGB [H, W, 3].
-            picture: of that frame, float32 [H, W, 3] in [0, 1].
+            picture: of a frame, float32 [H, W, 3] in [0, 1].
+            motion: of the frame, from the one before; None of the first.
 
         Returns:
             float32 [H, W, 3] in [0, 1].
@@ -47,15 +46,12 @@ class Steadiness:
         Raises:
             InputError: if OpenCV is missing.
         """
-        if self._frame is not None:
-            flow, visible = optical_flow.motion(self._frame, frame)
-            change = np.abs(optical_flow.warp(self._frame.astype(np.float32), flow) - frame).mean(axis=-1) / 255
-            visible &= change < _SAME_PIXEL
-            if visible.mean() >= _SAME_SCENE:
-                share = np.minimum(_blurred(visible.astype(np.float32), _SOFT), visible)[..., None] * _SHARE
-                mixture = picture + share * (optical_flow.warp(self._picture, flow) - picture)
-                picture = np.clip(_with_contrast_of(picture, mixture), 0, 1)
-        self._frame, self._picture = frame, picture
+        if motion is not None and motion.same_scene:
+            moves = np.einsum("hwc,hwc->hw", motion.flow, motion.flow) >= _STILL**2
+            share = np.minimum(_blurred(motion.visible.astype(np.float32), _SOFT), motion.visible)[..., None] * _SHARE
+            mixture = picture + share * (optical_flow.warp(self._picture, motion.flow * moves[..., None]) - picture)
+            picture = np.clip(_with_contrast_of(picture, mixture), 0, 1)
+        self._picture = picture
         return picture
 
 

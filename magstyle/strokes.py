@@ -27,6 +27,11 @@ def averaged(weights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return _resized(weights, size, Image.Resampling.BILINEAR)
 
 
+def with_strength(picture: np.ndarray, photo: np.ndarray, strength: float) -> np.ndarray:
+    """A picture, from 0, which gives the photo, to 1, the picture itself, and beyond; all [H, W, 3] in [0, 1]."""
+    return picture if strength == 1 else np.clip(photo + np.float32(strength) * (picture - photo), 0, 1)
+
+
 def enlarged(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """A picture that was painted small, in the size of its photo, with the photo's detail that it could not hold.
 

@@ -110,7 +110,7 @@ class Stylizer:
                 style_weights = strokes.averaged(style_weights, painted)
             picture = self._engine.paint(strokes.resized(image, painted), style_weights, progress)
             picture = strokes.enlarged(picture, image) if stroke_size > 1 else strokes.resized(picture, size)
-        return picture if strength == 1 else np.clip(image + np.float32(strength) * (picture - image), 0, 1)
+        return strokes.with_strength(picture, image, strength)
 
     def style_weights(self, style: StyleOrWeights) -> np.ndarray:
         """The weights, float32 [num_styles], of a style, by number or name, or of a mixture {style: weight, ...}.

@@ -4,7 +4,7 @@ import math
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import files, limits, regions
+from magstyle import files, limits, optical_flow, regions, strokes
+from magstyle.camera import Camera, Placement
 from magstyle.colors import preserve_color as keep_color
 from magstyle.data import images, video
 from magstyle.errors import InputError
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
 Style = int | str | Mapping[int | str, float]
-# A frame to its picture, float32 [H, W, 3] in [0, 1], and both to what is written, uint8; the latter frame after frame.
-Paint = Callable[[video.Frame], np.ndarray]
-Finish = Callable[[video.Frame, np.ndarray], np.ndarray]
+# A frame, with its motion from the one before where that is wanted and there is one, to its picture, float32 [H, W, 3]
+# in [0, 1], and that to what is written, uint8; both frame after frame.
+Paint = Callable[[video.Frame, optical_flow.Motion | None], np.ndarray]
+Finish = Callable[[video.Frame, optical_flow.Motion | None, np.ndarray], np.ndarray]
 # Of a frame's pictures, as numbers, that are held at a time: read, painted and written ones.
 _PICTURES = 12
 
@@ -99,19 +101,23 @@ def stylize_video(
         if areas:
             styles_of_pixels = np.count_nonzero(np.any([*mask_weights, *weights], axis=0))
             keeps += regions.needed(len(areas), stylizer.network.num_styles, *clip.size)
-        stylizer.check_size(*clip.size, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
+        camera, steadiness = (Camera(clip.size, stroke_size), Steadiness()) if steady else (None, None)
+        largest = camera.largest_canvas() if camera else clip.size
+        stylizer.check_size(*largest, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
 
-        steadiness = Steadiness() if steady else None
-
-        def paint(frame: video.Frame) -> np.ndarray:
+        def paint(frame: video.Frame, motion: optical_flow.Motion | None) -> np.ndarray:
+            placement = camera.follow(motion) if camera else Placement(clip.size, clip.size, None)
             weights = weights_at(frame.time)
             if areas:
-                weights = regions.style_weights(areas, mask_weights, weights)
-            return stylizer.stylize(images.to_float(frame.image), weights, strength=strength, stroke_size=stroke_size)
+                weights = regions.style_weights([placement.lay(area) for area in areas], mask_weights, weights)
+            image = images.to_float(frame.image)
+            picture = placement.take(stylizer.stylize(placement.lay(image), weights, stroke_size=stroke_size))
+            # Of the frame as it is, not as it is on the canvas.
+            return strokes.with_strength(picture, image, strength)
 
-        def finish(frame: video.Frame, picture: np.ndarray) -> np.ndarray:
+        def finish(frame: video.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> np.ndarray:
             if steadiness:
-                picture = steadiness.steady(frame.image, picture)
+                picture = steadiness.steady(picture, motion)
             if preserve_color:
                 picture = keep_color(images.to_float(frame.image), picture)
             if weights_at(frame.time) is None:
@@ -119,7 +125,7 @@ def stylize_video(
                 picture = image + regions.covered(areas)[..., None] * (picture - image)
             return images.to_uint8(picture)
 
-        interruption = _write(output, clip, paint, finish)
+        interruption = _write(output, clip, paint, finish, steady)
     if isinstance(interruption, InputError):
         raise InputError(f"{interruption}; {output} holds what is before", *interruption.arguments) from interruption
     if interruption:
@@ -127,7 +133,9 @@ def stylize_video(
     return output
 
 
-def _write(output: pathlib.Path, clip: video.Clip, paint: Paint, finish: Finish) -> BaseException | None:
+def _write(
+    output: pathlib.Path, clip: video.Clip, paint: Paint, finish: Finish, with_motion: bool
+) -> BaseException | None:
     """Writes the clip that `paint` and `finish` make of another.
 
     Returns:
@@ -141,7 +149,7 @@ def _write(output: pathlib.Path, clip: video.Clip, paint: Paint, finish: Finish)
     ):
         with tqdm(total=total, unit="frame") as bar:
             try:
-                _paint_frames(clip, paint, finish, writer, bar)
+                _paint_frames(_frames(clip, with_motion), paint, finish, writer, bar)
             except (KeyboardInterrupt, SystemExit, InputError) as error:
                 if not bar.n:
                     raise
@@ -153,21 +161,35 @@ def _write(output: pathlib.Path, clip: video.Clip, paint: Paint, finish: Finish)
     return interruption
 
 
-def _paint_frames(clip: video.Clip, paint: Paint, finish: Finish, writer: video.Writer, bar: tqdm) -> None:
+def _frames(clip: video.Clip, with_motion: bool) -> Iterator[tuple[video.Frame, optical_flow.Motion | None]]:
+    """The frames of a clip, with their motions if these are wanted."""
+    before = None
+    for frame in clip.frames():
+        yield frame, optical_flow.motion(before, frame.image) if with_motion and before is not None else None
+        before = frame.image
+
+
+def _paint_frames(
+    frames: Iterator[tuple[video.Frame, optical_flow.Motion | None]],
+    paint: Paint,
+    finish: Finish,
+    writer: video.Writer,
+    bar: tqdm,
+) -> None:
     """Paints a frame while the next one is read, and the one before is finished and written."""
 
-    def write(frame: video.Frame, picture: np.ndarray) -> None:
-        writer.write(finish(frame, picture), frame.time, frame.duration)
+    def write(frame: video.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> None:
+        writer.write(finish(frame, motion, picture), frame.time, frame.duration)
 
-    frames, written = clip.frames(), None
+    written = None
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
         following = reading.submit(next, frames, None)
-        while (frame := following.result()) is not None:
+        while (read := following.result()) is not None:
             following = reading.submit(next, frames, None)
-            picture = paint(frame)
+            picture = paint(*read)
             if written:
                 written.result()
-            written = writing.submit(write, frame, picture)
+            written = writing.submit(write, *read, picture)
             bar.update()
         if written:
             written.result()

@@ -30,13 +30,19 @@ def pictures(frames):
 
 
 def errors(shown, frames):
-    motions = [optical_flow.motion(*pair) for pair in itertools.pairwise(frames)]
-    return [optical_flow.warping_error(*each) for each in zip(shown[:-1], shown[1:], motions, strict=True)]
+    return [
+        optical_flow.warping_error(*each) for each in zip(shown[:-1], shown[1:], motions_of(frames)[1:], strict=True)
+    ]
+
+
+def motions_of(frames):
+    """Those of all frames; None of the first."""
+    return [None, *(optical_flow.motion(*pair) for pair in itertools.pairwise(frames))]
 
 
 def steadied(frames, pictures):
     steadiness = Steadiness()
-    return [steadiness.steady(*pair) for pair in zip(frames, pictures, strict=True)]
+    return [steadiness.steady(*pair) for pair in zip(pictures, motions_of(frames), strict=True)]
 
 
 def test_flow_leads_to_where_a_pixel_was(frames):
@@ -53,7 +59,7 @@ def test_the_warping_error_is_that_of_what_is_not_moved_along(frames):
     assert max(errors(plain, frames)) < 0.01
     rng = np.random.default_rng(0)
     noisy = [image + rng.normal(0, 0.1, image.shape).astype(np.float32) for image in plain]
-    # Of two frames; cubic interpolation keeps nearly all of it.
+    # Of two frames; moving them keeps nearly all of it.
     np.testing.assert_allclose(errors(noisy, frames), 0.1 * 2**0.5, rtol=0.15)
 
 
@@ -71,10 +77,9 @@ def test_pictures_of_a_clip_that_stands_still_come_to_rest(frames, pictures):
 
 
 def test_nothing_of_a_scene_is_left_in_the_next(pictures):
-    other = np.asarray(picture(7, (WIDTH, HEIGHT)))
-    steadiness = Steadiness()
-    steadiness.steady(np.asarray(picture(3, (WIDTH, HEIGHT))), pictures[0])
-    np.testing.assert_array_equal(steadiness.steady(other, pictures[1]), pictures[1])
+    scenes = [np.asarray(picture(number, (WIDTH, HEIGHT))) for number in (3, 7)]
+    assert not motions_of(scenes)[1].same_scene
+    np.testing.assert_array_equal(steadied(scenes, pictures[:2])[1], pictures[1])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (16, 16)])
