@@ -63,12 +63,14 @@ def motion(before: np.ndarray, frame: np.ndarray) -> Motion:
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, frame))
     flow, there = search.calc(other, one, None), search.calc(one, other, None)
-    back = warp(there, flow)
+    places = _places(flow)
+    # Linear is exact enough to compare, and three times as fast.
+    back, moved = (cv2.remap(image, places, None, cv2.INTER_LINEAR) for image in (there, before))
     miss, lengths = _squared(flow + back), _squared(flow) + _squared(back)
-    columns, rows = np.moveaxis(_places(flow), -1, 0)
+    columns, rows = np.moveaxis(places, -1, 0)
     inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-    changed = np.abs(warp(before.astype(np.float32), flow) - frame).mean(axis=-1) >= _SAME_PIXEL
-    return Motion(flow, inside & (miss < _RELATIVE_MISS * lengths + _MISS) & ~changed)
+    same = cv2.transform(cv2.absdiff(moved, frame), np.full((1, 3), 1 / 3)) < _SAME_PIXEL
+    return Motion(flow, inside & (miss < _RELATIVE_MISS * lengths + _MISS) & same)
 
 
 def motion_of_view(motion: Motion) -> np.ndarray | None:

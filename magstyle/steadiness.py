@@ -22,6 +22,8 @@ _SHARE = 0.6
 _STILL = 0.3
 # Deviations of Gaussians, in pixels: between sizes of detail, around a pixel to tell the contrast, at hidden borders.
 _DETAILS, _AROUND, _SOFT = (1, 2, 4), 8, 2
+# How many times smaller the contrast is computed.
+_SMALLER = 4
 # Contrast grows by no more than that.
 _LARGEST_GAIN = 2.0
 _TINY = 1e-6
@@ -61,13 +63,20 @@ def _with_contrast_of(picture: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     for deviation in _DETAILS:
         coarse_mixture, coarse_picture = _blurred(mixture, deviation), _blurred(picture, deviation)
         detail = mixture - coarse_mixture
-        have, want = (
-            _blurred(np.einsum("hwc,hwc->hw", values, values), _AROUND) + _TINY
-            for values in (detail, picture - coarse_picture)
-        )
-        found = found + detail * np.clip(np.sqrt(want / have), 1, _LARGEST_GAIN)[..., None]
+        have, want = (_contrast(values) + _TINY for values in (detail, picture - coarse_picture))
+        gain = np.clip(np.sqrt(want / have), 1, _LARGEST_GAIN)
+        found = found + detail * optical_flow.opencv().resize(gain, picture.shape[1::-1])[..., None]
         mixture, picture = coarse_mixture, coarse_picture
     return found + mixture
+
+
+def _contrast(detail: np.ndarray) -> np.ndarray:
+    """The squares of details [H, W, 3] around each pixel, a few times smaller: they change slowly."""
+    height, width, _ = detail.shape
+    small = (-(-width // _SMALLER), -(-height // _SMALLER))
+    squares = np.einsum("hwc,hwc->hw", detail, detail)
+    cv2 = optical_flow.opencv()
+    return _blurred(cv2.resize(squares, small, interpolation=cv2.INTER_AREA), _AROUND / _SMALLER)
 
 
 def _blurred(image: np.ndarray, deviation: float) -> np.ndarray:

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
+from magstyle import create_style_dataset
 from magstyle.models import vgg
-from tests import processes
+from tests import clips, processes
 from tests.places import ENV, ROOT
 from tests.samples import narrow_vgg, picture
 
@@ -25,6 +26,8 @@ LABELS = {
     "engine",
     "model",
     "loss",
+    "clip",
+    "steady",
 }
 
 
@@ -75,6 +78,24 @@ def test_programs_are_timed_from_start_to_end(small_checkpoint, tmp_path):
 def test_many_sizes_are_compared_with_equal_ones():
     (row,) = measure("sizes", "--sides=16", "--engines=litert", *TINY)
     assert row["engine"] == "litert" and row["many / equal"] > 0
+
+
+def test_clips_are_compared_with_painting_alone(small_checkpoint, tmp_path):
+    clips.write_clip(tmp_path / "a.mp4")
+    given = [f"--clips={tmp_path}/a.mp4", f"--model={small_checkpoint}", "--image_size=32", "--num_frames=3"]
+    rows = measure("video", *given, "--repetitions=1")
+    assert [row["steady"] for row in rows] == ["no", "yes"]
+    assert all(row["frames"] == 3 and row["stylize_video / alone"] > 0 for row in rows)
+
+
+def test_clips_and_pans_over_photos_are_steady(vgg_file, tmp_path):
+    clips.write_clip(tmp_path / "a.mp4")
+    picture(0, (70, 64)).save(tmp_path / "munch-the-scream.png")
+    styles = create_style_dataset(tmp_path, tmp_path / "styles.tfrecord", vgg_checkpoint=vgg_file)
+    given = [f"--style_dataset_file={styles}", f"--vgg_checkpoint={vgg_file}", "--image_size=64", "--num_frames=6"]
+    rows = measure("steadiness", *given, f"--clips={tmp_path}/a.mp4", f"--photos={ROOT}/examples/coffee.jpg")
+    assert [row["clip"] for row in rows] == ["a", *(f"{name} over coffee" for name in ("pan", "slow pan", "zoom"))]
+    assert all(0 < row["steady / one by one"] < 1 for row in rows)
 
 
 @pytest.mark.parametrize("engine", ["litert", "keras"])
