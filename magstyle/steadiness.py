@@ -8,6 +8,7 @@ frames, they leave the flicker as it is.
 
 References:
     Lai et al.: Learning Blind Video Temporal Consistency. ECCV 2018, arXiv 1808.00449.
+    Burt, Adelson: The Laplacian Pyramid as a Compact Image Code. IEEE Transactions on Communications, 1983.
     Heitz, Neyret: High-Performance By-Example Noise using a Histogram-Preserving Blending Operator. HPG 2018 (mixtures
     lose contrast, and get it back).
 """
@@ -17,13 +18,14 @@ import numpy as np
 from magstyle import optical_flow
 
 # Of the picture before, where it is visible.
-_SHARE = 0.6
+_SHARE = 0.58
 # What moves by fewer pixels stands still: the flow is not that exact, and moving would cost sharpness.
 _STILL = 0.3
-# Deviations of Gaussians, in pixels: between sizes of detail, around a pixel to tell the contrast, at hidden borders.
-_DETAILS, _AROUND, _SOFT = (1, 2, 4), 8, 2
-# How many times smaller the contrast is computed.
-_SMALLER = 4
+# Deviation of the Gaussian at borders of what is hidden, in pixels.
+_SOFT = 2
+# How many sizes of detail there are, each twice as large; and the deviation of the Gaussian around a pixel that its
+# contrast is told from, in pixels of that size.
+_SIZES, _AROUND = 6, 4
 # Contrast grows by no more than that.
 _LARGEST_GAIN = 2.0
 _TINY = 1e-6
@@ -59,27 +61,28 @@ class Steadiness:
 
 def _with_contrast_of(picture: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     """A mixture with at least the contrast that a picture has around each pixel, at every size of detail."""
-    found = 0
-    for deviation in _DETAILS:
-        coarse_mixture, coarse_picture = _blurred(mixture, deviation), _blurred(picture, deviation)
-        detail = mixture - coarse_mixture
-        have, want = (_contrast(values) + _TINY for values in (detail, picture - coarse_picture))
-        gain = np.clip(np.sqrt(want / have), 1, _LARGEST_GAIN)
-        found = found + detail * optical_flow.opencv().resize(gain, picture.shape[1::-1])[..., None]
-        mixture, picture = coarse_mixture, coarse_picture
-    return found + mixture
+    cv2 = optical_flow.opencv()
+    details = []
+    for _ in range(_SIZES):
+        coarse = [cv2.pyrDown(image) for image in (picture, mixture)]
+        of_picture, of_mixture = (
+            image - cv2.pyrUp(smaller, dstsize=image.shape[1::-1])
+            for image, smaller in zip((picture, mixture), coarse, strict=True)
+        )
+        gain = np.sqrt((_contrast(of_picture) + _TINY) / (_contrast(of_mixture) + _TINY))
+        details.append(of_mixture * np.clip(gain, 1, _LARGEST_GAIN)[..., None])
+        picture, mixture = coarse
+    for detail in reversed(details):
+        mixture = detail + cv2.pyrUp(mixture, dstsize=detail.shape[1::-1])
+    return mixture
 
 
 def _contrast(detail: np.ndarray) -> np.ndarray:
-    """The squares of details [H, W, 3] around each pixel, a few times smaller: they change slowly."""
-    height, width, _ = detail.shape
-    small = (-(-width // _SMALLER), -(-height // _SMALLER))
-    squares = np.einsum("hwc,hwc->hw", detail, detail)
-    cv2 = optical_flow.opencv()
-    return _blurred(cv2.resize(squares, small, interpolation=cv2.INTER_AREA), _AROUND / _SMALLER)
+    """The mean square, [H, W], of details [H, W, 3] around each pixel."""
+    return _blurred(np.einsum("hwc,hwc->hw", detail, detail), _AROUND)
 
 
 def _blurred(image: np.ndarray, deviation: float) -> np.ndarray:
-    """Of an image [H, W] or [H, W, C]."""
+    """Of an image [H, W]."""
     cv2 = optical_flow.opencv()
     return cv2.GaussianBlur(image, (0, 0), deviation, borderType=cv2.BORDER_REFLECT)
