@@ -92,6 +92,23 @@ def test_masks_strength_and_strokes_are_those_of_photos(clip, small_model, tmp_p
     assert distance(found[:, 36:], image[:, 36:]) < 0.3 * distance(found[:, :28], image[:, :28])
 
 
+def test_a_mask_stays_where_it_is_while_the_camera_moves(small_model, tmp_path):
+    clips.write_clip(tmp_path / "a.mp4", size=(160, 96))
+    left = np.zeros((96, 160), np.float32)
+    left[:, :80] = 1
+    path = magstyle.stylize_video(
+        tmp_path / "a.mp4", tmp_path / "b.mp4", checkpoint=small_model, mask=[(left, "scream")], which_styles="wave"
+    )
+    stylizer, frame = magstyle.Stylizer(small_model), frames_of(tmp_path / "a.mp4")[-1] / np.float32(255)
+    weights = np.zeros((96, 160, small_model.num_styles), np.float32)
+    weights[:, :80, stylizer.style_index("scream")] = 1
+    weights[:, 80:, stylizer.style_index("wave")] = 1
+    as_masked, the_other_way = (255 * stylizer.stylize(frame, each) for each in (weights, weights[:, ::-1]))
+    last = frames_of(path)[-1]
+    for side in (slice(None, 76), slice(84, None)):
+        assert distance(last[:, side], as_masked[:, side]) < 0.4 * distance(last[:, side], the_other_way[:, side])
+
+
 def _png(image, path):
     magstyle.write_image(path, image / np.float32(255))
     return path
