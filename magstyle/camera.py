@@ -30,7 +30,7 @@ class Placement(NamedTuple):
 
     size: tuple[int, int]
     canvas: tuple[int, int]
-    matrix: np.ndarray | None
+    matrix: np.ndarray | None = None
 
     def lay(self, image: np.ndarray) -> np.ndarray:
         """The canvas, with an image of the frame's size on it, [H, W, 3] or [H, W] in [0, 1], mirrored beyond."""
@@ -67,13 +67,12 @@ class Camera:
         Args:
             motion: from the frame before; None of the first.
         """
-        if motion is not None:
-            if not motion.same_scene:
-                self._matrix = np.eye(3)
-            elif (view := optical_flow.motion_of_view(motion)) is not None:
-                self._matrix = self._within_limits(self._matrix @ view)
+        if motion is not None and not motion.same_scene:
+            self._matrix = np.eye(3)
+        elif motion is not None and motion.view is not None:
+            self._matrix = self._within_limits(self._matrix @ motion.view)
         if np.allclose(self._matrix, np.eye(3)):
-            return Placement(self._size, self._size, None)
+            return Placement(self._size, self._size)
         height, width = self._size
         corners = self._matrix[:2] @ [[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1], [1, 1, 1, 1]]
         first, last = corners.min(axis=1), corners.max(axis=1)

@@ -35,10 +35,12 @@ class Motion(NamedTuple):
     Attributes:
         flow: float32 [H, W, 2]: how far to the right, and down, each pixel was in the frame before.
         visible: bool [H, W]: whether it was to be seen there.
+        view: how the frame as a whole moved, as `motion_of_view` says; None where it did not.
     """
 
     flow: np.ndarray
     visible: np.ndarray
+    view: np.ndarray | None = None
 
     @property
     def same_scene(self) -> bool:
@@ -70,25 +72,26 @@ def motion(before: np.ndarray, frame: np.ndarray) -> Motion:
     columns, rows = np.moveaxis(places, -1, 0)
     inside = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
     same = cv2.transform(cv2.absdiff(moved, frame), np.full((1, 3), 1 / 3)) < _SAME_PIXEL
-    return Motion(flow, inside & (miss < _RELATIVE_MISS * lengths + _MISS) & same)
+    visible = inside & (miss < _RELATIVE_MISS * lengths + _MISS) & same
+    return Motion(flow, visible, motion_of_view(flow, visible))
 
 
-def motion_of_view(motion: Motion) -> np.ndarray | None:
+def motion_of_view(flow: np.ndarray, visible: np.ndarray) -> np.ndarray | None:
     """How a frame as a whole, or most of it, has moved, as it does when the camera moves.
 
     Args:
-        motion: of the frame, in which something was to be seen before.
+        flow, visible: as those of Motion.
 
     Returns:
         float64 [3, 3], from the column and row of a pixel to those in the frame before: scaled, turned and moved. None
         if it stands still, or has no such motion.
     """
     cv2 = opencv()
-    height, width = motion.visible.shape
+    height, width = visible.shape
     spacing = max(_SPACING, round((height * width / _POINTS) ** 0.5))
-    rows, columns = (axis[motion.visible[::spacing, ::spacing]] for axis in np.mgrid[:height:spacing, :width:spacing])
+    rows, columns = (axis[visible[::spacing, ::spacing]] for axis in np.mgrid[:height:spacing, :width:spacing])
     now = np.stack([columns, rows], axis=-1).astype(np.float64)
-    before = now + motion.flow[rows, columns]
+    before = now + flow[rows, columns]
     near = max(_NEAR, _NEAR_OF_SIDE * min(height, width))
     if len(now) < 2:
         return None
@@ -99,6 +102,13 @@ def motion_of_view(motion: Motion) -> np.ndarray | None:
     if np.abs(matrix @ corners - corners[:2]).max() < _STILL:
         return None
     return np.vstack([matrix, [0, 0, 1]])
+
+
+def flow_of_view(view: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The flow, float32 [H, W, 2], of all pixels that move as `motion_of_view` says."""
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    matrix = (view[:2] - np.eye(2, 3)).astype(np.float32)
+    return np.stack([row[0] * columns + row[1] * rows + row[2] for row in matrix], axis=-1).astype(np.float32)
 
 
 def warp(before: np.ndarray, flow: np.ndarray) -> np.ndarray:

@@ -17,10 +17,12 @@ import numpy as np
 
 from magstyle import optical_flow
 
-# Of the picture before, where it is visible.
-_SHARE = 0.58
-# What moves by fewer pixels stands still: the flow is not that exact, and moving would cost sharpness.
-_STILL = 0.3
+# Of the picture before, where it is visible; and where it is moved with the camera, by at least so many pixels, as its
+# strokes are then.
+_SHARE, _SHARE_OF_VIEW, _FOLLOWED = 0.6, 0.35, 0.5
+# What moves with the camera but for so many pixels, or stands still but for so many, does so exactly: the flow is not
+# that exact, and moving would cost sharpness.
+_OF_VIEW, _STILL = 1.0, 0.3
 # Deviation of the Gaussian at borders of what is hidden, in pixels.
 _SOFT = 2
 # How many sizes of detail there are, each twice as large; and the deviation of the Gaussian around a pixel that its
@@ -51,12 +53,23 @@ class Steadiness:
             InputError: if OpenCV is missing.
         """
         if motion is not None and motion.same_scene:
-            moves = np.einsum("hwc,hwc->hw", motion.flow, motion.flow) >= _STILL**2
-            share = np.minimum(_blurred(motion.visible.astype(np.float32), _SOFT), motion.visible)[..., None] * _SHARE
-            mixture = picture + share * (optical_flow.warp(self._picture, motion.flow * moves[..., None]) - picture)
+            view = np.eye(3) if motion.view is None else motion.view
+            flow = optical_flow.flow_of_view(view, picture.shape[:2])
+            by_itself = motion.flow - flow
+            by_itself[_lengths(by_itself) < (_STILL if motion.view is None else _OF_VIEW)] = 0
+            follows = (_lengths(by_itself) == 0) & (_lengths(flow) >= _FOLLOWED)
+            share = np.where(follows, np.float32(_SHARE_OF_VIEW), np.float32(_SHARE)) * motion.visible
+            share = np.minimum(_blurred(share, _SOFT), share)[..., None]
+            moved = optical_flow.warp(self._picture, flow + by_itself)
+            mixture = picture + share * (moved - picture)
             picture = np.clip(_with_contrast_of(picture, mixture), 0, 1)
         self._picture = picture
         return picture
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    """Of vectors [H, W, 2]."""
+    return np.hypot(vectors[..., 0], vectors[..., 1])
 
 
 def _with_contrast_of(picture: np.ndarray, mixture: np.ndarray) -> np.ndarray:

@@ -106,7 +106,7 @@ def stylize_video(
         stylizer.check_size(*largest, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
 
         def paint(frame: video.Frame, motion: optical_flow.Motion | None) -> np.ndarray:
-            placement = camera.follow(motion) if camera else Placement(clip.size, clip.size, None)
+            placement = camera.follow(motion) if camera else Placement(clip.size, clip.size)
             weights = weights_at(frame.time)
             if areas:
                 weights = regions.style_weights([placement.lay(area) for area in areas], mask_weights, weights)

@@ -59,7 +59,7 @@ def flicker(shown, frames):
 @pytest.mark.parametrize("turn", [1, 1.02, 1.01 * np.exp(0.01j)])
 def test_the_motion_of_a_view_is_that_of_the_camera(turn):
     frames = [view(WIDE), view(WIDE, turn, right=1.5, down=-0.7)]
-    matrix = optical_flow.motion_of_view(optical_flow.motion(*frames))
+    matrix = optical_flow.motion(*frames).view
     assert complex(matrix[0, 0], matrix[1, 0]) == pytest.approx(turn, abs=8e-3)
     middle = _middle(SIZE)
     np.testing.assert_allclose((matrix @ [*middle, 1])[:2] - middle, (1.5, -0.7), atol=0.1)
@@ -67,9 +67,9 @@ def test_the_motion_of_a_view_is_that_of_the_camera(turn):
 
 def test_views_that_stand_still_or_move_every_way_have_no_motion():
     still = optical_flow.motion(view(WIDE), view(WIDE))
-    assert optical_flow.motion_of_view(still) is None
+    assert still.view is None
     flow = np.random.default_rng(0).normal(0, 5, still.flow.shape).astype(np.float32)
-    assert optical_flow.motion_of_view(still._replace(flow=flow)) is None
+    assert optical_flow.motion_of_view(flow, still.visible) is None
 
 
 @pytest.mark.parametrize(("turn", "right", "down"), [(1, 2.3, 0.4), (1.012, 0.3, 0), (0.988, 0, 0)])

@@ -40,13 +40,17 @@ def motions_of(frames):
     return [None, *(optical_flow.motion(*pair) for pair in itertools.pairwise(frames))]
 
 
-def steadied(frames, pictures):
-    steadiness = Steadiness()
-    return [steadiness.steady(*pair) for pair in zip(pictures, motions_of(frames), strict=True)]
+def steadied(frames, pictures, with_camera=False):
+    """As of things that move by themselves, or as of a view that moves with the camera."""
+    steadiness, steady = Steadiness(), []
+    for image, motion in zip(pictures, motions_of(frames), strict=True):
+        by_itself = motion if motion is None or with_camera else motion._replace(view=None)
+        steady.append(steadiness.steady(image, by_itself))
+    return steady
 
 
 def test_flow_leads_to_where_a_pixel_was(frames):
-    flow, visible = optical_flow.motion(frames[0], frames[1])
+    flow, visible, _ = optical_flow.motion(frames[0], frames[1])
     assert visible[4:-4, 4:-4].mean() > 0.95
     assert not visible[:, -1].any()  # It was beyond the border.
     np.testing.assert_allclose(np.median(flow, axis=(0, 1)), STEP, atol=0.1)
@@ -68,6 +72,11 @@ def test_steady_pictures_flicker_less_than_half_as_much_and_keep_their_contrast(
     assert np.mean(errors(steady, frames)[1:]) < 0.5 * np.mean(errors(pictures, frames)[1:])
     np.testing.assert_allclose([image.std() for image in steady], [image.std() for image in pictures], rtol=0.1)
     assert all(image.min() >= 0 and image.max() <= 1 for image in steady)
+
+
+def test_what_is_moved_with_the_camera_is_mixed_less(frames, pictures):
+    freely, with_camera = (np.mean(errors(steadied(frames, pictures, camera), frames)[1:]) for camera in (False, True))
+    assert freely < 0.8 * with_camera < 0.8 * np.mean(errors(pictures, frames)[1:])
 
 
 def test_pictures_of_a_clip_that_stands_still_come_to_rest(frames, pictures):
