@@ -24,6 +24,8 @@ _SAME_PIXEL = 38
 _SAME_SCENE = 0.3
 # The motion of a view is told from a pixel in so many, in both directions, or from so many pixels of larger ones.
 _SPACING, _POINTS = 8, 4096
+# From fewer pixels it is not told, and what grows or shrinks by more in a frame is no view of a camera.
+_FEWEST, _LARGEST_ZOOM = 8, 2
 # How far a pixel may be from where the view moves it, in pixels, or in parts of the shorter side of large frames; how
 # many must not be farther; and how far a view must move, in pixels, not to stand still.
 _NEAR, _NEAR_OF_SIDE, _LEAST_SHARE, _STILL = 0.5, 1 / 512, 0.4, 0.1
@@ -93,10 +95,12 @@ def motion_of_view(flow: np.ndarray, visible: np.ndarray) -> np.ndarray | None:
     now = np.stack([columns, rows], axis=-1).astype(np.float64)
     before = now + flow[rows, columns]
     near = max(_NEAR, _NEAR_OF_SIDE * min(height, width))
-    if len(now) < 2:
+    if len(now) < _FEWEST:
         return None
     matrix, is_near = cv2.estimateAffinePartial2D(now, before, method=cv2.RANSAC, ransacReprojThreshold=near)
     if matrix is None or is_near.mean() < _LEAST_SHARE:
+        return None
+    if not 1 / _LARGEST_ZOOM <= np.hypot(*matrix[:, 0]) <= _LARGEST_ZOOM:
         return None
     corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
     if np.abs(matrix @ corners - corners[:2]).max() < _STILL:

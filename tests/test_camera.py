@@ -70,6 +70,9 @@ def test_views_that_stand_still_or_move_every_way_have_no_motion():
     assert still.view is None
     flow = np.random.default_rng(0).normal(0, 5, still.flow.shape).astype(np.float32)
     assert optical_flow.motion_of_view(flow, still.visible) is None
+    # All from one pixel.
+    rows, columns = np.indices(SIZE, np.float32)
+    assert optical_flow.motion_of_view(np.stack([7 - columns, 5 - rows], axis=-1), still.visible) is None
 
 
 @pytest.mark.parametrize(("turn", "right", "down"), [(1, 2.3, 0.4), (1.012, 0.3, 0), (0.988, 0, 0)])
