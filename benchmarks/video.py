@@ -52,8 +52,7 @@ def paint(frames: Sequence[np.ndarray], model: str, steady: bool) -> None:
         motion = optical_flow.motion(before, frame) if steady and before is not None else None
         placement = camera.follow(motion)
         picture = placement.take(stylizer.stylize(placement.lay(images.to_float(frame)), 0))
-        if steady:
-            steadiness.steady(picture, motion)
+        steadiness.steady(picture, motion)
         before = frame
 
 

@@ -34,17 +34,17 @@ class Placement(NamedTuple):
 
     def lay(self, image: np.ndarray) -> np.ndarray:
         """The canvas, with an image of the frame's size on it, [H, W, 3] or [H, W] in [0, 1], mirrored beyond."""
-        return self._warped(image, self.canvas, flags=0)
+        return self._warped(image, self.canvas, inverse=False)
 
     def take(self, picture: np.ndarray) -> np.ndarray:
         """What of a painted canvas, [H, W, 3] in [0, 1], is the frame."""
-        return self._warped(picture, self.size, optical_flow.opencv().WARP_INVERSE_MAP)
+        return self._warped(picture, self.size, inverse=True)
 
-    def _warped(self, image: np.ndarray, size: tuple[int, int], flags: int) -> np.ndarray:
+    def _warped(self, image: np.ndarray, size: tuple[int, int], inverse: bool) -> np.ndarray:
         if self.matrix is None:
             return image
         cv2 = optical_flow.opencv()
-        flags |= cv2.INTER_LANCZOS4
+        flags = cv2.INTER_LANCZOS4 | (cv2.WARP_INVERSE_MAP if inverse else 0)
         warped = cv2.warpAffine(image, self.matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101)
         return np.clip(warped, 0, 1, out=warped)
 
@@ -78,25 +78,23 @@ class Camera:
         first, last = corners.min(axis=1), corners.max(axis=1)
         # Moved by whole steps, a canvas is painted as it was.
         self._matrix[:2, 2] -= np.floor(first / self._step) * self._step
-        width, height = self._canvas(last - first)
-        return Placement(self._size, (height, width), self._matrix[:2].copy())
+        return Placement(self._size, self._canvas((last - first)[::-1]), self._matrix[:2].copy())
 
     def largest_canvas(self) -> tuple[int, int]:
         """The height and width that canvases have at most."""
         height, width = self._size
         turn = math.sin(_LARGEST_TURN)
         sides = np.array([height + turn * width, width + turn * height]) * _LARGEST_SCALE
-        height, width = self._canvas(sides)
-        return height, width
+        return self._canvas(sides)
 
     def _canvas(self, sides: np.ndarray) -> tuple[int, int]:
-        """The sides of a canvas for what begins anywhere in a step.
+        """The height and width of a canvas for what is as high and wide, and begins anywhere in a step.
 
         While the camera pans, they stay the same: engines take long for the first image of a size, and what is beyond
         the frame has its part in the moments of the normalisations, so that the strokes would change.
         """
-        first, second = np.ceil(np.ceil((sides + 1 + self._step) / self._step) * self._step)
-        return int(first), int(second)
+        height, width = np.ceil(np.ceil((sides + 1 + self._step) / self._step) * self._step)
+        return int(height), int(width)
 
     def _within_limits(self, matrix: np.ndarray) -> np.ndarray:
         """A matrix of a frame; laid anew where it is scaled or turned too far.

@@ -55,12 +55,12 @@ class Steadiness:
         if motion is not None and motion.same_scene:
             view = np.eye(3) if motion.view is None else motion.view
             flow = optical_flow.flow_of_view(view, picture.shape[:2])
-            by_itself = motion.flow - flow
-            by_itself[_lengths(by_itself) < (_STILL if motion.view is None else _OF_VIEW)] = 0
-            follows = (_lengths(by_itself) == 0) & (_lengths(flow) >= _FOLLOWED)
+            rest = motion.flow - flow
+            by_itself = _lengths(rest) >= (_STILL if motion.view is None else _OF_VIEW)
+            follows = ~by_itself & (_lengths(flow) >= _FOLLOWED)
             share = np.where(follows, np.float32(_SHARE_OF_VIEW), np.float32(_SHARE)) * motion.visible
             share = np.minimum(_blurred(share, _SOFT), share)[..., None]
-            moved = optical_flow.warp(self._picture, flow + by_itself)
+            moved = optical_flow.warp(self._picture, flow + rest * by_itself[..., None])
             mixture = picture + share * (moved - picture)
             picture = np.clip(_with_contrast_of(picture, mixture), 0, 1)
         self._picture = picture

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magstyle import files, limits, optical_flow, regions, strokes
-from magstyle.camera import Camera, Placement
+from magstyle.camera import Camera
 from magstyle.colors import preserve_color as keep_color
 from magstyle.data import images, video
 from magstyle.errors import InputError
@@ -29,8 +29,9 @@ Style = int | str | Mapping[int | str, float]
 # in [0, 1], and that to what is written, uint8; both frame after frame.
 Paint = Callable[[video.Frame, optical_flow.Motion | None], np.ndarray]
 Finish = Callable[[video.Frame, optical_flow.Motion | None, np.ndarray], np.ndarray]
-# Of a frame's pictures, as numbers, that are held at a time: read, painted and written ones.
-_PICTURES = 12
+# Of a frame's pictures, as numbers, that are held at a time: read, painted and written ones; and as measured, what
+# motion and steadiness take beside these.
+_PICTURES, _OF_STEADINESS = 12, 24
 
 
 def stylize_video(
@@ -90,6 +91,8 @@ def stylize_video(
     video.check_writable(output)
     if output.exists():
         raise InputError(f"{output} exists already; remove it first, or choose another output_video", "output_video")
+    if steady:
+        optical_flow.opencv()  # If it is missing, that is said before any work.
     with video.Clip(files.expanded(input_video), image_size, start, duration, fps) as clip:
         stylizer = Stylizer(checkpoint, engine)
         weights_at, weights = _weights_over_time(which_styles, walk, stylizer, clip, clip_may_stay=len(mask) > 0)
@@ -97,16 +100,18 @@ def stylize_video(
         for image in mask_images:
             regions.check_shape(image, clip.size, str(clip.path))
         areas = [regions.read(image, clip.size) for image in mask_images]
-        keeps, styles_of_pixels = _PICTURES * math.prod(clip.size) * 3 * 4, 0
+        # Without motion, a camera stands still, and pictures stay as they are.
+        camera, steadiness = Camera(clip.size, stroke_size), Steadiness()
+        largest = camera.largest_canvas() if steady else clip.size
+        pictures = _PICTURES + (_OF_STEADINESS if steady else 0)
+        keeps, styles_of_pixels = pictures * math.prod(clip.size) * 3 * 4, 0
         if areas:
             styles_of_pixels = np.count_nonzero(np.any([*mask_weights, *weights], axis=0))
-            keeps += regions.needed(len(areas), stylizer.network.num_styles, *clip.size)
-        camera, steadiness = (Camera(clip.size, stroke_size), Steadiness()) if steady else (None, None)
-        largest = camera.largest_canvas() if camera else clip.size
+            keeps += regions.needed(len(areas), stylizer.network.num_styles, *largest)
         stylizer.check_size(*largest, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
 
         def paint(frame: video.Frame, motion: optical_flow.Motion | None) -> np.ndarray:
-            placement = camera.follow(motion) if camera else Placement(clip.size, clip.size)
+            placement = camera.follow(motion)
             weights = weights_at(frame.time)
             if areas:
                 weights = regions.style_weights([placement.lay(area) for area in areas], mask_weights, weights)
@@ -116,8 +121,7 @@ def stylize_video(
             return strokes.with_strength(picture, image, strength)
 
         def finish(frame: video.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> np.ndarray:
-            if steadiness:
-                picture = steadiness.steady(picture, motion)
+            picture = steadiness.steady(picture, motion)
             if preserve_color:
                 picture = keep_color(images.to_float(frame.image), picture)
             if weights_at(frame.time) is None:

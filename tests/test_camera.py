@@ -104,7 +104,7 @@ def test_a_new_scene_is_its_own_canvas():
 def test_strokes_never_get_much_larger_and_canvases_neither(turn):
     frames = [view(WIDE, turn**k, right=0.7 * k) for k in range(16)]
     camera = Camera(SIZE)
-    scales, laid_anew = [], 0
+    scales = []
     for motion in motions(frames):
         placement = camera.follow(motion)
         matrix = np.eye(2, 3) if placement.matrix is None else placement.matrix

@@ -3,6 +3,7 @@
 import itertools
 import re
 import signal
+import sys
 
 import av
 import numpy as np
@@ -157,6 +158,14 @@ def test_what_cannot_be_is_one_sentence_and_leaves_nothing(
     given = ["--input_video=a.mp4", "--output_video=b.mp4", f"--checkpoint={small_checkpoint}"]
     assert sentence in refused("stylize_video", *given, *arguments, cwd=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.txt"}
+
+
+def test_a_missing_opencv_is_told_before_any_work(clip, small_model, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(magstyle.InputError, match=r"^OpenCV is missing; pip install"):
+        magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model)
+    assert not (tmp_path / "b.mp4").exists()
+    magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, duration=0.1, steady=False)
 
 
 def test_no_names_are_answered_by_a_question(refused):
