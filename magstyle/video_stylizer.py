@@ -84,7 +84,8 @@ def stylize_video(
 
     Raises:
         InputError: before any work, for a clip that cannot be read or does not fit into memory, styles that the model
-            does not have, or an output_video that is there already. In the end, for a clip that is damaged.
+            does not have, an output_video that is there already, or without OpenCV where pictures are to be steady. In
+            the end, for a clip that is damaged.
     """
     limits.check({"strength": strength, "stroke_size": stroke_size})
     output = files.expanded(output_video)
