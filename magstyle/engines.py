@@ -27,6 +27,8 @@ ENGINES = ("auto", "litert", "keras")
 _DEVICES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg", "/dev/accel*")
 # Bytes that a graph of whole images may take; tiles are nearly as fast.
 _LARGEST_GRAPH = 2**31
+# How much more than a second, larger image a graph takes memory for.
+_ROOM = 1.4
 
 
 def choose(engine: str) -> str:
@@ -85,18 +87,22 @@ class LiteRTEngine:
             }
         with self._lock:
             height, width, _ = image.shape
-            whole = memory.needed_in_one_piece(self._network.convolutions, height, width, len(styles))
-            if whole > min(_LARGEST_GRAPH, memory.available() + self._held()):
+            size = sizes.padded(height), sizes.padded(width)
+            if not self._fits(*size, styles):
                 self._forget()
                 return self._paint_in_tiles(parameters, image, style_weights, progress)
-            if self._runner is None or styles != self._styles:
+            if self._interpreter is None or styles != self._styles:
                 self._forget()  # First, so that its memory is free.
-                self._runner, self._styles = self._prepare(parameters, per_pixel=bool(styles)), styles
-            self._largest = max(self._largest, (height, width), key=math.prod)
+                self._interpreter, self._styles = self._prepare(parameters, per_pixel=bool(styles)), styles
+                self._room = size
+            elif size[0] > self._room[0] or math.prod(size) > math.prod(self._room):
+                self._make_room(*size)
+                self._room = max(self._room, size, key=math.prod)
             if styles:
                 style_weights = _padded(style_weights)[None]
             inputs = {"input_image": _padded(image)[None], "style_weights": style_weights}
-            picture = self._runner(**inputs)["stylized_image"][0, :height, :width]
+            paint = self._interpreter.get_signature_runner()
+            picture = paint(**inputs)["stylized_image"][0, :height, :width]
         progress(1.0)
         return picture
 
@@ -117,15 +123,35 @@ class LiteRTEngine:
             progress=progress,
         )
 
+    def _fits(self, height: int, width: int, styles: list[int]) -> bool:
+        """Whether there is memory for an image of this size in one piece."""
+        whole = memory.needed_in_one_piece(self._network.convolutions, height, width, len(styles))
+        return whole <= min(_LARGEST_GRAPH, memory.available() + self._held())
+
+    def _make_room(self, height: int, width: int) -> None:
+        """Has the graph take more memory than a second size needs, as others, a little larger still, may follow.
+
+        What all tensors lie in is taken anew whenever one of them grows, which takes twice as long as the rest of what
+        the graph does for another size. The means of rows grow with the height alone, so this is tall.
+        """
+        tall = sizes.padded(round(_ROOM * max(height, width)))
+        room = tall, sizes.padded(round(_ROOM * height * width / tall))
+        if self._fits(*room, self._styles):
+            for entry in self._interpreter.get_signature_runner().get_input_details().values():
+                if len(entry["shape"]) == 4:
+                    self._interpreter.resize_tensor_input(entry["index"], (1, *room, entry["shape"][3]))
+            self._interpreter.allocate_tensors()
+            self._room = room
+
     def _held(self) -> int:
         """The bytes that the graph keeps."""
-        if self._runner is None:
+        if self._interpreter is None:
             return 0
-        return memory.needed_in_one_piece(self._network.convolutions, *self._largest, len(self._styles))
+        return memory.needed_in_one_piece(self._network.convolutions, *self._room, len(self._styles))
 
     def _forget(self) -> None:
         """Gives back the graph; `_styles` are those that it has weights of for every pixel."""
-        self._runner, self._largest, self._styles = None, (0, 0), []
+        self._interpreter, self._room, self._styles = None, (0, 0), []
 
     def _prepare(self, parameters, per_pixel: bool):
         from ai_edge_litert.interpreter import Interpreter
@@ -133,7 +159,7 @@ class LiteRTEngine:
         from magstyle.litert import network, tiles
 
         content = network.build(self._network.convolutions, parameters, height=0, width=0, per_pixel=per_pixel)
-        return Interpreter(model_content=content, num_threads=tiles.cores()).get_signature_runner()
+        return Interpreter(model_content=content, num_threads=tiles.cores())
 
 
 class KerasEngine:

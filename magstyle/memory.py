@@ -160,10 +160,10 @@ def needed(convolutions: Convolutions, engine: str, height: int, width: int, reg
 
 def needed_in_one_piece(convolutions: Convolutions, height: int, width: int, regions: int = 0) -> int:
     """How many bytes LiteRT takes for a photo of this size as a whole; `regions` as of `check`."""
-    # As measured: copies of the widest tensor, then images with their borders in the first and the last convolution.
-    # Scales and shifts of every pixel are as large as the tensors.
-    copies = 18 if regions else 6
-    per_pixel = 28 + copies * max(_tensors(convolutions)) + 2 * regions
+    # As measured: the widest tensor twice, but where it is narrow, others lie beside it; and the addresses that XNNPACK
+    # notes. Scales and shifts of every pixel are as large as the tensors.
+    channels = max(_tensors(convolutions))
+    per_pixel = 60 + 3 * channels + 4 * regions if regions else 61 + 1.75 * channels
     return int(sizes.padded(height) * sizes.padded(width) * per_pixel * _FLOAT)
 
 

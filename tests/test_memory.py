@@ -65,7 +65,7 @@ def test_xla_holds_more_than_tensorflow(model, monkeypatch):
     assert 0.66 * 2**30 < memory.needed(model.convolutions, "keras", 640, 960) < 0.75 * 2**30
 
 
-@pytest.mark.parametrize(("alpha", "gibibytes"), [(0.25, 1.63), (0.5, 2.54), (1.0, 4.70)])
+@pytest.mark.parametrize(("alpha", "gibibytes"), [(0.25, 1.61), (0.5, 1.82), (1.0, 2.54)])
 def test_litert_holds_what_was_measured_for_3000_x_2000_pixels(alpha, gibibytes):
     needed = memory.needed_in_one_piece(Architecture(1, alpha).convolutions, 2000, 3000)
     assert gibibytes < needed / 2**30 < 1.1 * gibibytes
@@ -81,7 +81,7 @@ def test_what_litert_holds_already_is_free_for_the_next_photo(model, machine, mo
     stylizer.stylize(np.zeros((64, 64, 3)), 0)
     machine.available = 0
     stylizer.check_size(100, 100)
-    with pytest.raises(InputError, match="image_size=180 fits"):
+    with pytest.raises(InputError, match="image_size=132 fits"):
         stylizer.check_size(240, 240)
 
 
@@ -93,8 +93,8 @@ def test_large_photos_fit_into_little_memory_in_tiles(alpha, megapixels, gibibyt
 
 def test_weights_of_every_pixel_take_what_was_measured():
     narrow = Architecture(1, 0.5).convolutions
-    # 1024 x 1024 pixels in one piece took 1222 MiB with weights of two styles, and 1230 MiB with those of four.
-    for styles, measured in ((2, 1222), (4, 1230)):
+    # 1024 x 1024 pixels in one piece took 436 MiB with weights of two styles, and 453 MiB with those of four.
+    for styles, measured in ((2, 436), (4, 453)):
         needed = memory.needed_in_one_piece(narrow, 1024, 1024, styles)
         assert 1 < needed / (measured * 2**20) < 1.1
     for engine in ("litert", "keras"):

@@ -3,6 +3,7 @@ import re
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -58,6 +59,19 @@ def test_photos_of_many_sizes_become_the_pictures_that_they_become_alone(small_m
         image = np.random.default_rng(0).random((*size, 3), np.float32)
         expected = Stylizer(small_model, "litert").stylize(image, 1)
         np.testing.assert_array_equal(stylizer.stylize(image, 1), expected)
+
+
+@pytest.mark.parametrize(("free", "allocations"), [(10, 1), (0.6, 0)])
+def test_a_second_size_makes_room_for_more_where_there_is_memory(small_model, monkeypatch, free, allocations):
+    stylizer, made = Stylizer(small_model, "litert"), []
+    free = int(free * memory.needed_in_one_piece(small_model.convolutions, 40, 40))
+    stylizer.stylize(np.zeros((40, 40, 3)), 0)
+    allocate = Interpreter.allocate_tensors
+    monkeypatch.setattr(Interpreter, "allocate_tensors", lambda self: made.append(self) or allocate(self))
+    monkeypatch.setattr(memory, "available", lambda: free)
+    for size in [(64, 40), (48, 64), (80, 40), (40, 80)]:
+        assert stylizer.stylize(np.zeros((*size, 3)), 0).shape == (*size, 3)
+    assert len(made) == allocations
 
 
 def test_a_photo_in_tiles_becomes_the_same_picture(small_model, monkeypatch):

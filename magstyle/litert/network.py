@@ -137,13 +137,13 @@ def draw(
 
     outputs = {}
     shortcuts = {row.shortcut for row in convolutions}
-    x, inputs, bordered, reduction = image, {}, False, 1
+    x, inputs, reflected, bordered, reduction = image, {}, False, False, 1
     for row, following in zip(convolutions, [*convolutions[1:], None], strict=True):
         inputs[row.scope] = x
-        if row.upsampling == 1:
-            x = reflect(x, row.kernel_size // 2)
-        elif not bordered:
+        if row.upsampling > 1 and not bordered:
             x = _repeat_border(x)
+        elif row.upsampling == 1 and not reflected:
+            x = reflect(x, row.kernel_size // 2)
         with graph.scope(row.scope):
             y = convolve(row, x, parameters[row.scope]["kernel"])
         if row.scope in watched:
@@ -159,6 +159,11 @@ def draw(
         else:
             shares = _repeat_border(shares) if per_pixel and bordered else shares
             x, shift = normalize(row.scope, shares, y if bordered else inner, inner)
+        # XNNPACK lays tensors out one by one, the largest first. With the border made amid the normalisation, not after
+        # it, what is alive at a time finds room in two tensors of the first layer's size; in three otherwise.
+        reflected = following is not None and following.strides > 1 and not per_pixel
+        if reflected:
+            x = reflect(x, following.kernel_size // 2)
         if row.activation == "relu" and not per_pixel:
             x = graph.maximum(x, shift)
         # Where results are added up, the shifts are subtracted first: it would lose digits otherwise. And those of

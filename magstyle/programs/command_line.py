@@ -6,6 +6,7 @@ Ctrl-C and SIGTERM end a program with 130 and 143, cleanly; an `InputError` and 
 import ast
 import codecs
 import contextlib
+import gc
 import inspect
 import io
 import os
@@ -70,6 +71,7 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
         app.run(guarded, flags_parser=parse_or_exit)
     finally:
         sys.stdout.flush()
+        gc.freeze()  # What the system is about to take back need not be looked through once more.
 
 
 def parse(argv: Sequence[str]) -> list[str]:
