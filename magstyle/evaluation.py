@@ -23,7 +23,7 @@ from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 from magstyle.objective import Objective, shows
 from magstyle.optimization import pixels
-from magstyle.steadiness import Steadiness
+from magstyle.steadiness import Steadiness, Trace
 from magstyle.stylizer import Stylizer
 from magstyle.training import transfer
 from magstyle.training.model import StyleTraining
@@ -167,10 +167,11 @@ class Evaluation:
         found = {}
         for style in tqdm(range(len(self.paintings)), unit="style"):
             pictures = [stylizer.stylize(frame, style) for frame in plain]
-            camera, steadiness, steady = Camera(frames[0].shape[:2]), Steadiness(), []
+            camera, trace, steadiness, steady = Camera(frames[0].shape[:2]), Trace(), Steadiness(), []
             for frame, motion in zip(plain, motions, strict=True):
                 placement = camera.follow(motion)
-                picture = placement.take(stylizer.stylize(placement.lay(frame), style))
+                picture = placement.take(stylizer.stylize(placement.lay(trace.under(frame, motion)), style))
+                trace.keep(frame, picture)
                 steady.append(steadiness.steady(picture, motion))
             for name, shown in (("clip", plain), ("one_by_one", pictures), ("steady", steady)):
                 errors = map(optical_flow.warping_error, shown, shown[1:], motions[1:])

@@ -1,12 +1,19 @@
 """Pictures of a clip that do not flicker, where `magstyle.camera` is not enough: on what moves by itself.
 
-Painted one by one, the strokes of neighbouring frames are not where the frames' motion says. So each picture is mixed
-with the one before, moved along, wherever that was visible. Where strokes do meet, this changes nothing. Of strokes
-that do not, a mixture is paler than either, and a moved picture is less sharp; so the mixture gets the local contrast
-of the picture back, at several sizes of detail. The moments of the normalisations are not to blame: shared among all
-frames, they leave the flicker as it is.
+Painted one by one, the strokes of neighbouring frames are not where the frames' motion says. Two things bring them
+there:
+
+- The network is shown a trace of the strokes of the picture before, moved along, too faint to be seen. Where it could
+  as well lay a stroke here as there, that decides.
+- Each picture is mixed with the one before, moved along, wherever that was visible. Where strokes do meet, this
+  changes nothing. Of strokes that do not, a mixture is paler than either, and a moved picture is less sharp; so the
+  mixture gets the local contrast of the picture back, at several sizes of detail.
+
+The moments of the normalisations are not to blame: shared among all frames, they leave the flicker as it is.
 
 References:
+    Gupta, Johnson, Alahi, Fei-Fei: Characterizing and Improving Stability in Neural Style Transfer. ICCV 2017, arXiv
+    1705.02092 (a network that is shown the picture before; ours was not trained for it).
     Lai et al.: Learning Blind Video Temporal Consistency. ECCV 2018, arXiv 1808.00449.
     Burt, Adelson: The Laplacian Pyramid as a Compact Image Code. IEEE Transactions on Communications, 1983.
     Heitz, Neyret: High-Performance By-Example Noise using a Histogram-Preserving Blending Operator. HPG 2018 (mixtures
@@ -17,6 +24,9 @@ import numpy as np
 
 from magstyle import optical_flow
 
+# How much of the strokes is traced; and the deviation of the Gaussian that they are blurred by, in pixels of what is
+# painted: of their fine details, more would grow from frame to frame.
+_TRACE, _BLUR_OF_TRACE = 0.08, 4
 # Of the picture before, where it is visible; and where it is moved with the camera, by at least so many pixels, as its
 # strokes are then.
 _SHARE, _SHARE_OF_VIEW, _FOLLOWED = 0.6, 0.35, 0.5
@@ -31,6 +41,45 @@ _SIZES, _AROUND = 6, 4
 # Contrast grows by no more than that.
 _LARGEST_GAIN = 2.0
 _TINY = 1e-6
+
+
+class Trace:
+    """Shows the network a trace of the strokes that it laid in the frame before.
+
+    Args:
+        stroke_size: as of `Stylizer.stylize`; painted smaller, as many more pixels are one.
+    """
+
+    def __init__(self, stroke_size: float = 1.0):
+        self._blur = _BLUR_OF_TRACE * stroke_size
+        self._strokes = None
+
+    def under(self, image: np.ndarray, motion: optical_flow.Motion | None) -> np.ndarray:
+        """A frame as it is to be painted.
+
+        Args:
+            image: the frame, float32 [H, W, 3] in [0, 1].
+            motion: of the frame, from the one before; None of the first.
+
+        Returns:
+            float32 [H, W, 3] in [0, 1].
+
+        Raises:
+            InputError: if OpenCV is missing.
+        """
+        if motion is None or not motion.same_scene:
+            return image
+        moved = _blurred(optical_flow.warp(self._strokes, motion.flow), self._blur)
+        return np.clip(image + _TRACE * _softened(motion.visible)[..., None] * moved, 0, 1)
+
+    def keep(self, image: np.ndarray, picture: np.ndarray) -> None:
+        """Keeps the strokes of a frame for the next one.
+
+        Args:
+            image: the frame, as it was given to `under`.
+            picture: of the frame, of the same shape.
+        """
+        self._strokes = picture - image
 
 
 class Steadiness:
@@ -59,12 +108,18 @@ class Steadiness:
             by_itself = _lengths(rest) >= (_STILL if motion.view is None else _OF_VIEW)
             follows = ~by_itself & (_lengths(flow) >= _FOLLOWED)
             share = np.where(follows, np.float32(_SHARE_OF_VIEW), np.float32(_SHARE)) * motion.visible
-            share = np.minimum(_blurred(share, _SOFT), share)[..., None]
+            share = _softened(share)[..., None]
             moved = optical_flow.warp(self._picture, flow + rest * by_itself[..., None])
             mixture = picture + share * (moved - picture)
             picture = np.clip(_with_contrast_of(picture, mixture), 0, 1)
         self._picture = picture
         return picture
+
+
+def _softened(share: np.ndarray) -> np.ndarray:
+    """[H, W], smaller towards where it is smaller."""
+    share = share.astype(np.float32)
+    return np.minimum(_blurred(share, _SOFT), share)
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
@@ -96,6 +151,6 @@ def _contrast(detail: np.ndarray) -> np.ndarray:
 
 
 def _blurred(image: np.ndarray, deviation: float) -> np.ndarray:
-    """Of an image [H, W]."""
+    """Of an image [H, W] or [H, W, C]."""
     cv2 = optical_flow.opencv()
     return cv2.GaussianBlur(image, (0, 0), deviation, borderType=cv2.BORDER_REFLECT)

@@ -18,7 +18,7 @@ from magstyle.colors import preserve_color as keep_color
 from magstyle.data import images, video
 from magstyle.errors import InputError
 from magstyle.networks import Network
-from magstyle.steadiness import Steadiness
+from magstyle.steadiness import Steadiness, Trace
 from magstyle.stylizer import Stylizer
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def stylize_video(
         for image in mask_images:
             regions.check_shape(image, clip.size, str(clip.path))
         areas = [regions.read(image, clip.size) for image in mask_images]
-        # Without motion, a camera stands still, and pictures stay as they are.
-        camera, steadiness = Camera(clip.size, stroke_size), Steadiness()
+        # Without motion, a camera stands still, no trace is shown, and pictures stay as they are.
+        camera, trace, steadiness = Camera(clip.size, stroke_size), Trace(stroke_size), Steadiness()
         largest = camera.largest_canvas() if steady else clip.size
         pictures = _PICTURES + (_OF_STEADINESS if steady else 0)
         keeps, styles_of_pixels = pictures * math.prod(clip.size) * 3 * 4, 0
@@ -117,7 +117,9 @@ def stylize_video(
             if areas:
                 weights = regions.style_weights([placement.lay(area) for area in areas], mask_weights, weights)
             image = images.to_float(frame.image)
-            picture = placement.take(stylizer.stylize(placement.lay(image), weights, stroke_size=stroke_size))
+            canvas = placement.lay(trace.under(image, motion))
+            picture = placement.take(stylizer.stylize(canvas, weights, stroke_size=stroke_size))
+            trace.keep(image, picture)
             # Of the frame as it is, not as it is on the canvas.
             return strokes.with_strength(picture, image, strength)
 

@@ -2,11 +2,13 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 
+import magstyle
 from magstyle import optical_flow
-from magstyle.steadiness import Steadiness
+from magstyle.steadiness import Steadiness, Trace
 from tests.samples import picture
 
 # To the right and down, in pixels a frame.
@@ -83,6 +85,41 @@ def test_pictures_of_a_clip_that_stands_still_come_to_rest(frames, pictures):
     steady = steadied([frames[0]] * 6, [pictures[0]] * 6)
     for image in steady:
         np.testing.assert_allclose(image, pictures[0], atol=2e-3)
+
+
+def test_a_trace_of_the_strokes_before_keeps_them_where_noise_would_move_them():
+    rng, still = np.random.default_rng(0), cv2.GaussianBlur(np.asarray(picture(0, (128, 96))), (0, 0), 6)
+    noisy = [np.clip(still + rng.normal(0, 4, still.shape), 0, 255).round().astype(np.uint8) for _ in range(6)]
+    stylizer, painted = magstyle.Stylizer("painters"), {True: [], False: []}
+    for shown, pictures in painted.items():
+        trace = Trace()
+        for frame, motion in zip(noisy, motions_of(noisy), strict=True):
+            image = frame / np.float32(255)
+            pictures.append(stylizer.stylize(trace.under(image, motion if shown else None), 0))
+            trace.keep(image, pictures[-1])
+    assert np.mean(errors(painted[True], noisy)) < 0.9 * np.mean(errors(painted[False], noisy))
+
+
+def test_a_trace_is_faint_and_moved_along(frames, pictures):
+    trace, motion = Trace(), motions_of(frames)[1]
+    image = np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
+    strokes = np.zeros_like(image)
+    strokes[24:40, 24:40] = 0.5
+    trace.keep(image, image + strokes)
+    left = trace.under(image, motion) - image
+    assert 0.02 < left.max() < 0.05
+    heaviest = [
+        np.average(np.arange(side), weights=left.sum((1 - axis, 2))) for axis, side in enumerate(left.shape[:2])
+    ]
+    np.testing.assert_allclose(heaviest, np.subtract(31.5, STEP[::-1]), atol=0.5)
+    assert not left[~motion.visible].any()
+
+
+def test_there_is_no_trace_in_a_first_frame_nor_in_another_scene(pictures):
+    image, trace = pictures[1], Trace()
+    assert trace.under(image, None) is image
+    trace.keep(pictures[0], 1 - pictures[0])
+    assert trace.under(image, motions_of([np.asarray(picture(k, (WIDTH, HEIGHT))) for k in (3, 7)])[1]) is image
 
 
 def test_nothing_of_a_scene_is_left_in_the_next(pictures):
