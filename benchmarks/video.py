@@ -15,7 +15,7 @@ import measuring
 from magstyle import Stylizer, optical_flow, stylize_video
 from magstyle.camera import Camera
 from magstyle.data import images, video
-from magstyle.steadiness import Steadiness
+from magstyle.steadiness import Steadiness, Trace
 
 COLUMNS = ["clip", "frames", "steady", "painting alone, frames/s", "stylize_video, frames/s", "stylize_video / alone"]
 
@@ -47,11 +47,14 @@ def measure(
 
 def paint(frames: Sequence[np.ndarray], model: str, steady: bool) -> None:
     """Paints frames, uint8, without reading or writing any."""
-    stylizer, camera, steadiness, before = Stylizer(model), Camera(frames[0].shape[:2]), Steadiness(), None
+    stylizer, camera, trace, steadiness = Stylizer(model), Camera(frames[0].shape[:2]), Trace(), Steadiness()
+    before = None
     for frame in frames:
         motion = optical_flow.motion(before, frame) if steady and before is not None else None
         placement = camera.follow(motion)
-        picture = placement.take(stylizer.stylize(placement.lay(images.to_float(frame)), 0))
+        image = images.to_float(frame)
+        picture = placement.take(stylizer.stylize(placement.lay(trace.under(image, motion)), 0))
+        trace.keep(image, picture)
         steadiness.steady(picture, motion)
         before = frame
 
