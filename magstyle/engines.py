@@ -135,7 +135,8 @@ class LiteRTEngine:
         the graph does for another size. The means of rows grow with the height alone, so this is tall.
         """
         tall = sizes.padded(round(_ROOM * max(height, width)))
-        room = tall, sizes.padded(round(_ROOM * height * width / tall))
+        pixels = max(_ROOM * height * width, math.prod(self._room))
+        room = tall, sizes.padded(math.ceil(pixels / tall))
         if self._fits(*room, self._styles):
             for entry in self._interpreter.get_signature_runner().get_input_details().values():
                 if len(entry["shape"]) == 4:
