@@ -65,6 +65,12 @@ def test_xla_holds_more_than_tensorflow(model, monkeypatch):
     assert 0.66 * 2**30 < memory.needed(model.convolutions, "keras", 640, 960) < 0.75 * 2**30
 
 
+@pytest.mark.parametrize(("alpha", "gibibytes"), [(0.25, 0.76), (1.0, 2.63)])
+def test_tensorflow_with_onednn_holds_what_was_measured_for_3000_x_2000_pixels(alpha, gibibytes):
+    needed = memory.needed(Architecture(1, alpha).convolutions, "keras", 2000, 3000)
+    assert gibibytes < needed / 2**30 < 1.3 * gibibytes
+
+
 @pytest.mark.parametrize(("alpha", "gibibytes"), [(0.25, 1.61), (0.5, 1.82), (1.0, 2.54)])
 def test_litert_holds_what_was_measured_for_3000_x_2000_pixels(alpha, gibibytes):
     needed = memory.needed_in_one_piece(Architecture(1, alpha).convolutions, 2000, 3000)
@@ -105,7 +111,7 @@ def test_weights_of_every_pixel_take_what_was_measured():
 def test_a_gpu_holds_what_the_network_computes(model, monkeypatch):
     on_a_cpu = memory.needed(model.convolutions, "keras", 1000, 2000)
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])
-    assert memory.needed(model.convolutions, "keras", 1000, 2000) == on_a_cpu - 1000 * 2000 * 4 * 2 * 32
+    assert memory.needed(model.convolutions, "keras", 1000, 2000) == on_a_cpu - 1000 * 2000 * 4 * 3.25 * 32
 
 
 def test_what_the_caller_keeps_is_not_free(model, machine):
@@ -174,7 +180,7 @@ def test_the_widest_tensor_of_a_narrow_start_is_a_later_one():
     )
     # 64 channels of an image that is half as high and half as wide.
     needed = [memory.needed(model.convolutions, "keras", 8, 8) for model in (wide, narrow)]
-    assert needed[0] - needed[1] == 8 * 8 * 4 * 2 * (32 - 64 / 4)
+    assert needed[0] - needed[1] == 8 * 8 * 4 * 3.25 * (32 - 64 / 4)
 
 
 @pytest.fixture
