@@ -27,7 +27,7 @@ ENGINES = ("auto", "litert", "keras")
 _DEVICES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg", "/dev/accel*")
 # Bytes that a graph of whole images may take; tiles are nearly as fast.
 _LARGEST_GRAPH = 2**31
-# How much more than a second, larger image a graph takes memory for.
+# For how many times the pixels of a second, larger image a graph takes memory.
 _ROOM = 1.4
 
 
@@ -97,7 +97,6 @@ class LiteRTEngine:
                 self._room = size
             elif size[0] > self._room[0] or math.prod(size) > math.prod(self._room):
                 self._make_room(*size)
-                self._room = max(self._room, size, key=math.prod)
             if styles:
                 style_weights = _padded(style_weights)[None]
             inputs = {"input_image": _padded(image)[None], "style_weights": style_weights}
@@ -143,6 +142,8 @@ class LiteRTEngine:
                     self._interpreter.resize_tensor_input(entry["index"], (1, *room, entry["shape"][3]))
             self._interpreter.allocate_tensors()
             self._room = room
+        else:
+            self._room = max(self._room, (height, width), key=math.prod)
 
     def _held(self) -> int:
         """The bytes that the graph keeps."""

@@ -100,7 +100,7 @@ def test_a_trace_of_the_strokes_before_keeps_them_where_noise_would_move_them():
     assert np.mean(errors(painted[True], noisy)) < 0.9 * np.mean(errors(painted[False], noisy))
 
 
-def test_a_trace_is_faint_and_moved_along(frames, pictures):
+def test_a_trace_is_faint_and_moved_along(frames):
     trace, motion = Trace(), motions_of(frames)[1]
     image = np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
     strokes = np.zeros_like(image)
