@@ -85,9 +85,8 @@ def read_network(
     network = read_without_keras(checkpoint)
     if network is None:
         path = _find(checkpoint)
-        model = load_model(path)
-        network = networks.from_model(model)
-        network_cache.write(_parts(path), lambda target: save_model(model, target))
+        network = networks.from_model(load_model(path))
+        network_cache.write(_parts(path), network)
     check_arguments(network, checkpoint, num_styles, alpha)
     return network
 

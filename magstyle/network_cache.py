@@ -1,4 +1,4 @@
-"""Networks that only Keras and TensorFlow could open, kept as `.keras` files in the user's cache folder.
+"""Networks that only Keras and TensorFlow could open, kept as `.npz` files in the user's cache folder.
 
 A file is named after what the network was read from, by which version of this package, and after its own content. So it
 is never taken for another one, and a damaged one is none; whatever goes wrong here, the network is read anew.
@@ -10,8 +10,7 @@ import hashlib
 import os
 import pathlib
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 import magstyle
 from magstyle import files, networks
@@ -25,26 +24,28 @@ def read(parts: Sequence[str | os.PathLike]) -> Network | None:
     Args:
         parts: all files of the checkpoint.
     """
-    with contextlib.suppress(OSError, InputError):
-        source = _digest(parts)
-        for path in _folder().glob(f"{glob.escape(source)}-*.keras"):
-            if path.stem == f"{source}-{_digest([path])}":
-                return networks.read_keras(path)
+    with contextlib.suppress(OSError):
+        source = _digest_of_files(parts)
+        for path in _folder().glob(f"{glob.escape(source)}-*.npz"):
+            content = path.read_bytes()
+            if path.stem == f"{source}-{_digest([content])}":
+                return networks.unpack(content)
     return None
 
 
-def write(parts: Sequence[str | os.PathLike], save: Callable[[pathlib.Path], object]) -> None:
+def write(parts: Sequence[str | os.PathLike], network: Network) -> None:
     """Keeps a network, as far as the disk lets it.
 
     Args:
         parts: all files of the checkpoint that it was read from.
-        save: writes it to a `.keras` file.
+        network: what was read.
     """
-    with contextlib.suppress(OSError, InputError), tempfile.TemporaryDirectory() as folder:
-        saved = pathlib.Path(folder, "network.keras")
-        save(saved)
-        with files.replacing(_folder() / f"{_digest(parts)}-{_digest([saved])}.keras") as temporary:
-            temporary.write_bytes(saved.read_bytes())
+    content = networks.pack(network)
+    with (
+        contextlib.suppress(OSError, InputError),
+        files.replacing(_folder() / f"{_digest_of_files(parts)}-{_digest([content])}.npz") as temporary,
+    ):
+        temporary.write_bytes(content)
 
 
 def _folder() -> pathlib.Path:
@@ -57,8 +58,12 @@ def _folder() -> pathlib.Path:
     return pathlib.Path(os.path.expanduser(base)) / "magstyle"
 
 
-def _digest(parts: Sequence[str | os.PathLike]) -> str:
+def _digest_of_files(parts: Sequence[str | os.PathLike]) -> str:
+    return _digest(pathlib.Path(part).read_bytes() for part in parts)
+
+
+def _digest(contents: Iterable[bytes]) -> str:
     digest = hashlib.sha256(magstyle.__version__.encode())
-    for part in parts:
-        digest.update(hashlib.sha256(pathlib.Path(part).read_bytes()).digest())
+    for content in contents:
+        digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()

@@ -1,8 +1,9 @@
-"""Style transformers as plain arrays, for what computes them without Keras, and `.keras` files read that way."""
+"""Style transformers as plain arrays, for what computes them without Keras, and files read that way."""
 
 import dataclasses
 import io
 import json
+import math
 import os
 import zipfile
 
@@ -66,6 +67,32 @@ def random(seed: int) -> Network:
         scope: {name: rng.normal(*deviations[name], shape).astype(np.float32) for name, shape in shapes.items()}
         for scope, shapes in _shapes(architecture).items()
     }
+    return Network(architecture, parameters)
+
+
+def pack(network: Network) -> bytes:
+    """A network as the content of an `.npz` file, which is read in less time than it takes to import HDF5's library."""
+    tables = [network.parameters[row.scope][name] for row in network.convolutions for name in _PARAMETERS]
+    content = io.BytesIO()
+    np.savez(
+        content,
+        architecture=json.dumps(dataclasses.asdict(network.architecture)),
+        parameters=np.concatenate([table.ravel() for table in tables]),
+    )
+    return content.getvalue()
+
+
+def unpack(content: bytes) -> Network:
+    """The network that `pack` was given."""
+    with np.load(io.BytesIO(content)) as packed:
+        architecture, values = Architecture(**json.loads(str(packed["architecture"]))), packed["parameters"]
+    parameters, start = {}, 0
+    for scope, shapes in _shapes(architecture).items():
+        parameters[scope] = {}
+        for name, shape in shapes.items():
+            stop = start + math.prod(shape)
+            parameters[scope][name] = values[start:stop].reshape(shape)
+            start = stop
     return Network(architecture, parameters)
 
 

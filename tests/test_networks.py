@@ -1,7 +1,6 @@
 """Networks without Keras: read from `.keras` files, and from the cache of what only Keras and TensorFlow can open."""
 
 import errno
-import shutil
 import zipfile
 
 import h5py
@@ -145,7 +144,7 @@ def test_another_version_reads_it_anew(magenta_checkpoint, cache, without_keras,
 DAMAGES = {
     "cut": lambda path, _: path.write_bytes(path.read_bytes()[:-100]),
     "empty": lambda path, _: path.write_bytes(b""),
-    "of another model": lambda path, model: checkpoints.save_model(other_than(model), path),
+    "of another model": lambda path, model: path.write_bytes(networks.pack(networks.from_model(other_than(model)))),
     "a folder": lambda path, _: (path.unlink(), path.mkdir()),
 }
 
@@ -169,6 +168,3 @@ def test_a_cache_that_cannot_be_written_is_done_without(small_model, magenta_che
     monkeypatch.setattr(network_cache.pathlib.Path, "write_bytes", disk_is_full)
     assert_same(checkpoints.read_network(magenta_checkpoint), small_model)
     assert list(cache.iterdir()) == []
-    shutil.rmtree(cache)
-    monkeypatch.setattr(network_cache.tempfile, "TemporaryDirectory", disk_is_full)
-    assert_same(checkpoints.read_network(magenta_checkpoint), small_model)
