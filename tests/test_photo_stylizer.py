@@ -1,12 +1,14 @@
 """Photos in files from Python; the program is tested in tests/programs/test_stylize.py."""
 
+import itertools
 import pathlib
+import threading
 
 import numpy as np
 import pytest
 
 import magstyle
-from magstyle import strokes
+from magstyle import photo_stylizer, strokes
 from magstyle.data import images
 from tests.samples import picture
 
@@ -39,6 +41,37 @@ def test_pictures_are_no_photos_when_the_same_call_is_made_again(folder, small_m
     first = magstyle.stylize_photos(folder, folder / "out", **arguments)
     assert magstyle.stylize_photos(folder, folder / "out", **arguments) == first
     assert len(first) == 3
+
+
+def test_the_next_photo_is_read_while_one_is_painted(folder, small_model, tmp_path, monkeypatch):
+    begun = {str(folder / name): threading.Event() for name in ("2.jpg", "sea/1.jpg", "town/1.jpg")}
+    following, read_image = iter([*begun.values()][1:]), images.read_image
+
+    def read(path, image_size):
+        begun[path].set()
+        return read_image(path, image_size)
+
+    class Waiting(magstyle.Stylizer):
+        def stylize(self, *arguments, **options):
+            assert all(event.wait(60) for event in itertools.islice(following, 1)), "no photo is read meanwhile"
+            return super().stylize(*arguments, **options)
+
+    monkeypatch.setattr(images, "read_image", read)
+    monkeypatch.setattr(photo_stylizer, "Stylizer", Waiting)
+    assert len(magstyle.stylize_photos(folder, tmp_path / "out", checkpoint=small_model)) == 3
+
+
+def test_there_must_be_memory_for_the_next_photo_too(folder, small_model, tmp_path, monkeypatch):
+    picture(3, (40, 30)).save(folder / "sea" / "1.jpg")
+    kept = []
+
+    class Noting(magstyle.Stylizer):
+        def check_size(self, height, width, keeps=0, **options):
+            kept.append(keeps)
+
+    monkeypatch.setattr(photo_stylizer, "Stylizer", Noting)
+    magstyle.stylize_photos(folder, tmp_path / "out", checkpoint=small_model)
+    assert kept[:3] == [40 * 30 * 3 * 4] * 3
 
 
 @pytest.mark.parametrize(

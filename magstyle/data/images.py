@@ -3,6 +3,7 @@
 Images are float32 RGB [H, W, 3] in [0, 1].
 """
 
+import concurrent.futures
 import contextlib
 import io
 import os
@@ -31,6 +32,12 @@ _WRITABLE = {
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
 # Of the colours of a random crop, of 255: a training that met crops below 1 came to NaN after 24,000 steps of 16.
 _LEAST_DEVIATION = 2
+# Pixels of images that are read beforehand; they take 12 bytes each.
+_LARGEST_AHEAD = 2**24
+
+# Of damage that Pillow can live with, and of large files; whether a photo fits is for the stylizer to say. For good, as
+# images are read in several threads, and `catch_warnings` is for one.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def is_image(name: str) -> bool:
@@ -102,6 +109,36 @@ def read_image(
         if (width, height) != rgb.size:
             rgb = rgb.resize((width, height), Image.Resampling.LANCZOS)
         return to_float(rgb)
+
+
+class ReadAhead:
+    """Reads image files in a thread of its own, while something else goes on.
+
+    Args:
+        image_size: as of `read_image`.
+    """
+
+    def __init__(self, image_size: int | None = None):
+        self._image_size = image_size
+        self._executor = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+        self._images = {}
+
+    def begin(self, path: str | os.PathLike) -> None:
+        """Begins to read a file that is wanted soon, unless `memory_ahead` says that it is too large."""
+        if path not in self._images:
+            with contextlib.suppress(InputError):  # `read` raises it.
+                if memory_ahead(*scaled_size(read_size(path), self._image_size)):
+                    self._images[path] = self._executor.submit(read_image, path, self._image_size)
+
+    def read(self, path: str | os.PathLike) -> np.ndarray:
+        """What `read_image` returns or raises, once for every time that it was begun; it need not have been."""
+        begun = self._images.pop(path, None)
+        return begun.result() if begun else read_image(path, self._image_size)
+
+
+def memory_ahead(height: int, width: int) -> int:
+    """The bytes that an image of this size takes while it waits; 0 for a large one, which is not read beforehand."""
+    return 12 * height * width if height * width <= _LARGEST_AHEAD else 0
 
 
 # Quoted, as NumPy imports its random numbers for that name, which stylising does not need.
@@ -226,11 +263,8 @@ def _opened(file: str | os.PathLike | io.BytesIO, name: str | None = None) -> It
     if not isinstance(file, io.BytesIO):
         files.check_regular(file)
     try:
-        with warnings.catch_warnings():
-            # Of damage that Pillow can live with, and of large files; whether a photo fits is for the stylizer to say.
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=_FORMATS) as image:
-                yield image
+        with Image.open(file, formats=_FORMATS) as image:
+            yield image
     except InputError:
         raise
     except Image.UnidentifiedImageError as error:

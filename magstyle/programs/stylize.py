@@ -11,7 +11,7 @@ Without --checkpoint, the styles are those of the bundled model `painters`.
 
 from absl import flags
 
-from magstyle.data import photos
+from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.programs import command_line, shared_flags
 
@@ -45,7 +45,9 @@ def main(arguments: list[str]) -> None:
     input_image = [*(FLAGS.input_image or []), *arguments]
     if not input_image:
         raise InputError("which photo? Give its name, here or by --input_image; a glob or a folder will do")
-    photos.find(input_image)  # What is not there is refused at once.
+    first, *_ = photos.find(input_image)  # What is not there is refused at once.
+    reader = images.ReadAhead(FLAGS.image_size)
+    reader.begin(first)
     shared_flags.import_engine(FLAGS.engine)
     from tqdm import tqdm
 
@@ -60,7 +62,8 @@ def main(arguments: list[str]) -> None:
             checkpoint=network,
             which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),
             mask=command_line.files_and_styles("mask", network.style_names),
-        )
+        ),
+        reader=reader,
     )
     for path in paths:
         tqdm.write(str(path))

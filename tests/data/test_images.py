@@ -298,6 +298,32 @@ def test_a_named_pipe_is_refused_at_once(tmp_path):
             read(str(tmp_path / "photo.jpg"))
 
 
+def test_what_is_read_ahead_is_what_is_read(tmp_path):
+    images.write_image(tmp_path / "a.png", gradient())
+    (tmp_path / "damaged.png").write_bytes((tmp_path / "a.png").read_bytes()[:-200])
+    reader = images.ReadAhead(20)
+    for name in ("a.png", "a.png", "damaged.png", "none.png"):
+        reader.begin(tmp_path / name)
+    # The second time it is read anew.
+    for _ in range(2):
+        np.testing.assert_array_equal(reader.read(tmp_path / "a.png"), images.read_image(tmp_path / "a.png", 20))
+        for name in ("damaged.png", "none.png"):
+            with pytest.raises(InputError, match=f"cannot read .*{name}"):
+                reader.read(tmp_path / name)
+
+
+def test_a_large_image_is_not_read_ahead(tmp_path, monkeypatch):
+    images.write_image(tmp_path / "a.png", gradient())
+    assert images.memory_ahead(40, 60) == images.read_image(tmp_path / "a.png").nbytes
+    monkeypatch.setattr(images, "_LARGEST_AHEAD", 40 * 60 - 1)
+    assert images.memory_ahead(40, 60) == 0
+    read_image = images.read_image
+    monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("is read ahead"))
+    images.ReadAhead().begin(tmp_path / "a.png")
+    monkeypatch.setattr(images, "read_image", read_image)
+    assert images.ReadAhead().read(tmp_path / "a.png").shape == (40, 60, 3)
+
+
 @pytest.mark.parametrize(("size", "image_size"), [((1, 60000), 60), ((40, 60), 60000), ((60000, 1), 100)])
 def test_a_result_of_too_many_pixels_is_refused_before_any_work(tmp_path, monkeypatch, size, image_size):
     images.write_image(tmp_path / "a.png", np.zeros((*size, 3)))
