@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from magstyle import files, limits
 from magstyle.errors import InputError, is_out_of_memory
@@ -282,9 +282,9 @@ def _opened(file: str | os.PathLike | io.BytesIO, name: str | None = None) -> It
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     """Width and height of an image as it is seen, and as `_to_srgb` returns it."""
     width, height = image.size
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+    if image.format == "TIFF":
         # Pillow's own is that as it is seen where the tag says so, and not where XMP data does.
-        width, height = image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH]
+        width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
     return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
@@ -302,7 +302,7 @@ def _orientation(image: Image.Image) -> int:
 def _to_srgb(image: Image.Image) -> Image.Image:
     """Any Pillow image, upright, in sRGB, over white."""
     profile = image.info.get("icc_profile")
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+    if image.format == "TIFF":
         _widen_planes(image)
     image.load()  # Which turns a TIFF file upright, and forgets its orientation.
     if _orientation(image) > 1:
@@ -320,11 +320,11 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _widen_planes(image: TiffImagePlugin.TiffImageFile) -> None:
-    """Corrects Pillow, which takes uncompressed planes of 16 bits per value for planes of 8."""
+def _widen_planes(image: Image.Image) -> None:
+    """Of a TIFF file: corrects Pillow, which takes uncompressed planes of 16 bits per value for planes of 8."""
     tags = image.tag_v2
-    planes = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
-    if planes and 16 in tags.get(TiffImagePlugin.BITSPERSAMPLE, ()) and image.tile[0].codec_name == "raw":
+    planes = tags.get(ExifTags.Base.PlanarConfiguration) == 2
+    if planes and 16 in tags.get(ExifTags.Base.BitsPerSample, ()) and image.tile[0].codec_name == "raw":
         end = "16L" if tags.prefix == b"II" else "16B"
         image.tile = [tile._replace(args=(f"{tile.args[0]};{end}", *tile.args[1:])) for tile in image.tile]
 
@@ -335,9 +335,9 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         white = 65535
     else:
-        if image.mode == "I" and isinstance(image, TiffImagePlugin.TiffImageFile):
+        if image.mode == "I" and image.format == "TIFF":
             # Pillow has no unsigned integers of 32 bits.
-            [kind, *_] = image.tag_v2.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+            [kind, *_] = image.tag_v2.get(ExifTags.Base.SampleFormat, (1,))
             values = values.view(np.uint32) if kind == 1 else values
         most = values.max(where=np.isfinite(values), initial=0) / (1.5 if image.mode == "F" else 1)
         white = next((white for white in _WHITES if white >= most), most)
