@@ -44,7 +44,7 @@ def measure(
                 moving.append(pathlib.Path(folder, f"{name} over {pathlib.Path(photo).stem}.mp4"))
                 write_moving(moving[-1], photo, image_size, num_frames, step, zoom)
         for clip in [*clips, *moving]:
-            found = evaluation.measure_steadiness(transformer, clip, num_frames)
+            found = evaluation.measure_steadiness(transformer, evaluation.read_clip(clip, num_frames))
             ratio = found["warping_error/steady"] / found["warping_error/one_by_one"]
             more = 100 * (found["relative_style_loss/steady"] / found["relative_style_loss/one_by_one"] - 1)
             yield [

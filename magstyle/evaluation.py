@@ -135,20 +135,8 @@ class Evaluation:
             found["relative_content_loss"] = found[f"content_loss/{content_name}"] / np.mean(of_others)
         return found
 
-    def measure_steadiness(
-        self, transformer: StyleTransformer, clip: str | os.PathLike, num_frames: int = 32
-    ) -> dict[str, np.ndarray]:
-        """How steadily the first frames of a clip are painted, in every style.
-
-        Args:
-            transformer: the model.
-            clip: the file; its frames are made as small as the photos.
-            num_frames: of the clip.
-
-        Returns:
-            [num_styles] by name: `warping_error/clip`, of the plain frames, `warping_error/one_by_one`, of their
-            pictures, and `warping_error/steady`, of steady ones, as `magstyle.optical_flow` says; and
-            `relative_style_loss/one_by_one` and `relative_style_loss/steady` of these pictures.
+    def read_clip(self, clip: str | os.PathLike, num_frames: int = 32) -> list[np.ndarray]:
+        """The first frames of a clip, uint8 RGB, as small as the photos.
 
         Raises:
             InputError: for a clip that cannot be read, or of one frame.
@@ -158,6 +146,20 @@ class Evaluation:
             frames = [frame.image for frame in itertools.islice(opened.frames(), num_frames)]
         if len(frames) < 2:
             raise InputError(f"steadiness needs two frames of {clip}, and there is but one")
+        return frames
+
+    def measure_steadiness(self, transformer: StyleTransformer, frames: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """How steadily the frames of a clip are painted, in every style.
+
+        Args:
+            transformer: the model.
+            frames: as `read_clip` gives them.
+
+        Returns:
+            [num_styles] by name: `warping_error/clip`, of the plain frames, `warping_error/one_by_one`, of their
+            pictures, and `warping_error/steady`, of steady ones, as `magstyle.optical_flow` says; and
+            `relative_style_loss/one_by_one` and `relative_style_loss/steady` of these pictures.
+        """
         motions = [None, *(optical_flow.motion(*pair) for pair in itertools.pairwise(frames))]
         model, stylizer = self._model(transformer), Stylizer(transformer)
         plain = [to_float(frame) for frame in frames]

@@ -56,14 +56,16 @@ def main(arguments: list[str]) -> None:
 
     objective = Objective(**command_line.values_for(Objective, **given))
     evaluation = Evaluation(FLAGS.style_dataset_file, objective)
+    frames = evaluation.read_clip(command_line.path_of("video"), FLAGS.num_evals) if FLAGS.video else None
     eval_dir = files.make_folder(command_line.path_of("eval_dir"))
     writer = tf.summary.create_file_writer(files.for_tensorflow(eval_dir))
     for path in checkpoints.follow(FLAGS.train_dir, FLAGS.eval_interval_secs):
-        report(evaluation, evaluation.open(path, FLAGS.alpha), max(0, checkpoints.step(path)), eval_dir, writer)
+        transformer, step = evaluation.open(path, FLAGS.alpha), max(0, checkpoints.step(path))
+        report(evaluation, frames, transformer, step, eval_dir, writer)
 
 
-def report(evaluation, transformer, step: int, eval_dir, writer) -> None:
-    """Prints what is found, writes the grids, and both to TensorBoard."""
+def report(evaluation, frames, transformer, step: int, eval_dir, writer) -> None:
+    """Prints what is found, writes the grids, and both to TensorBoard; `frames` are of a clip, if there is one."""
     import tensorflow as tf
 
     from magstyle import summaries
@@ -78,9 +80,8 @@ def report(evaluation, transformer, step: int, eval_dir, writer) -> None:
                 tf.summary.scalar(name, values.mean())
                 for painting, value in zip(evaluation.paintings, values, strict=True):
                     tf.summary.scalar(f"{name}/{painting.name}", value)
-        if FLAGS.video:
-            clip = command_line.path_of("video")
-            found = evaluation.measure_steadiness(transformer, clip, FLAGS.num_evals)
+        if frames:
+            found = evaluation.measure_steadiness(transformer, frames)
             print_losses(found, [painting.name for painting in evaluation.paintings])
         if FLAGS.optimize_pairs:
             print_pairs(evaluation.compare_with_optimization(transformer, FLAGS.optimize_pairs))

@@ -156,6 +156,9 @@ def test_a_second_table_shows_how_steadily_a_clip_is_painted(run, refused, flags
     for found in table.values():
         assert 0 < found["warping_error/clip"] < found["warping_error/steady"] < found["warping_error/one_by_one"]
         assert found["relative_style_loss/one_by_one"] > 0 and found["relative_style_loss/steady"] > 0
+
+
+def test_a_clip_that_cannot_be_used_is_refused_before_any_work(refused, flags, tmp_path):
     clips.write_clip(tmp_path / "one.mp4", 1, sound=None)
-    sentence = refused("evaluate", *flags, "--nolearning_curves", f"--video={tmp_path}/one.mp4")
-    assert "one.mp4, and there is but one" in sentence
+    assert "one.mp4, and there is but one" in refused("evaluate", *flags, f"--video={tmp_path}/one.mp4")
+    assert not (tmp_path / "eval").exists()
