@@ -1,16 +1,17 @@
 """Photos in files to pictures in files, in as many styles as are asked for."""
 
 import collections
+import contextlib
 import itertools
 import numbers
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from magstyle import files, grids, limits, regions
 from magstyle.colors import match_color
@@ -22,7 +23,12 @@ from magstyle.networks import Network
 from magstyle.stylizer import Stylizer
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from magstyle.models.transformer import StyleTransformer
+
+# Seconds after which a picture gets a progress bar of its own.
+_PATIENCE = 3
 
 Styles = int | str | Sequence[int | str] | Mapping[int | str, float]
 
@@ -160,13 +166,14 @@ def stylize_one_by_one(
             raise InputError(f"{photo}: {error}", *error.arguments) from error
     if readable:
         files.make_folder(folder)
-    with tqdm(total=len(readable) * len(styles), unit="picture", disable=not readable) as progress:
+    with _bar_of_several(len(readable) * len(styles)) as bar:
         for photo, following in itertools.zip_longest(readable, readable[1:]):
             try:
                 image = reader.read(photo)
             except InputError as error:
                 failures[photo] = error
-                progress.total -= len(styles)
+                if bar is not None:
+                    bar.total -= len(styles)
                 continue
             finally:
                 if following:
@@ -174,15 +181,11 @@ def stylize_one_by_one(
             areas = [regions.read(mask_image, image.shape[:2]) for mask_image in mask_images]
             tiles = [grids.tile(image, pathlib.Path(photo).name)] if sheet else []
             for path, (style, style_weights) in zip(pictures[photo], styles.items(), strict=False):
-                # Shown of a picture that takes its time.
-                bar = {"desc": path.name, "bar_format": "{l_bar}{bar}| {elapsed}<{remaining}", "position": 1}
                 weights = style_weights
                 if areas:
                     weights = regions.style_weights(areas, mask_weights, style_weights)
-                with tqdm(total=1.0, delay=3, leave=False, **bar) as of_picture:
-                    picture = stylizer.stylize(
-                        image, weights, of_picture.update, strength=strength, stroke_size=stroke_size
-                    )
+                with _watched(path.name) as progress:
+                    picture = stylizer.stylize(image, weights, progress, strength=strength, stroke_size=stroke_size)
                 if preserve_color:
                     picture = keep_color(image, picture)
                 if colors is not None:
@@ -192,13 +195,46 @@ def stylize_one_by_one(
                 images.write_image(path, picture)
                 if sheet:
                     tiles.append(grids.tile(picture, style))
-                progress.update()
+                if bar is not None:
+                    bar.update()
                 yield path
             if sheet:
                 images.write_image(pictures[photo][-1], grids.sheet(tiles))
                 yield pictures[photo][-1]
     if failures:
         raise _failed([*failures.values()], len(pictures))
+
+
+def _bar_of_several(pictures: int) -> "contextlib.AbstractContextManager[tqdm | None]":
+    """The progress bar of so many pictures; None for a single one, which is there before tqdm would be imported."""
+    if pictures < 2:
+        return contextlib.nullcontext()
+    from tqdm import tqdm
+
+    return tqdm(total=pictures, unit="picture")
+
+
+@contextlib.contextmanager
+def _watched(name: str) -> Iterator[Callable[[float], None]]:
+    """Gives what takes the shares of the work on a picture, and shows them in a bar if it takes its time."""
+    begin, done, bar = time.monotonic(), 0.0, None
+
+    def report(share: float) -> None:
+        nonlocal done, bar
+        done += share
+        if bar is not None:
+            bar.update(share)
+        elif time.monotonic() - begin > _PATIENCE:
+            from tqdm import tqdm
+
+            bar_format = "{l_bar}{bar}| {elapsed}<{remaining}"
+            bar = tqdm(desc=name, total=1.0, initial=done, leave=False, bar_format=bar_format)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def _failed(errors: Sequence[InputError], photos: int) -> InputError:

@@ -61,6 +61,17 @@ def test_the_next_photo_is_read_while_one_is_painted(folder, small_model, tmp_pa
     assert len(magstyle.stylize_photos(folder, tmp_path / "out", checkpoint=small_model)) == 3
 
 
+def test_several_pictures_have_a_bar_and_each_that_takes_its_time(folder, small_model, tmp_path, monkeypatch, capsys):
+    def shown(patience, which_styles):
+        monkeypatch.setattr(photo_stylizer, "_PATIENCE", patience)
+        magstyle.stylize_photos(folder / "2.jpg", tmp_path, checkpoint=small_model, which_styles=which_styles)
+        return capsys.readouterr().err
+
+    assert shown(60, "wave") == ""
+    assert "2_wave.png: 100%" in shown(0, "wave")
+    assert "3/3" in shown(60, "all")
+
+
 def test_there_must_be_memory_for_the_next_photo_too(folder, small_model, tmp_path, monkeypatch):
     picture(3, (40, 30)).save(folder / "sea" / "1.jpg")
     kept = []

@@ -146,6 +146,16 @@ def import_litert() -> None:
         Interpreter(model_content=content).allocate_tensors()
 
 
+def print_above_bars(line: str) -> None:
+    """Prints a line to stdout, above the progress bars of tqdm if there are any."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        tqdm.write(line)
+    else:
+        print(line)
+
+
 def start_again() -> None:
     """Replaces this process by the same program, from its start."""
     sys.stdout.flush()

@@ -49,8 +49,6 @@ def main(arguments: list[str]) -> None:
     reader = images.ReadAhead(FLAGS.image_size)
     reader.begin(first)
     shared_flags.import_engine(FLAGS.engine)
-    from tqdm import tqdm
-
     from magstyle.photo_stylizer import stylize_one_by_one, stylize_photos
     from magstyle.regions import PHOTO
 
@@ -66,7 +64,7 @@ def main(arguments: list[str]) -> None:
         reader=reader,
     )
     for path in paths:
-        tqdm.write(str(path))
+        command_line.print_above_bars(str(path))
 
 
 def list_styles() -> None:
