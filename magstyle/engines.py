@@ -29,6 +29,7 @@ _DEVICES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg", "/dev/accel*")
 _LARGEST_GRAPH = 2**31
 # For how many times the pixels of a second, larger image a graph takes memory.
 _ROOM = 1.4
+_NONE = (0, 0)
 
 
 def choose(engine: str) -> str:
@@ -67,6 +68,8 @@ class LiteRTEngine:
     def __init__(self, network: Network):
         self._network = network
         self._forget()
+        # At once: a program may be waiting for its first photo.
+        self._interpreter = self._prepare(network.parameters, per_pixel=False)
         self._lock = threading.Lock()  # An interpreter computes one image at a time, on all cores.
 
     def paint(self, image: np.ndarray, style_weights: np.ndarray, progress: Progress) -> np.ndarray:
@@ -94,6 +97,7 @@ class LiteRTEngine:
             if self._interpreter is None or styles != self._styles:
                 self._forget()  # First, so that its memory is free.
                 self._interpreter, self._styles = self._prepare(parameters, per_pixel=bool(styles)), styles
+            if self._room == _NONE:
                 self._room = size
             elif size[0] > self._room[0] or math.prod(size) > math.prod(self._room):
                 self._make_room(*size)
@@ -147,13 +151,13 @@ class LiteRTEngine:
 
     def _held(self) -> int:
         """The bytes that the graph keeps."""
-        if self._interpreter is None:
+        if self._room == _NONE:
             return 0
         return memory.needed_in_one_piece(self._network.convolutions, *self._room, len(self._styles))
 
     def _forget(self) -> None:
         """Gives back the graph; `_styles` are those that it has weights of for every pixel."""
-        self._interpreter, self._room, self._styles = None, (0, 0), []
+        self._interpreter, self._room, self._styles = None, _NONE, []
 
     def _prepare(self, parameters, per_pixel: bool):
         from ai_edge_litert.interpreter import Interpreter
