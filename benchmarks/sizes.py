@@ -42,6 +42,7 @@ def measure(
 
 
 def paint(stylizer: Stylizer, photos: Sequence[tuple[int, int]]) -> None:
+    stylizer.expect(photos)
     for height, width in photos:
         stylizer.stylize(np.random.default_rng(0).random((height, width, 3), np.float32), 0)
 

@@ -8,7 +8,7 @@ import importlib.util
 import math
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,8 @@ _DEVICES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg", "/dev/accel*")
 _LARGEST_GRAPH = 2**31
 # For how many times the pixels of a second, larger image a graph takes memory.
 _ROOM = 1.4
+# And for how many times the pixels of the largest that is expected: images of other shapes have longer borders.
+_BORDERS = 1.05
 _NONE = (0, 0)
 
 
@@ -66,7 +68,7 @@ class LiteRTEngine:
     """
 
     def __init__(self, network: Network):
-        self._network = network
+        self._network, self._expected = network, []
         self._forget()
         # At once: a program may be waiting for its first photo.
         self._interpreter = self._prepare(network.parameters, per_pixel=False)
@@ -97,10 +99,7 @@ class LiteRTEngine:
             if self._interpreter is None or styles != self._styles:
                 self._forget()  # First, so that its memory is free.
                 self._interpreter, self._styles = self._prepare(parameters, per_pixel=bool(styles)), styles
-            if self._room == _NONE:
-                self._room = size
-            elif size[0] > self._room[0] or math.prod(size) > math.prod(self._room):
-                self._make_room(*size)
+            self._make_room(size)
             if styles:
                 style_weights = _padded(style_weights)[None]
             inputs = {"input_image": _padded(image)[None], "style_weights": style_weights}
@@ -108,6 +107,10 @@ class LiteRTEngine:
             picture = paint(**inputs)["stylized_image"][0, :height, :width]
         progress(1.0)
         return picture
+
+    def expect(self, image_sizes: Iterable[tuple[int, int]]) -> None:
+        """Has the first image make room for others of these heights and widths, which saves them time."""
+        self._expected = [(sizes.padded(height), sizes.padded(width)) for height, width in image_sizes]
 
     def check(self, height: int, width: int, keeps: int = 0, regions: int = 0, stroke_size: float = 1.0) -> None:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
@@ -131,23 +134,30 @@ class LiteRTEngine:
         whole = memory.needed_in_one_piece(self._network.convolutions, height, width, len(styles))
         return whole <= min(_LARGEST_GRAPH, memory.available() + self._held())
 
-    def _make_room(self, height: int, width: int) -> None:
-        """Has the graph take more memory than a second size needs, as others, a little larger still, may follow.
+    def _make_room(self, size: tuple[int, int]) -> None:
+        """Has the graph take more memory than an image of this size needs, if there is as much, where others follow.
 
         What all tensors lie in is taken anew whenever one of them grows, which takes twice as long as the rest of what
-        the graph does for another size. The means of rows grow with the height alone, so this is tall.
+        the graph does for another size. The means of rows grow with the height alone, so room has a height, too.
         """
-        tall = sizes.padded(round(_ROOM * max(height, width)))
-        pixels = max(_ROOM * height * width, math.prod(self._room))
-        room = tall, sizes.padded(math.ceil(pixels / tall))
-        if self._fits(*room, self._styles):
-            for entry in self._interpreter.get_signature_runner().get_input_details().values():
-                if len(entry["shape"]) == 4:
-                    self._interpreter.resize_tensor_input(entry["index"], (1, *room, entry["shape"][3]))
-            self._interpreter.allocate_tensors()
-            self._room = room
+        if self._room == _NONE:
+            wanted = [size, *(other for other in self._expected if self._fits(*other, self._styles))]
+            tall, pixels = max(height for height, _ in wanted), max(map(math.prod, wanted))
+            pixels *= _BORDERS if len(set(wanted)) > 1 else 1
+        elif size[0] > self._room[0] or math.prod(size) > math.prod(self._room):
+            # Others, a little larger still, may follow.
+            tall, pixels = sizes.padded(round(_ROOM * max(size))), max(_ROOM * math.prod(size), math.prod(self._room))
         else:
-            self._room = max(self._room, (height, width), key=math.prod)
+            return
+        room = tall, sizes.padded(math.ceil(pixels / tall))
+        if room == size or not self._fits(*room, self._styles):
+            self._room = max(self._room, size, key=math.prod)
+            return
+        for entry in self._interpreter.get_signature_runner().get_input_details().values():
+            if len(entry["shape"]) == 4:
+                self._interpreter.resize_tensor_input(entry["index"], (1, *room, entry["shape"][3]))
+        self._interpreter.allocate_tensors()
+        self._room = room
 
     def _held(self) -> int:
         """The bytes that the graph keeps."""
@@ -189,6 +199,9 @@ class KerasEngine:
         stylized = model.predict_on_batch([_padded(image)[None], style_weights[None]])
         progress(1.0)
         return np.asarray(stylized)[0, :height, :width]
+
+    def expect(self, image_sizes: Iterable[tuple[int, int]]) -> None:
+        """Does nothing: TensorFlow takes memory for every image, and keeps what it had."""
 
     def check(self, height: int, width: int, keeps: int = 0, regions: int = 0, stroke_size: float = 1.0) -> None:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""

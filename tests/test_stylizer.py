@@ -53,8 +53,10 @@ def test_the_size_given_comes_back(engine, size):
     assert ((result >= 0) & (result <= 1)).all()
 
 
-def test_photos_of_many_sizes_become_the_pictures_that_they_become_alone(small_model):
+@pytest.mark.parametrize("expected_sizes", [[], [(80, 96), (100, 24)]])
+def test_photos_of_many_sizes_become_the_pictures_that_they_become_alone(small_model, expected_sizes):
     stylizer = Stylizer(small_model, "litert")
+    stylizer.expect(expected_sizes)
     for size in [(40, 40), (64, 24), (80, 96), (24, 32), (80, 100)]:
         image = np.random.default_rng(0).random((*size, 3), np.float32)
         expected = Stylizer(small_model, "litert").stylize(image, 1)
@@ -71,6 +73,19 @@ def test_a_second_size_makes_room_for_more_where_there_is_memory(small_model, mo
     monkeypatch.setattr(memory, "available", lambda: free)
     for size in [(64, 40), (48, 64), (80, 40), (40, 80)]:
         assert stylizer.stylize(np.zeros((*size, 3)), 0).shape == (*size, 3)
+    assert len(made) == allocations
+
+
+@pytest.mark.parametrize(("free", "allocations"), [(10, 1), (1.2, 0)])
+def test_the_first_photo_makes_room_for_those_that_are_expected(small_model, monkeypatch, free, allocations):
+    stylizer, made, photo_sizes = Stylizer(small_model, "litert"), [], [(40, 40), (64, 40), (32, 64), (40, 40)]
+    free = int(free * memory.needed_in_one_piece(small_model.convolutions, 40, 40))
+    monkeypatch.setattr(memory, "available", lambda: free)
+    allocate = Interpreter.allocate_tensors
+    monkeypatch.setattr(Interpreter, "allocate_tensors", lambda self: made.append(self) or allocate(self))
+    stylizer.expect([*photo_sizes, (400, 400)])  # The last would be painted in tiles.
+    for size in photo_sizes:
+        stylizer.stylize(np.zeros((*size, 3)), 0)
     assert len(made) == allocations
 
 
