@@ -13,9 +13,8 @@ import numpy as np
 
 import measuring
 from magstyle import Stylizer, optical_flow, stylize_video
-from magstyle.camera import Camera
 from magstyle.data import images, video
-from magstyle.steadiness import Steadiness, Trace
+from magstyle.steadiness import FramePainter, Steadiness
 
 COLUMNS = ["clip", "frames", "steady", "painting alone, frames/s", "stylize_video, frames/s", "stylize_video / alone"]
 
@@ -47,14 +46,11 @@ def measure(
 
 def paint(frames: Sequence[np.ndarray], model: str, steady: bool) -> None:
     """Paints frames, uint8, without reading or writing any."""
-    stylizer, camera, trace, steadiness = Stylizer(model), Camera(frames[0].shape[:2]), Trace(), Steadiness()
+    stylizer, painter, steadiness = Stylizer(model), FramePainter(frames[0].shape[:2]), Steadiness()
     before = None
     for frame in frames:
         motion = optical_flow.motion(before, frame) if steady and before is not None else None
-        placement = camera.follow(motion)
-        image = images.to_float(frame)
-        picture = placement.take(stylizer.stylize(placement.lay(trace.under(image, motion)), 0))
-        trace.keep(image, picture)
+        picture = painter.paint(images.to_float(frame), motion, lambda canvas, _: stylizer.stylize(canvas, 0))
         steadiness.steady(picture, motion)
         before = frame
 

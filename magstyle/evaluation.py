@@ -16,14 +16,13 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from magstyle import appearance, checkpoints, grids, limits, losses, optical_flow
-from magstyle.camera import Camera
 from magstyle.data import pipeline, video
 from magstyle.data.images import to_float
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 from magstyle.objective import Objective, shows
 from magstyle.optimization import pixels
-from magstyle.steadiness import Steadiness, Trace
+from magstyle.steadiness import FramePainter, Steadiness
 from magstyle.stylizer import Stylizer
 from magstyle.training import transfer
 from magstyle.training.model import StyleTraining
@@ -169,11 +168,9 @@ class Evaluation:
         found = {}
         for style in tqdm(range(len(self.paintings)), unit="style"):
             pictures = [stylizer.stylize(frame, style) for frame in plain]
-            camera, trace, steadiness, steady = Camera(frames[0].shape[:2]), Trace(), Steadiness(), []
+            painter, steadiness, steady = FramePainter(frames[0].shape[:2]), Steadiness(), []
             for frame, motion in zip(plain, motions, strict=True):
-                placement = camera.follow(motion)
-                picture = placement.take(stylizer.stylize(placement.lay(trace.under(frame, motion)), style))
-                trace.keep(frame, picture)
+                picture = painter.paint(frame, motion, lambda canvas, _, style=style: stylizer.stylize(canvas, style))
                 steady.append(steadiness.steady(picture, motion))
             for name, shown in (("clip", plain), ("one_by_one", pictures), ("steady", steady)):
                 errors = map(optical_flow.warping_error, shown, shown[1:], motions[1:])

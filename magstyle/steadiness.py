@@ -20,9 +20,12 @@ References:
     lose contrast, and get it back).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from magstyle import optical_flow
+from magstyle.camera import Camera, Placement
 
 # How much of the strokes is traced; and the deviation of the Gaussian that they are blurred by, in pixels of what is
 # painted: of their fine details, more would grow from frame to frame.
@@ -80,6 +83,46 @@ class Trace:
             picture: of the frame, of the same shape.
         """
         self._strokes = picture - image
+
+
+class FramePainter:
+    """Paints the frames of a clip, one after the other, so that strokes are where the motion says.
+
+    Each is painted on the canvas of the camera, with a trace of the strokes before. Without motion, they are painted as
+    they are.
+
+    Args:
+        size: height and width of the frames.
+        stroke_size: as of `Stylizer.stylize`.
+    """
+
+    def __init__(self, size: tuple[int, int], stroke_size: float = 1.0):
+        self._camera, self._trace = Camera(size, stroke_size), Trace(stroke_size)
+
+    def largest_canvas(self) -> tuple[int, int]:
+        """The height and width of what is painted at most."""
+        return self._camera.largest_canvas()
+
+    def paint(
+        self,
+        image: np.ndarray,
+        motion: optical_flow.Motion | None,
+        stylize: Callable[[np.ndarray, Placement], np.ndarray],
+    ) -> np.ndarray:
+        """The picture of a frame, float32 [H, W, 3] in [0, 1].
+
+        Args:
+            image: the frame, float32 [H, W, 3] in [0, 1].
+            motion: of the frame, from the one before; None of the first, and where there is to be no steadiness.
+            stylize: paints a canvas, given where on it the frame lies.
+
+        Raises:
+            InputError: if OpenCV is missing, where there is motion.
+        """
+        placement = self._camera.follow(motion)
+        picture = placement.take(stylize(placement.lay(self._trace.under(image, motion)), placement))
+        self._trace.keep(image, picture)
+        return picture
 
 
 class Steadiness:

@@ -13,12 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from magstyle import files, limits, optical_flow, regions, strokes
-from magstyle.camera import Camera
+from magstyle.camera import Placement
 from magstyle.colors import preserve_color as keep_color
 from magstyle.data import images, video
 from magstyle.errors import InputError
 from magstyle.networks import Network
-from magstyle.steadiness import Steadiness, Trace
+from magstyle.steadiness import FramePainter, Steadiness
 from magstyle.stylizer import Stylizer
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def stylize_video(
         for image in mask_images:
             regions.check_shape(image, clip.size, str(clip.path))
         areas = [regions.read(image, clip.size) for image in mask_images]
-        # Without motion, a camera stands still, no trace is shown, and pictures stay as they are.
-        camera, trace, steadiness = Camera(clip.size, stroke_size), Trace(stroke_size), Steadiness()
-        largest = camera.largest_canvas() if steady else clip.size
+        # Without motion, both leave frames and pictures as they are.
+        painter, steadiness = FramePainter(clip.size, stroke_size), Steadiness()
+        largest = painter.largest_canvas() if steady else clip.size
         pictures = _PICTURES + (_OF_STEADINESS if steady else 0)
         keeps, styles_of_pixels = pictures * math.prod(clip.size) * 3 * 4, 0
         if areas:
@@ -112,14 +112,14 @@ def stylize_video(
         stylizer.check_size(*largest, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
 
         def paint(frame: video.Frame, motion: optical_flow.Motion | None) -> np.ndarray:
-            placement = camera.follow(motion)
-            weights = weights_at(frame.time)
-            if areas:
-                weights = regions.style_weights([placement.lay(area) for area in areas], mask_weights, weights)
+            def stylize(canvas: np.ndarray, placement: Placement) -> np.ndarray:
+                weights = weights_at(frame.time)
+                if areas:
+                    weights = regions.style_weights([placement.lay(area) for area in areas], mask_weights, weights)
+                return stylizer.stylize(canvas, weights, stroke_size=stroke_size)
+
             image = images.to_float(frame.image)
-            canvas = placement.lay(trace.under(image, motion))
-            picture = placement.take(stylizer.stylize(canvas, weights, stroke_size=stroke_size))
-            trace.keep(image, picture)
+            picture = painter.paint(image, motion, stylize)
             # Of the frame as it is, not as it is on the canvas.
             return strokes.with_strength(picture, image, strength)
 
