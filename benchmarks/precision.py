@@ -1,8 +1,11 @@
 """Does a training in bfloat16 end at the losses of one in float32? Both start alike and see the same photos.
 
-Over the last three quarters the learning rate falls to 0. The losses are means of the last steps, since photos differ.
+Over the last three quarters the learning rate falls to 0. The losses are means of the last steps, since photos differ,
+and of several pairs of trainings, each with a seed of its own: rounded in another way, a training goes another way too,
+so one pair tells little. The last column is the standard error of the mean ratio.
 """
 
+import itertools
 import pathlib
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,7 +16,9 @@ import tensorflow as tf
 import magstyle
 import measuring
 
-COLUMNS = ["loss", "float32", "bfloat16", "bfloat16 / float32"]
+COLUMNS = ["loss", "float32", "bfloat16", "bfloat16 / float32", "standard error"]
+# And whether it is --mixed_precision.
+PRECISIONS = {"float32": False, "bfloat16": True}
 LOSSES = ["total_loss", "total_content_loss", "total_style_loss"]
 
 
@@ -26,16 +31,18 @@ def measure(
     alpha: float,
     steps: int,
     last: int,
+    seeds: Sequence[int],
 ) -> Iterator[list[str]]:
+    ends = {precision: {loss: [] for loss in LOSSES} for precision in PRECISIONS}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         styles = folder / "styles.tfrecord"
         magstyle.create_style_dataset(style_files, styles, image_size=image_size, vgg_checkpoint=vgg_checkpoint)
-        ends = {}
-        for precision, mixed in (("float32", False), ("bfloat16", True)):
+        for seed, (precision, mixed) in itertools.product(seeds, PRECISIONS.items()):
+            train_dir = folder / f"{precision}-{seed}"
             magstyle.train(
                 styles,
-                folder / precision,
+                train_dir,
                 alpha=alpha,
                 content_files=content_files,
                 vgg_checkpoint=vgg_checkpoint,
@@ -46,11 +53,15 @@ def measure(
                 mixed_precision=mixed,
                 save_summaries_secs=0,
                 save_interval_secs=1e6,
+                seed=seed,
             )
-            ends[precision] = end_of_curves(folder / precision, steps - last)
+            for loss, values in end_of_curves(train_dir, steps - last).items():
+                ends[precision][loss].append(np.mean(values))
     for loss in LOSSES:
-        single, mixed = (np.mean(ends[precision][loss]) for precision in ends)
-        yield [loss, f"{single:.4g}", f"{mixed:.4g}", f"{mixed / single:.4f}"]
+        single, mixed = (np.array(ends[precision][loss]) for precision in PRECISIONS)
+        ratios = mixed / single
+        error = f"{ratios.std(ddof=1) / len(ratios) ** 0.5:.4f}" if len(ratios) > 1 else ""
+        yield [loss, f"{single.mean():.4g}", f"{mixed.mean():.4g}", f"{ratios.mean():.4f}", error]
 
 
 def end_of_curves(train_dir: pathlib.Path, start: int) -> dict[str, list[float]]:
@@ -74,4 +85,5 @@ if __name__ == "__main__":
     parser.add_argument("--alpha", type=float, default=0.25, help="of the network")
     parser.add_argument("--steps", type=int, default=500, help="of each training")
     parser.add_argument("--last", type=int, default=50, help="steps that the losses are means of")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)), help="a pair of trainings for each")
     measuring.print_table(COLUMNS, measure(**vars(parser.parse_args())))

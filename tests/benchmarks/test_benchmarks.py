@@ -123,6 +123,16 @@ def test_steps_are_compared_with_those_of_training(vgg_file):
     assert all(number > 0 for number in row.values())
 
 
+def test_ends_of_trainings_in_bfloat16_and_float32_are_compared(vgg_file, tmp_path):
+    for k in range(4):
+        picture(k, (40, 36)).save(tmp_path / f"{k}.png")
+    given = [f"--style_files={tmp_path}/0.png", f"--content_files={tmp_path}", f"--vgg_checkpoint={vgg_file}"]
+    size = ["--image_size=32", "--batch_size=1", "--alpha=0.1", "--steps=4", "--last=2"]
+    rows = measure("precision", *given, *size, "--seeds", 0, 1)
+    assert [row["loss"] for row in rows] == ["total_loss", "total_content_loss", "total_style_loss"]
+    assert all(row["bfloat16 / float32"] > 0 and row["standard error"] > 0 for row in rows)
+
+
 def test_litert_files_paint_the_same_and_are_compared_with_the_plain_one():
     rows = {row["file"]: row for row in measure("litert_files", "--sides=16", *TINY)}
     assert list(rows) == ["plain", "float32", "float16", "dynamic_int8", "int8", "any size"]
