@@ -31,7 +31,8 @@ _LARGEST_GRAPH = 2**31
 _ROOM = 1.4
 # And for how many times the pixels of the largest that is expected: images of other shapes have longer borders.
 _BORDERS = 1.05
-_NONE = (0, 0)
+# Of a graph that has not taken memory yet.
+_NO_ROOM = (0, 0)
 
 
 def choose(engine: str) -> str:
@@ -140,7 +141,7 @@ class LiteRTEngine:
         What all tensors lie in is taken anew whenever one of them grows, which takes twice as long as the rest of what
         the graph does for another size. The means of rows grow with the height alone, so room has a height, too.
         """
-        if self._room == _NONE:
+        if self._room == _NO_ROOM:
             wanted = [size, *(other for other in self._expected if self._fits(*other, self._styles))]
             tall, pixels = max(height for height, _ in wanted), max(map(math.prod, wanted))
             pixels *= _BORDERS if len(set(wanted)) > 1 else 1
@@ -161,13 +162,13 @@ class LiteRTEngine:
 
     def _held(self) -> int:
         """The bytes that the graph keeps."""
-        if self._room == _NONE:
+        if self._room == _NO_ROOM:
             return 0
         return memory.needed_in_one_piece(self._network.convolutions, *self._room, len(self._styles))
 
     def _forget(self) -> None:
         """Gives back the graph; `_styles` are those that it has weights of for every pixel."""
-        self._interpreter, self._room, self._styles = None, _NONE, []
+        self._interpreter, self._room, self._styles = None, _NO_ROOM, []
 
     def _prepare(self, parameters, per_pixel: bool):
         from ai_edge_litert.interpreter import Interpreter
