@@ -173,9 +173,9 @@ class Stylizer:
         self._engine.check(height, width, keeps, regions, stroke_size)
 
     def expect(self, photo_sizes: Iterable[tuple[int, int]], *, stroke_size: float = 1.0) -> None:
-        """Makes photos of several sizes take less time, where these are known before.
+        """Makes photos of several sizes take less time, where these are known before any is painted.
 
-        The first photo that is painted after this takes the memory of the largest.
+        The first photo then takes the memory of the largest at once, if there is as much.
 
         Args:
             photo_sizes: the height and width of each, in pixels.
