@@ -44,8 +44,10 @@ class Program:
         self._streams = [pathlib.Path(self._folder.name) / name for name in ("stdout", "stderr")]
         for path in self._streams:
             path.touch()
+        # What it does not remove goes with them: a process that was forked runs no atexit.
+        env = {**env, "TMPDIR": self._folder.name}
         _start_server()
-        self._process = _server.Process(target=_become, args=(command, dict(env), cwd, self._streams, largest_file))
+        self._process = _server.Process(target=_become, args=(command, env, cwd, self._streams, largest_file))
         self._process.start()
         # If a test that fails leaves it running, no one waits for it.
         atexit.register(self._process.kill)
@@ -122,6 +124,7 @@ def _become(
 ) -> None:
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # That of the environment.
     if cwd:
         os.chdir(cwd)
     for number, path in enumerate(streams, start=1):
