@@ -9,10 +9,6 @@ is what a process has grown by then.
 
 # (This file is not called litert.py: TensorFlow looks for a package of that name before its own.)
 
-import pathlib
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
@@ -21,6 +17,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+import litert_opening
 import measuring
 import networks
 from magstyle.export import litert
@@ -30,7 +27,6 @@ COLUMNS = [
     *("alpha", "pixels", "file", "seconds", "plain / it", "plain / its convolutions", "float32 / it"),
     *("set-up / seconds", "memory, MiB", "largest difference"),
 ]
-THREADS = 2
 
 
 def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> Iterator[list[str]]:
@@ -48,7 +44,7 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
             for name, content in files.items():
                 paint = references.get(name) or runner(content, [photo[None], weights])
                 difference = np.abs(paint() - expected).max()
-                first, later, memory = opening(content, side, repetitions)
+                opening = litert_opening.measure(content, side, repetitions)
                 # Those of a file of one size have shapes.
                 alone = runner(convolutions_alone(files["float32"] if name == "any size" else content))
                 times = measuring.in_turns({**references, "it": paint, "convolutions": alone}, repetitions)
@@ -57,20 +53,9 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
                     f"{np.median(times['plain'] / times['it']):.2f}",
                     f"{np.median(times['plain'] / times['convolutions']):.2f}",
                     f"{np.median(times['float32'] / times['it']):.2f}",
-                    *(f"{first / later - 1:.2f}", f"{memory:.0f}", f"{difference:.1e}"),
+                    *(f"{opening.first / opening.later - 1:.2f}", f"{opening.memory / 2**20:.0f}"),
+                    f"{difference:.1e}",
                 ]
-
-
-def opening(content: bytes, side: int, repetitions: int) -> tuple[float, float, float]:
-    """The seconds to the first picture of a file, and of a later one, and MiB, as `litert_opening.py` prints them."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "model.tflite"
-        path.write_bytes(content)
-        program = pathlib.Path(__file__).with_name("litert_opening.py")
-        command = [sys.executable, str(program), str(path), *map(str, (side, THREADS, repetitions))]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    first, later, memory = map(float, output.split())
-    return first, later, memory
 
 
 def convert_plain(model: keras.Model, side: int) -> bytes:
@@ -111,7 +96,7 @@ def convolutions_alone(content: bytes) -> bytes:
 
 def runner(content: bytes, inputs: Sequence[np.ndarray] = ()) -> Callable[[], np.ndarray]:
     """What runs a file and returns its first output; on zeros if no inputs are given."""
-    interpreter = Interpreter(model_content=content, num_threads=THREADS)
+    interpreter = Interpreter(model_content=content, num_threads=litert_opening.THREADS)
     by_rank = {values.ndim: values for values in inputs}
     values_of = {
         entry["index"]: by_rank[len(entry["shape"])] if inputs else np.zeros(entry["shape"], entry["dtype"])

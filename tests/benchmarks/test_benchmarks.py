@@ -133,6 +133,11 @@ def test_ends_of_trainings_in_bfloat16_and_float32_are_compared(vgg_file, tmp_pa
     assert all(row["bfloat16 / float32"] > 0 and row["standard error"] > 0 for row in rows)
 
 
+def test_set_up_is_compared_with_the_memory_that_it_takes():
+    (row,) = measure("litert_setup", "--sides=32", *TINY)
+    assert row["memory, MiB"] > 1 and row["set-up / seconds"] > 0 and row["memory alone / seconds"] > 0
+
+
 def test_litert_files_paint_the_same_and_are_compared_with_the_plain_one():
     rows = {row["file"]: row for row in measure("litert_files", "--sides=16", *TINY)}
     assert list(rows) == ["plain", "float32", "float16", "dynamic_int8", "int8", "any size"]

@@ -1,0 +1,34 @@
+"""What part of a picture does a file for images of any size take to be ready, and what of that is memory?
+
+Set-up is what it takes to open a file, and what its first picture takes longer than the later ones. `memory alone` is
+what it takes to get as much memory from the system, page by page, without any work. Medians of processes.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+import litert_opening
+import measuring
+import networks
+from magstyle.export import litert
+
+COLUMNS = ["alpha", "pixels", "seconds", "memory, MiB", "set-up / seconds", "memory alone / seconds"]
+
+
+def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> Iterator[list[str]]:
+    for alpha in alphas:
+        content = litert.convert(networks.style_transformer(alpha), 0)
+        for side in sides:
+            openings = [litert_opening.measure(content, side, repetitions=3) for _ in range(repetitions)]
+            first, later, memory, taking = np.transpose(openings)
+            yield [
+                *(f"{alpha:g}", f"{side} x {side}", f"{np.median(later):.3f}", f"{np.median(memory) / 2**20:.0f}"),
+                f"{np.median(first / later - 1):.2f}",
+                f"{np.median(taking / later):.2f}",
+            ]
+
+
+if __name__ == "__main__":
+    flags = measuring.parser(__doc__, alphas=[1.0, 0.5, 0.25], sides=[384, 1024, 2048], repetitions=5).parse_args()
+    measuring.print_table(COLUMNS, measure(**vars(flags)))
