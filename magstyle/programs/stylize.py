@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> None:
     input_image = [*(FLAGS.input_image or []), *arguments]
     if not input_image:
         raise InputError("which photo? Give its name, here or by --input_image; a glob or a folder will do")
-    first, *_ = photos.find(input_image)  # What is not there is refused at once.
+    # What is not there is refused at once; and what earlier calls have painted is no photo to read.
+    first, *_ = photos.find(input_image, outside=command_line.path_of("output_dir"))
     reader = images.ReadAhead(FLAGS.image_size)
     reader.begin(first)
     shared_flags.import_engine(FLAGS.engine)
