@@ -59,8 +59,9 @@ setuptools.setup(
         "tqdm",
         # L-BFGS.
         "scipy",
-        # Checks every LiteRT file that is written; the interpreter inside TensorFlow is announced to go.
-        "ai-edge-litert",
+        # Paints on CPUs, and checks every LiteRT file that is written; the one inside TensorFlow is announced to go. From
+        # this version on, it can be told how XNNPACK is to use memory.
+        "ai-edge-litert>=2.1.6",
         # What LiteRT files are made of; TensorFlow brings it.
         "flatbuffers",
         # The free memory on every system: a photo that does not fit is refused before any work.

@@ -5,6 +5,7 @@ An engine is built from a network, paints images of any size, and says what memo
 
 import glob
 import importlib.util
+import itertools
 import math
 import sys
 import threading
@@ -69,11 +70,11 @@ class LiteRTEngine:
     """
 
     def __init__(self, network: Network):
-        self._network, self._expected = network, []
+        self._network, self._expected, self._keep_addresses = network, [], True
+        self._lock = threading.Lock()  # A graph computes one image at a time, on all cores.
         self._forget()
         # At once: a program may be waiting for its first photo.
-        self._interpreter = self._prepare(network.parameters, per_pixel=False)
-        self._lock = threading.Lock()  # An interpreter computes one image at a time, on all cores.
+        self._content = self._draw(network.parameters, per_pixel=False)
 
     def paint(self, image: np.ndarray, style_weights: np.ndarray, progress: Progress) -> np.ndarray:
         """The picture, float32 [H, W, 3] in [0, 1], of an image, float32 [H, W, 3].
@@ -97,21 +98,30 @@ class LiteRTEngine:
             if not self._fits(*size, styles):
                 self._forget()
                 return self._paint_in_tiles(parameters, image, style_weights, progress)
-            if self._interpreter is None or styles != self._styles:
+            if self._runner is None or styles != self._styles:
                 self._forget()  # First, so that its memory is free.
-                self._interpreter, self._styles = self._prepare(parameters, per_pixel=bool(styles)), styles
+                self._runner, self._styles = self._open(parameters, per_pixel=bool(styles)), styles
             self._make_room(size)
             if styles:
                 style_weights = _padded(style_weights)[None]
             inputs = {"input_image": _padded(image)[None], "style_weights": style_weights}
-            paint = self._interpreter.get_signature_runner()
-            picture = paint(**inputs)["stylized_image"][0, :height, :width]
+            picture = self._runner.run(inputs)["stylized_image"][0, :height, :width]
         progress(1.0)
         return picture
 
     def expect(self, image_sizes: Iterable[tuple[int, int]]) -> None:
-        """Has the first image make room for others of these heights and widths, which saves them time."""
-        self._expected = [(sizes.padded(height), sizes.padded(width)) for height, width in image_sizes]
+        """Prepares for images of these heights and widths, one after the other.
+
+        The first makes room for the others, which saves them time. Where none has the size of the one before, as where
+        there is but one, nothing is kept that an image of the same size would need again: nearly half of the memory.
+        """
+        with self._lock:
+            self._expected = [(sizes.padded(height), sizes.padded(width)) for height, width in image_sizes]
+            repeated = any(size == following for size, following in itertools.pairwise(self._expected))
+            keep_addresses = repeated or not self._expected
+            if keep_addresses != self._keep_addresses:
+                self._forget()
+                self._keep_addresses = keep_addresses
 
     def check(self, height: int, width: int, keeps: int = 0, regions: int = 0, stroke_size: float = 1.0) -> None:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
@@ -132,7 +142,7 @@ class LiteRTEngine:
 
     def _fits(self, height: int, width: int, styles: list[int]) -> bool:
         """Whether there is memory for an image of this size in one piece."""
-        whole = memory.needed_in_one_piece(self._network.convolutions, height, width, len(styles))
+        whole = self._needed((height, width), styles)
         return whole <= min(_LARGEST_GRAPH, memory.available() + self._held())
 
     def _make_room(self, size: tuple[int, int]) -> None:
@@ -154,29 +164,31 @@ class LiteRTEngine:
         if room == size or not self._fits(*room, self._styles):
             self._room = max(self._room, size, key=math.prod)
             return
-        for entry in self._interpreter.get_signature_runner().get_input_details().values():
-            if len(entry["shape"]) == 4:
-                self._interpreter.resize_tensor_input(entry["index"], (1, *room, entry["shape"][3]))
-        self._interpreter.allocate_tensors()
+        weights = (1, *room, len(self._styles)) if self._styles else (self._network.num_styles,)
+        self._runner.make_room({"input_image": (1, *room, 3), "style_weights": weights})
         self._room = room
 
     def _held(self) -> int:
         """The bytes that the graph keeps."""
-        if self._room == _NO_ROOM:
-            return 0
-        return memory.needed_in_one_piece(self._network.convolutions, *self._room, len(self._styles))
+        return 0 if self._room == _NO_ROOM else self._needed(self._room, self._styles)
+
+    def _needed(self, size: tuple[int, int], styles: list[int]) -> int:
+        return memory.needed_in_one_piece(self._network.convolutions, *size, len(styles), self._keep_addresses)
 
     def _forget(self) -> None:
         """Gives back the graph; `_styles` are those that it has weights of for every pixel."""
-        self._interpreter, self._room, self._styles = None, _NO_ROOM, []
+        self._runner, self._room, self._styles = None, _NO_ROOM, []
 
-    def _prepare(self, parameters, per_pixel: bool):
-        from ai_edge_litert.interpreter import Interpreter
+    def _open(self, parameters, per_pixel: bool):
+        from magstyle.litert import runtime
 
-        from magstyle.litert import network, tiles
+        content = self._draw(parameters, per_pixel) if per_pixel else self._content
+        return runtime.Runner(content, runtime.cores(), self._keep_addresses)
 
-        content = network.build(self._network.convolutions, parameters, height=0, width=0, per_pixel=per_pixel)
-        return Interpreter(model_content=content, num_threads=tiles.cores())
+    def _draw(self, parameters, per_pixel: bool) -> bytes:
+        from magstyle.litert import network
+
+        return network.build(self._network.convolutions, parameters, height=0, width=0, per_pixel=per_pixel)
 
 
 class KerasEngine:

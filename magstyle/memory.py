@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
 _FLOAT = 4
+# Numbers per pixel, in whose place XNNPACK notes addresses that are kept.
+_ADDRESSES = 38
 # Of a picture that is worth the name, in pixels.
 _SMALLEST_OPTIMIZED = 16
 Convolutions = Sequence[Convolution]
@@ -159,12 +161,21 @@ def needed(convolutions: Convolutions, engine: str, height: int, width: int, reg
     return int(sizes.padded(height) * sizes.padded(width) * per_pixel * _FLOAT)
 
 
-def needed_in_one_piece(convolutions: Convolutions, height: int, width: int, regions: int = 0) -> int:
-    """How many bytes LiteRT takes for a photo of this size as a whole; `regions` as of `check`."""
+def needed_in_one_piece(
+    convolutions: Convolutions, height: int, width: int, regions: int = 0, keep_addresses: bool = True
+) -> int:
+    """How many bytes LiteRT takes for a photo of this size as a whole.
+
+    Args:
+        convolutions, height, width, regions: as of `check`.
+        keep_addresses: as of `litert.runtime.Runner`.
+    """
     # As measured: the widest tensor twice, but where it is narrow, others lie beside it; and the addresses that XNNPACK
     # notes. Scales and shifts of every pixel are as large as the tensors.
     channels = max(_tensors(convolutions))
     per_pixel = 60 + 3 * channels + 4 * regions if regions else 61 + 1.75 * channels
+    if not keep_addresses:
+        per_pixel -= _ADDRESSES
     return int(sizes.padded(height) * sizes.padded(width) * per_pixel * _FLOAT)
 
 

@@ -164,7 +164,7 @@ def stylize_one_by_one(
             stylizer.check_size(*size, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
         except InputError as error:
             raise InputError(f"{photo}: {error}", *error.arguments) from error
-    stylizer.expect(photo_sizes.values(), stroke_size=stroke_size)
+    stylizer.expect([size for size in photo_sizes.values() for _ in styles], stroke_size=stroke_size)
     if readable:
         files.make_folder(folder)
     with _bar_of_several(len(readable) * len(styles)) as bar:

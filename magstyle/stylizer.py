@@ -173,12 +173,13 @@ class Stylizer:
         self._engine.check(height, width, keeps, regions, stroke_size)
 
     def expect(self, photo_sizes: Iterable[tuple[int, int]], *, stroke_size: float = 1.0) -> None:
-        """Makes photos of several sizes take less time, where these are known before any is painted.
+        """Saves time, where it is known beforehand what is to be painted.
 
-        The first photo then takes the memory of the largest at once, if there is as much.
+        The first picture takes the memory of the largest at once, if there is as much; and less of it, if no picture
+        has the size of the one before, as a single one has not.
 
         Args:
-            photo_sizes: the height and width of each, in pixels.
+            photo_sizes: the height and width of each picture, in pixels, one after the other.
             stroke_size: as of `stylize`.
         """
         self._engine.expect([strokes.painting_size(size, stroke_size) for size in photo_sizes])

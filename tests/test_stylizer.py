@@ -1,9 +1,10 @@
 import io
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -11,6 +12,7 @@ from PIL import Image, ImageCms
 from magstyle import engines, memory, strokes
 from magstyle.data import images
 from magstyle.errors import InputError
+from magstyle.litert.runtime import Runner
 from magstyle.stylizer import Stylizer
 from tests.samples import picture
 
@@ -53,7 +55,7 @@ def test_the_size_given_comes_back(engine, size):
     assert ((result >= 0) & (result <= 1)).all()
 
 
-@pytest.mark.parametrize("expected_sizes", [[], [(80, 96), (100, 24)]])
+@pytest.mark.parametrize("expected_sizes", [[], [(80, 96)], [(80, 96), (100, 24)]])
 def test_photos_of_many_sizes_become_the_pictures_that_they_become_alone(small_model, expected_sizes):
     stylizer = Stylizer(small_model, "litert")
     stylizer.expect(expected_sizes)
@@ -68,8 +70,8 @@ def test_a_second_size_makes_room_for_more_where_there_is_memory(small_model, mo
     stylizer, made = Stylizer(small_model, "litert"), []
     free = int(free * memory.needed_in_one_piece(small_model.convolutions, 40, 40))
     stylizer.stylize(np.zeros((40, 40, 3)), 0)
-    allocate = Interpreter.allocate_tensors
-    monkeypatch.setattr(Interpreter, "allocate_tensors", lambda self: made.append(self) or allocate(self))
+    make_room = Runner.make_room
+    monkeypatch.setattr(Runner, "make_room", lambda self, shapes: made.append(shapes) or make_room(self, shapes))
     monkeypatch.setattr(memory, "available", lambda: free)
     for size in [(64, 40), (48, 64), (80, 40), (40, 80)]:
         assert stylizer.stylize(np.zeros((*size, 3)), 0).shape == (*size, 3)
@@ -78,15 +80,45 @@ def test_a_second_size_makes_room_for_more_where_there_is_memory(small_model, mo
 
 @pytest.mark.parametrize(("free", "allocations"), [(10, 1), (1.2, 0)])
 def test_the_first_photo_makes_room_for_those_that_are_expected(small_model, monkeypatch, free, allocations):
-    stylizer, made, photo_sizes = Stylizer(small_model, "litert"), [], [(40, 40), (64, 40), (32, 64), (40, 40)]
+    stylizer, made, photo_sizes = Stylizer(small_model, "litert"), [], [(40, 40), (40, 40), (64, 40), (32, 64)]
     free = int(free * memory.needed_in_one_piece(small_model.convolutions, 40, 40))
     monkeypatch.setattr(memory, "available", lambda: free)
-    allocate = Interpreter.allocate_tensors
-    monkeypatch.setattr(Interpreter, "allocate_tensors", lambda self: made.append(self) or allocate(self))
+    make_room = Runner.make_room
+    monkeypatch.setattr(Runner, "make_room", lambda self, shapes: made.append(shapes) or make_room(self, shapes))
     stylizer.expect([*photo_sizes, (400, 400)])  # The last would be painted in tiles.
     for size in photo_sizes:
         stylizer.stylize(np.zeros((*size, 3)), 0)
     assert len(made) == allocations
+
+
+def test_what_is_expected_may_change(small_model):
+    stylizer, image = Stylizer(small_model, "litert"), np.random.default_rng(0).random((40, 40, 3), np.float32)
+    expected = stylizer.stylize(image, 1)
+    for photo_sizes in ([(40, 40)], [(40, 40)] * 2, [(40, 40)]):
+        stylizer.expect(photo_sizes)
+        np.testing.assert_array_equal(stylizer.stylize(image, 1), expected)
+
+
+def test_a_single_picture_fits_into_memory_that_is_too_little_for_several(small_model, monkeypatch):
+    stylizer, runs = Stylizer(small_model, "litert"), []
+    run, convolutions = Runner.run, small_model.convolutions
+    monkeypatch.setattr(Runner, "run", lambda self, inputs: runs.append(self) or run(self, inputs))
+    monkeypatch.setattr(memory, "available", lambda: memory.needed_in_one_piece(convolutions, 400, 400) - 1)
+    for count in (2, 1):
+        stylizer.expect([(400, 400)] * count)
+        stylizer.stylize(np.zeros((400, 400, 3)), 0)
+        # In tiles, then as a whole.
+        assert len(runs) == 2 - count
+
+
+@pytest.mark.parametrize("stderr", ["open", "closed"])
+def test_litert_logs_nothing(tmp_path, stderr):
+    script = (
+        "import os, sys, numpy as np, magstyle; sys.argv[1] == 'closed' and os.close(2); "
+        "print(magstyle.Stylizer('painters', 'litert').stylize(np.zeros((8, 8, 3)), 0).shape)"
+    )
+    result = subprocess.run([sys.executable, "-c", script, stderr], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "(8, 8, 3)\n", "")
 
 
 def test_a_photo_in_tiles_becomes_the_same_picture(small_model, monkeypatch):

@@ -7,7 +7,6 @@ from an image before, an image is painted in one go.
 """
 
 import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from magstyle import sizes
-from magstyle.litert import stages
+from magstyle.litert import runtime, stages
 from magstyle.litert.network import EPSILON, LANES, Parameters
 from magstyle.models.architecture import Convolution
 
@@ -174,7 +173,7 @@ class _Network:
         # By how much smaller than the image the results of each convolution are.
         steps = itertools.accumulate((row.strides / row.upsampling for row in table), lambda k, step: int(k * step))
         self._reductions = dict(zip((row.scope for row in table), steps, strict=True))
-        self._threads = threads or cores()
+        self._threads = threads or runtime.cores()
         work = sum(map(self._work, [*self._passes(self._contracting), *self._passes(self._expanding)]))
         work += sum(self._work([row]) for row in self._residual)
         self._report = lambda rows, pixels: progress(self._work(rows) / work * pixels)
@@ -397,12 +396,6 @@ class _Measurement:
         pixels, means, squares = (np.array(values) for values in zip(*self._parts, strict=True))
         mean, square = (np.average(values, axis=0, weights=pixels) for values in (means, squares))
         return Moments(mean.astype(np.float32), (square - np.square(mean)).astype(np.float32))
-
-
-def cores() -> int:
-    """How many threads can run at a time."""
-    # What this process may use, where the system tells.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _kept(convolutions: Sequence[Convolution], height: int, width: int, regions: int) -> int:

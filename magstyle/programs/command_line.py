@@ -5,7 +5,6 @@ Ctrl-C and SIGTERM end a program with 130 and 143, cleanly; an `InputError` and 
 
 import ast
 import codecs
-import contextlib
 import gc
 import inspect
 import io
@@ -14,12 +13,13 @@ import pathlib
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
 from magstyle import files, limits, project
 from magstyle.errors import InputError
+from magstyle.silence import silent_stderr
 
 FLAGS = flags.FLAGS
 # The name that Python knows `_as_it_is_or_escaped` by.
@@ -129,21 +129,15 @@ def import_tensorflow() -> None:
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    with _silent_stderr():
+    with silent_stderr():
         import tensorflow  # noqa: F401
 
 
 def import_litert() -> None:
-    """Imports LiteRT, without the line about XNNPACK that it logs with the first graph of a process."""
-    from ai_edge_litert.interpreter import Interpreter
+    """Imports LiteRT, without what it logs with the first graph of a process."""
+    from magstyle.litert import runtime
 
-    from magstyle.litert.graph import Graph, serialize
-
-    graph = Graph()
-    number = graph.input("number", (1,))
-    content = serialize(graph.finish({"sum": number + number}))
-    with _silent_stderr():
-        Interpreter(model_content=content).allocate_tensors()
+    runtime.start()
 
 
 def print_above_bars(line: str) -> None:
@@ -261,20 +255,6 @@ def values_for(function: Callable, **known) -> dict[str, object]:
     """The arguments of a function: what is known of them, the rest from the flags of the same names."""
     names = inspect.signature(function).parameters
     return {name: FLAGS[name].value for name in names if name in FLAGS} | known
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keeps also those from writing to it who do not ask Python."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with open(os.devnull, "wb") as devnull:
-        os.dup2(devnull.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _quoted(match: re.Match) -> str:
