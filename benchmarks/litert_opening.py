@@ -16,6 +16,8 @@ import numpy as np
 import psutil
 from ai_edge_litert.interpreter import Interpreter
 
+from magstyle.litert import runtime
+
 THREADS = 2
 
 
@@ -35,36 +37,35 @@ class Opening(NamedTuple):
     taking: float
 
 
-def measure(content: bytes, side: int, repetitions: int) -> Opening:
-    """What opening a file takes that paints squares of this side."""
+def measure(content: bytes, side: int, repetitions: int, keep_addresses: bool = True) -> Opening:
+    """What opening a file takes that paints squares of this side; keep_addresses as of `litert.runtime.Runner`."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model.tflite"
         path.write_bytes(content)
-        command = [sys.executable, __file__, str(path), str(side), str(repetitions)]
+        command = [sys.executable, __file__, str(path), str(side), str(repetitions), str(int(keep_addresses))]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Opening(*map(float, output.split()))
 
 
-def main(path: str, side: int, repetitions: int) -> None:
+def main(path: str, side: int, repetitions: int, keep_addresses: bool) -> None:
     content = pathlib.Path(path).read_bytes()
     rng = np.random.default_rng(0)
+    details = Interpreter(model_content=content).get_signature_runner().get_input_details()
+    inputs = {
+        name: rng.random((1, side, side, 3) if len(entry["shape"]) == 4 else entry["shape"], np.float32)
+        for name, entry in details.items()
+    }
+    runtime.start()
     before = psutil.Process().memory_info().rss
     start = time.perf_counter()
-    interpreter = Interpreter(model_content=content, num_threads=THREADS)
-    details = interpreter.get_input_details()
-    shapes = {entry["index"]: (1, side, side, 3) if len(entry["shape"]) == 4 else entry["shape"] for entry in details}
-    for index, shape in shapes.items():
-        interpreter.resize_tensor_input(index, shape)
-    interpreter.allocate_tensors()
-    for index, shape in shapes.items():
-        interpreter.set_tensor(index, rng.random(shape, np.float32))
-    interpreter.invoke()
+    runner = runtime.Runner(content, THREADS, keep_addresses)
+    runner.run(inputs)
     first = time.perf_counter() - start
     grown = psutil.Process().memory_info().rss - before
     later = []
     for _ in range(repetitions):
         start = time.perf_counter()
-        interpreter.invoke()
+        runner.run(inputs)
         later.append(time.perf_counter() - start)
     start = time.perf_counter()
     memory = mmap.mmap(-1, grown, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -73,4 +74,4 @@ def main(path: str, side: int, repetitions: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main(sys.argv[1], *map(int, sys.argv[2:4]), sys.argv[4] == "1")

@@ -1,9 +1,12 @@
 """What part of a picture does a file for images of any size take to be ready, and what of that is memory?
 
+XNNPACK either keeps the addresses that it notes, for more pictures of the same size, or notes them anew for each.
+
 Set-up is what it takes to open a file, and what its first picture takes longer than the later ones. `memory alone` is
 what it takes to get as much memory from the system, page by page, without any work. Medians of processes.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,17 +16,19 @@ import measuring
 import networks
 from magstyle.export import litert
 
-COLUMNS = ["alpha", "pixels", "seconds", "memory, MiB", "set-up / seconds", "memory alone / seconds"]
+COLUMNS = ["alpha", "pixels", "addresses", "seconds", "memory, MiB", "set-up / seconds", "memory alone / seconds"]
 
 
 def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> Iterator[list[str]]:
     for alpha in alphas:
         content = litert.convert(networks.style_transformer(alpha), 0)
-        for side in sides:
-            openings = [litert_opening.measure(content, side, repetitions=3) for _ in range(repetitions)]
+        for side, keep_addresses in itertools.product(sides, (True, False)):
+            options = {"repetitions": 3, "keep_addresses": keep_addresses}
+            openings = [litert_opening.measure(content, side, **options) for _ in range(repetitions)]
             first, later, memory, taking = np.transpose(openings)
             yield [
-                *(f"{alpha:g}", f"{side} x {side}", f"{np.median(later):.3f}", f"{np.median(memory) / 2**20:.0f}"),
+                *(f"{alpha:g}", f"{side} x {side}", "kept" if keep_addresses else "noted anew"),
+                *(f"{np.median(later):.3f}", f"{np.median(memory) / 2**20:.0f}"),
                 f"{np.median(first / later - 1):.2f}",
                 f"{np.median(taking / later):.2f}",
             ]
