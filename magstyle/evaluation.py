@@ -99,37 +99,31 @@ class Evaluation:
     def measure(self, transformer: StyleTransformer, num_evals: int = 32) -> dict[str, np.ndarray]:
         """The losses [num_styles] by name, as `evaluate` returns them: means over the same photos in every style."""
         limits.check({"num_evals": num_evals})
-        model, num_styles, batch_size = self._model(transformer), len(self.paintings), self.objective.batch_size
+        model, num_styles = self._model(transformer), len(self.paintings)
         content_name = _end_point(model, CONTENT_BLOCK)
-        sums, of_photos, of_others, other = {}, {}, [], None
-        wanted = {name: [look(painting.image) for painting in self.paintings] for name, look in APPEARANCE.items()}
+        paintings = _looks([painting.image for painting in self.paintings])
+        of_pictures, of_photos, of_others, last = [], [], [], None
         with tqdm(total=num_evals * num_styles, unit="batch", mininterval=1) as progress:
-            measured = 0
-            for batch in self._batches(batch_size).take(num_evals).as_numpy_iterator():
-                measured += 1
-                plain = {name: [look(photo) for photo in batch] for name, look in APPEARANCE.items()}
+            for batch in self._batches(self.objective.batch_size).take(num_evals).as_numpy_iterator():
+                in_style = []
                 for style in range(num_styles):
-                    labels = np.full(batch_size, style, np.int32)
-                    for name, values in model.predict_on_batch({"image": batch, "label": labels}).items():
-                        sums.setdefault(name, np.zeros(num_styles))[style] += values.mean()
-                    pictures = transformer.predict_on_batch([batch, np.eye(num_styles, dtype=np.float32)[labels]])
-                    for name, look in APPEARANCE.items():
-                        for looks, total in ((map(look, pictures), sums), (plain[name], of_photos)):
-                            distances = [appearance.distance(one, wanted[name][style]) for one in looks]
-                            total.setdefault(name, np.zeros(num_styles))[style] += np.mean(distances)
+                    losses_of_pictures, pictures = _stylized(model, transformer, batch, style)
+                    in_style.append(losses_of_pictures | _distances(_looks(pictures), paintings, style))
                     progress.update()
-                features = model.vgg.predict_on_batch(batch)
-                for name, values in _style_losses(features, model.gram_matrices).items():
-                    of_photos[name] = of_photos.get(name, 0) + values
-                in_turn = features[content_name] if other is None else np.concatenate([other, features[content_name]])
+                of_pictures.append(_by_name(in_style))
+                features, looks = model.vgg.predict_on_batch(batch), _looks(batch)
+                distances = [_distances(looks, paintings, style) for style in range(num_styles)]
+                of_photos.append(_style_losses(features, model.gram_matrices) | _by_name(distances))
+                content = features[content_name]
+                in_turn = content if last is None else np.concatenate([last, content])
                 of_others += [np.mean(np.square(one - two)) for one, two in itertools.pairwise(in_turn)]
-                other = in_turn[-1:]
-        if measured < num_evals:
+                last = content[-1:]
+        if len(of_pictures) < num_evals:
             raise pipeline.nothing_left(self._photos)
-        found = {name: total / num_evals for name, total in sums.items() if name not in APPEARANCE}
+        found, plain = _means(of_pictures), _means(of_photos)
         names = [f"style_loss/{_end_point(model, block)}" for block in STYLE_BLOCKS]
-        found["relative_style_loss"] = np.mean([sums[name] / of_photos[name] for name in names], axis=0)
-        found |= {name: sums[name] / of_photos[name] for name in APPEARANCE}
+        found |= {name: found[name] / plain[name] for name in APPEARANCE}
+        found["relative_style_loss"] = np.mean([found[name] / plain[name] for name in names], axis=0)
         if of_others:
             found["relative_content_loss"] = found[f"content_loss/{content_name}"] / np.mean(of_others)
         return found
@@ -228,6 +222,39 @@ class Evaluation:
         """The photos, [batch_size, S, S, 3] in [0, 1]."""
         found = pipeline.batches(self._photos, self.objective.image_size, batch_size, 1, self.objective.seed)
         return found.map(lambda batch: batch["image"])
+
+
+def _stylized(
+    model: StyleTraining, transformer: StyleTransformer, batch: np.ndarray, style: int
+) -> tuple[dict[str, float], np.ndarray]:
+    """The losses of some photos in a style, means by name, and their pictures [B, S, S, 3]."""
+    labels = np.full(len(batch), style, np.int32)
+    losses_of_pictures = model.predict_on_batch({"image": batch, "label": labels})
+    weights = np.eye(transformer.num_styles, dtype=np.float32)[labels]
+    pictures = transformer.predict_on_batch([batch, weights])
+    return {name: float(values.mean()) for name, values in losses_of_pictures.items()}, pictures
+
+
+def _looks(images: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
+    """What colours and small shapes images have, by the name of the measure."""
+    return {name: [look(image) for image in images] for name, look in APPEARANCE.items()}
+
+
+def _distances(looks: Mapping[str, Sequence], paintings: Mapping[str, Sequence], style: int) -> dict[str, float]:
+    """How far the looks of some images are from that of a painting, means by the name of the measure."""
+    return {
+        name: float(np.mean([appearance.distance(one, paintings[name][style]) for one in looks[name]]))
+        for name in APPEARANCE
+    }
+
+
+def _by_name(found: Sequence[Mapping[str, np.ndarray | float]]) -> dict[str, np.ndarray]:
+    """Numbers by name, one after the other, as arrays by name."""
+    return {name: np.array([entry[name] for entry in found]) for name in found[0]}
+
+
+def _means(found: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: values.mean(axis=0) for name, values in _by_name(found).items()}
 
 
 def _end_point(model: StyleTraining, block: int) -> str:
