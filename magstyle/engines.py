@@ -19,6 +19,8 @@ from magstyle.errors import InputError
 from magstyle.networks import Network
 
 if TYPE_CHECKING:
+    import keras
+
     from magstyle.models.transformer import StyleTransformer
 
 Progress = Callable[[float], object]
@@ -200,16 +202,16 @@ class KerasEngine:
 
     def __init__(self, model: "StyleTransformer"):
         self.model = model
-        self._per_pixel = None
+        self._compute, self._compute_per_pixel = _compiled(model), None
 
     def paint(self, image: np.ndarray, style_weights: np.ndarray, progress: Progress) -> np.ndarray:
         """The picture, as LiteRTEngine's."""
         height, width, _ = image.shape
-        model = self.model
+        compute = self._compute
         if style_weights.ndim == 3:
-            self._per_pixel = self._per_pixel or self.model.per_pixel()
-            model, style_weights = self._per_pixel, _padded(style_weights)
-        stylized = model.predict_on_batch([_padded(image)[None], style_weights[None]])
+            self._compute_per_pixel = self._compute_per_pixel or _compiled(self.model.per_pixel())
+            compute, style_weights = self._compute_per_pixel, _padded(style_weights)
+        stylized = compute([_padded(image)[None], style_weights[None]])
         progress(1.0)
         return np.asarray(stylized)[0, :height, :width]
 
@@ -220,6 +222,19 @@ class KerasEngine:
         """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
         regions = regions and self.model.num_styles  # It takes the weights of all styles.
         memory.check(self.model.convolutions, "keras", height, width, keeps, regions, stroke_size)
+
+
+def _compiled(model: "keras.Model") -> Callable[[list[np.ndarray]], np.ndarray]:
+    """What a model gives for a batch, of one image."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return model.predict_on_batch
+    import tensorflow as tf
+
+    # With sizes left open. Keras's `predict` takes those of the first image, and is traced anew for a second one.
+    inputs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]
+    return tf.function(lambda inputs: model(inputs, training=False), input_signature=[inputs], autograph=False)
 
 
 def styles_in(style_weights: np.ndarray) -> list[int]:

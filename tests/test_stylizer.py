@@ -91,6 +91,15 @@ def test_the_first_photo_makes_room_for_those_that_are_expected(small_model, mon
     assert len(made) == allocations
 
 
+def test_keras_is_traced_once_for_photos_of_all_sizes(small_model, monkeypatch):
+    stylizer, calls = Stylizer(small_model, "keras"), []
+    call = type(small_model).__call__
+    monkeypatch.setattr(type(small_model), "__call__", lambda self, *a, **k: calls.append(self) or call(self, *a, **k))
+    for size in [(40, 40), (64, 24), (24, 32)]:
+        stylizer.stylize(np.zeros((*size, 3)), 0)
+    assert len(calls) == 1
+
+
 def test_what_is_expected_may_change(small_model):
     stylizer, image = Stylizer(small_model, "litert"), np.random.default_rng(0).random((40, 40, 3), np.float32)
     expected = stylizer.stylize(image, 1)
