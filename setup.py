@@ -59,8 +59,8 @@ setuptools.setup(
         "tqdm",
         # L-BFGS.
         "scipy",
-        # Paints on CPUs, and checks every LiteRT file that is written; TensorFlow's is announced to go. From this version
-        # on, it can be told how XNNPACK is to use memory.
+        # Paints on CPUs, and checks every LiteRT file; TensorFlow's is announced to go. From this version on, it can be
+        # told how XNNPACK is to use memory.
         "ai-edge-litert>=2.1.6",
         # What LiteRT files are made of; TensorFlow brings it.
         "flatbuffers",
