@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FLOAT = 4
 # Numbers per pixel, in whose place XNNPACK notes addresses that are kept.
-_ADDRESSES = 38
+_ADDRESSES = 36
 # Of a picture that is worth the name, in pixels.
 _SMALLEST_OPTIMIZED = 16
 Convolutions = Sequence[Convolution]
@@ -173,7 +173,7 @@ def needed_in_one_piece(
     # As measured: the widest tensor twice, but where it is narrow, others lie beside it; and the addresses that XNNPACK
     # notes. Scales and shifts of every pixel are as large as the tensors.
     channels = max(_tensors(convolutions))
-    per_pixel = 60 + 3 * channels + 4 * regions if regions else 61 + 1.75 * channels
+    per_pixel = 48 + 3 * channels + 4 * regions if regions else 58 + 1.75 * channels
     if not keep_addresses:
         per_pixel -= _ADDRESSES
     return int(sizes.padded(height) * sizes.padded(width) * per_pixel * _FLOAT)

@@ -71,14 +71,16 @@ def test_tensorflow_with_onednn_holds_what_was_measured_for_3000_x_2000_pixels(a
     assert gibibytes < needed / 2**30 < 1.3 * gibibytes
 
 
-@pytest.mark.parametrize(
-    ("alpha", "keep_addresses", "gibibytes"),
-    [(0.25, True, 1.54), (0.5, True, 1.75), (1, True, 2.47), (0.25, False, 0.78), (0.5, False, 0.98), (1, False, 1.65)],
-)
-def test_litert_holds_what_was_measured_for_3000_x_2000_pixels(alpha, keep_addresses, gibibytes):
-    convolutions = Architecture(1, alpha).convolutions
-    needed = memory.needed_in_one_piece(convolutions, 2000, 3000, keep_addresses=keep_addresses)
-    assert gibibytes < needed / 2**30 < 1.17 * gibibytes
+@pytest.mark.parametrize(("alpha", "gibibytes"), [(0.25, 1.54), (0.5, 1.75), (1.0, 2.47)])
+def test_litert_holds_what_was_measured_for_3000_x_2000_pixels(alpha, gibibytes):
+    needed = memory.needed_in_one_piece(Architecture(1, alpha).convolutions, 2000, 3000)
+    assert gibibytes < needed / 2**30 < 1.1 * gibibytes
+
+
+@pytest.mark.parametrize(("alpha", "gibibytes"), [(0.25, 0.78), (0.5, 0.98), (1.0, 1.65)])
+def test_litert_holds_less_where_it_keeps_no_addresses(alpha, gibibytes):
+    needed = memory.needed_in_one_piece(Architecture(1, alpha).convolutions, 2000, 3000, keep_addresses=False)
+    assert gibibytes < needed / 2**30 < 1.15 * gibibytes
 
 
 def test_litert_takes_no_such_blocks(model, machine):
@@ -91,7 +93,7 @@ def test_what_litert_holds_already_is_free_for_the_next_photo(model, machine, mo
     stylizer.stylize(np.zeros((64, 64, 3)), 0)
     machine.available = 0
     stylizer.check_size(100, 100)
-    with pytest.raises(InputError, match="image_size=132 fits"):
+    with pytest.raises(InputError, match="image_size=128 fits"):
         stylizer.check_size(240, 240)
 
 
@@ -103,8 +105,8 @@ def test_large_photos_fit_into_little_memory_in_tiles(alpha, megapixels, gibibyt
 
 def test_weights_of_every_pixel_take_what_was_measured():
     narrow = Architecture(1, 0.5).convolutions
-    # 1024 x 1024 pixels in one piece took 436 MiB with weights of two styles, and 453 MiB with those of four.
-    for styles, measured in ((2, 436), (4, 453)):
+    # 1024 x 1024 pixels in one piece took 399 MiB with weights of two styles, and 411 MiB with those of four.
+    for styles, measured in ((2, 399), (4, 411)):
         needed = memory.needed_in_one_piece(narrow, 1024, 1024, styles)
         assert 1 < needed / (measured * 2**20) < 1.1
     for engine in ("litert", "keras"):

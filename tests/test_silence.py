@@ -2,6 +2,10 @@ import subprocess
 import sys
 
 
+def stderr_of(script: str) -> str:
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr
+
+
 def test_what_others_write_to_stderr_comes_through_after_silence_in_many_threads():
     script = (
         "import os, threading\n"
@@ -15,8 +19,7 @@ def test_what_others_write_to_stderr_comes_through_after_silence_in_many_threads
         "for thread in threads: thread.join()\n"
         "os.write(2, b'news')\n"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert result.stderr == "news"
+    assert stderr_of(script) == "news"
 
 
 def test_silence_lasts_from_the_end_of_a_program_on():
@@ -27,5 +30,4 @@ def test_silence_lasts_from_the_end_of_a_program_on():
         "silence_the_end()\n"
         "os.write(2, b'news')\n"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert result.stderr == "news"
+    assert stderr_of(script) == "news"
