@@ -19,8 +19,9 @@ from ai_edge_litert.options import CpuOptions, Options
 from magstyle.litert.graph import Graph, serialize
 from magstyle.silence import silence_the_end, silent_stderr
 
-# TFLITE_XNNPACK_DELEGATE_FLAG_TRANSIENT_INDIRECTION_BUFFER of LiteRT's xnnpack_delegate.h.
-_NOTE_ADDRESSES_ANEW = 0x20
+# Of LiteRT's xnnpack_delegate.h: TFLITE_XNNPACK_DELEGATE_FLAG_TRANSIENT_INDIRECTION_BUFFER, with the defaults that it
+# replaces, which are for eight bits, ..._QS8 and ..._QU8.
+_NOTE_ADDRESSES_ANEW = 0x20 | 0x1 | 0x2
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -36,7 +37,7 @@ class Runner:
 
     def __init__(self, content: bytes, threads: int, keep_addresses: bool):
         environment = start()
-        cpu = CpuOptions(num_threads=threads, xnnpack_flags=0 if keep_addresses else _NOTE_ADDRESSES_ANEW)
+        cpu = CpuOptions(num_threads=threads, xnnpack_flags=None if keep_addresses else _NOTE_ADDRESSES_ANEW)
         options = Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=cpu)
         with silent_stderr():
             self._model = CompiledModel.from_buffer(content, environment=environment, options=options)
