@@ -9,6 +9,8 @@ bin/stylize.py --checkpoint=model.keras --list_styles
 Without --checkpoint, the styles are those of the bundled model `painters`.
 """
 
+import sys
+
 from absl import flags
 
 from magstyle.data import images, photos
@@ -16,6 +18,9 @@ from magstyle.errors import InputError
 from magstyle.programs import command_line, shared_flags
 
 FLAGS = flags.FLAGS
+
+# The shorter side of a picture in which strokes show when it is seen as a whole, found by looking.
+_SIDE_FOR_STROKES = 1000
 
 
 def define_flags() -> None:
@@ -66,6 +71,15 @@ def main(arguments: list[str]) -> None:
     )
     for path in paths:
         command_line.print_above_bars(str(path))
+    if not FLAGS["stroke_size"].present:
+        _tell_of_larger_strokes(first)
+
+
+def _tell_of_larger_strokes(photo: str) -> None:
+    """Says how strokes would show in a photo in which they are so small that it looks coloured rather than painted."""
+    stroke_size = min(images.scaled_size(images.read_size(photo), FLAGS.image_size)) // _SIDE_FOR_STROKES
+    if stroke_size > 1:
+        print(f"{photo} is large for its strokes; --stroke_size={stroke_size} makes them show", file=sys.stderr)
 
 
 def list_styles() -> None:

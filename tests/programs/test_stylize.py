@@ -209,6 +209,21 @@ def masks(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("flags", "advice"),
+    [
+        (["--image_size=2000", "--strength=0"], "photo.jpg is large for its strokes; --stroke_size=2 makes them show\n"),
+        (["--image_size=2000", "--stroke_size=8"], ""),
+        ([], ""),
+    ],
+)
+def test_a_large_photo_is_painted_with_advice(run, small_checkpoint, tmp_path, flags, advice):
+    images.write_image(tmp_path / "photo.jpg", np.full((20, 21, 3), 0.5))
+    result = run("stylize", f"--checkpoint={small_checkpoint}", *flags, "photo.jpg", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "out/photo_0.png\n"), result.stderr
+    assert result.stderr == advice
+
+
 def test_masks_strength_stroke_size_and_colours_are_flags(run, small_checkpoint, photo, masks, tmp_path):
     colors = tmp_path / "colors.png"
     images.write_image(colors, np.random.default_rng(1).random((9, 7, 3)) * [1, 0.5, 0.2])
