@@ -98,11 +98,12 @@ def checkerboard_loss(images):
 def mesh_loss(images):
     """How much of a mesh there is in the fine structure of an image; [B, H, W, C] in [0, 1] to [B].
 
-    A network cannot paint at random what is flat in the photo. Trained long enough, it weaves one and the same lattice
-    over it, as Gram matrices hardly tell that from strokes. In the power spectrum, a lattice is a few peaks, whereas
-    strokes spread around the origin. So at periods of 2.3 to 8 pixels the power at each frequency is compared with the
-    mean of all directions: the mean of the squares of the first is divided by that of the second. It is 1 where no
-    direction stands out. The loss is what exceeds 1.2, which is where paintings are.
+    A network cannot paint at random what is flat in the photo. Trained long enough, it weaves one and the same pattern
+    over it, as Gram matrices hardly tell that from strokes. In the power spectrum, such a pattern is a few peaks,
+    whereas strokes spread around the origin. So at periods of 2.3 to 8 pixels, the power at each frequency is divided
+    by the mean of all directions, tile by tile: calm tiles count as much as those of strong strokes. The mean of that
+    over the tiles is 1 where no direction stands out. The loss is what the mean of its squares exceeds 1.2 by, which is
+    where paintings are.
 
     Args:
         images: with sides of at least MESH_TILE pixels; what is left over after whole tiles does not count.
@@ -118,27 +119,28 @@ def mesh_loss(images):
     mean = keras.ops.sum(tiles * window, axis=(2, 3), keepdims=True) / keras.ops.sum(window)
     tiles = (tiles - mean) * window
     real, imaginary = keras.ops.fft2((tiles, keras.ops.zeros_like(tiles)))
-    power = keras.ops.mean(keras.ops.square(real) + keras.ops.square(imaginary), axis=1)
+    power = keras.ops.reshape(keras.ops.square(real) + keras.ops.square(imaginary), (batch, -1, MESH_TILE**2))
     # With the noise of a step of 255, so that nothing is made of what nobody sees.
-    power = keras.ops.reshape(power, (batch, MESH_TILE**2)) + 1 / 255**2
-    of_directions = keras.ops.matmul(power, rings)
-
-    def sum_of_squares(values):
-        return keras.ops.sum(counted * keras.ops.square(values), axis=1)
-
-    return keras.ops.relu(sum_of_squares(power) / sum_of_squares(of_directions) - _MESH_OF_PAINTINGS)
+    power += 1 / 255**2
+    of_rings = keras.ops.matmul(power, rings / keras.ops.sum(rings, axis=0))
+    stands_out = keras.ops.mean(power / keras.ops.matmul(of_rings, keras.ops.transpose(rings)), axis=1)
+    return keras.ops.relu(keras.ops.matmul(keras.ops.square(stands_out), counted) - _MESH_OF_PAINTINGS)
 
 
 def _mesh_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A window [T, T] under which the power of white noise is its variance, a matrix [T^2, T^2] that averages over all
-    frequencies of about the same length, and which frequencies count [T^2]."""
+    """What `mesh_loss` knows of the frequencies of a tile.
+
+    Returns:
+        A window [T, T] under which the power of white noise is its variance; 1 where a frequency is in a ring, of those
+        of about the same length, else 0 [T^2, R]; and the share of each frequency in the loss [T^2].
+    """
     window = np.hanning(MESH_TILE + 2)[1:-1]
     window = window[:, None] * window
     frequencies = np.fft.fftfreq(MESH_TILE, 1 / MESH_TILE)
     length = np.rint(np.hypot(frequencies[:, None], frequencies)).ravel()
-    same = length[:, None] == length
     least, most = _MESH_WAVES
-    return window / np.linalg.norm(window), same / same.sum(axis=0), (least <= length) & (length <= most)
+    counted = (least <= length) & (length <= most)
+    return window / np.linalg.norm(window), length[:, None] == np.unique(length), counted / counted.sum()
 
 
 def _named_terms(kind: str, losses: Mapping, weights: Mapping[str, float], coefficients=1.0) -> dict:

@@ -212,7 +212,10 @@ def masks(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "advice"),
     [
-        (["--image_size=2000", "--strength=0"], "photo.jpg is large for its strokes; --stroke_size=2 makes them show\n"),
+        (
+            ["--image_size=2000", "--strength=0"],
+            "photo.jpg is large for its strokes; --stroke_size=2 makes them show\n",
+        ),
         (["--image_size=2000", "--stroke_size=8"], ""),
         ([], ""),
     ],
