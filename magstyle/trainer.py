@@ -104,6 +104,7 @@ class FinetuneOptions(Options):
     """
 
     checkerboard_weight: float = 400.0
+    mesh_weight: float = 0.2
     batch_size: int = 1
     image_size: int = 192
     train_steps: int | None = None

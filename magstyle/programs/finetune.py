@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 # Those of `magstyle.trainer.FinetuneOptions`, in numbers and in words.
 DEFAULTS = {
     **{"batch_size": 1, "image_size": 192, "train_steps": None, "learning_rate": 0.05, "decay_steps": None},
-    **{"augment": True, "checkerboard_weight": 400.0},
+    **{"augment": True, "checkerboard_weight": 400.0, "mesh_weight": 0.2},
 }
 HELP = {
     "train_steps": "Steps to train, those of earlier starts included; 100 for each painting by default.",
