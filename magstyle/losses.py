@@ -17,8 +17,8 @@ import numpy as np
 # numbers of waves per tile.
 MESH_TILE = 32
 _MESH_WAVES = (4, 14)
-# What paintings have of a mesh, where 1 is none.
-_MESH_OF_PAINTINGS = 1.2
+# About what paintings have of a mesh, where 1 is none.
+_MESH_OF_PAINTINGS = 1.1
 
 
 def gram_matrix(features):
@@ -102,8 +102,8 @@ def mesh_loss(images):
     over it, as Gram matrices hardly tell that from strokes. In the power spectrum, such a pattern is a few peaks,
     whereas strokes spread around the origin. So at periods of 2.3 to 8 pixels, the power at each frequency is divided
     by the mean of all directions, tile by tile: calm tiles count as much as those of strong strokes. The mean of that
-    over the tiles is 1 where no direction stands out. The loss is what the mean of its squares exceeds 1.2 by, which is
-    where paintings are.
+    over the tiles is 1 where no direction stands out. The loss is what the mean of its squares exceeds 1.1 by, which is
+    about where paintings are.
 
     Args:
         images: with sides of at least MESH_TILE pixels; what is left over after whole tiles does not count.
