@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from absl import app, flags
 
@@ -140,14 +141,14 @@ def import_litert() -> None:
     runtime.start()
 
 
-def print_above_bars(line: str) -> None:
-    """Prints a line to stdout, above the progress bars of tqdm if there are any."""
+def print_above_bars(line: str, file: TextIO | None = None) -> None:
+    """Prints a line to stdout, or to another file, above the progress bars of tqdm if there are any."""
     if "tqdm" in sys.modules:
         from tqdm import tqdm
 
-        tqdm.write(line)
+        tqdm.write(line, file)
     else:
-        print(line)
+        print(line, file=file)
 
 
 def start_again() -> None:

@@ -19,8 +19,10 @@ from magstyle.programs import command_line, shared_flags
 
 FLAGS = flags.FLAGS
 
-# The shorter side of a picture in which strokes show when it is seen as a whole, found by looking.
+# Found by looking: the shorter side of a picture in which strokes show when it is seen as a whole, and the largest
+# stroke size of strokes that are not soft.
 _SIDE_FOR_STROKES = 1000
+_LARGEST_SHARP_STROKES = 4
 
 
 def define_flags() -> None:
@@ -69,17 +71,22 @@ def main(arguments: list[str]) -> None:
         ),
         reader=reader,
     )
+    advice = "" if FLAGS["stroke_size"].present else _advice_on_strokes(first)
     for path in paths:
         command_line.print_above_bars(str(path))
-    if not FLAGS["stroke_size"].present:
-        _tell_of_larger_strokes(first)
+        if advice:
+            command_line.print_above_bars(advice, sys.stderr)
+            advice = ""
 
 
-def _tell_of_larger_strokes(photo: str) -> None:
-    """Says how strokes would show in a photo in which they are so small that it looks coloured rather than painted."""
-    stroke_size = min(images.scaled_size(images.read_size(photo), FLAGS.image_size)) // _SIDE_FOR_STROKES
-    if stroke_size > 1:
-        print(f"{photo} is large for its strokes; --stroke_size={stroke_size} makes them show", file=sys.stderr)
+def _advice_on_strokes(photo: str) -> str:
+    """How strokes would show in a photo that is so large that it will look coloured rather than painted; else ""."""
+    try:
+        size = images.scaled_size(images.read_size(photo), FLAGS.image_size)
+    except InputError:  # Painting says so.
+        return ""
+    stroke_size = min(min(size) // _SIDE_FOR_STROKES, _LARGEST_SHARP_STROKES)
+    return f"{photo} is large for its strokes; --stroke_size={stroke_size} makes them show" if stroke_size > 1 else ""
 
 
 def list_styles() -> None:
