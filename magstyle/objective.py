@@ -67,7 +67,7 @@ class Objective:
             raise InputError(f"image_size={self.image_size} must be a multiple of {sizes.MULTIPLE}", "image_size")
         if self.mesh_weight and self.image_size < losses.MESH_TILE:
             raise InputError(
-                f"image_size={self.image_size} must be at least {losses.MESH_TILE} with a mesh_weight",
+                f"image_size={self.image_size} must be at least {losses.MESH_TILE} unless mesh_weight is 0",
                 "image_size",
                 "mesh_weight",
             )
