@@ -20,7 +20,7 @@ from ai_edge_litert.interpreter import Interpreter
 import litert_opening
 import measuring
 import networks
-from magstyle.export import litert
+from magstyle.export import tflite
 from magstyle.litert import graph
 
 COLUMNS = [
@@ -37,9 +37,9 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
             photo = np.random.default_rng(0).random((side, side, 3), np.float32)
             expected = model.predict_on_batch([photo[None], weights[None]])
             files = {"plain": convert_plain(model, side)}
-            for precision in litert.PRECISIONS:
-                files[precision] = litert.convert(model, side, precision, images=[photo[:128, :128]])
-            files["any size"] = litert.convert(model, 0)
+            for precision in tflite.PRECISIONS:
+                files[precision] = tflite.convert(model, side, precision, images=[photo[:128, :128]])
+            files["any size"] = tflite.convert(model, 0)
             references = {name: runner(files[name], [photo[None], weights]) for name in ("plain", "float32")}
             for name, content in files.items():
                 paint = references.get(name) or runner(content, [photo[None], weights])

@@ -14,14 +14,14 @@ import numpy as np
 import litert_opening
 import measuring
 import networks
-from magstyle.export import litert
+from magstyle.export import tflite
 
 COLUMNS = ["alpha", "pixels", "addresses", "seconds", "memory, MiB", "set-up / seconds", "memory alone / seconds"]
 
 
 def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> Iterator[list[str]]:
     for alpha in alphas:
-        content = litert.convert(networks.style_transformer(alpha), 0)
+        content = tflite.convert(networks.style_transformer(alpha), 0)
         for side, keep_addresses in itertools.product(sides, (True, False)):
             options = {"repetitions": 3, "keep_addresses": keep_addresses}
             openings = [litert_opening.measure(content, side, **options) for _ in range(repetitions)]

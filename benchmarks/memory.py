@@ -12,8 +12,8 @@ import numpy as np
 
 import measuring
 import networks
-from magstyle import memory
-from magstyle.stylizer import Stylizer
+from magstyle.painting import memory
+from magstyle.painting.stylizer import Stylizer
 
 COLUMNS = ["alpha", "photo", "peak, GiB", "foreseen, GiB", "seconds", "s / megapixel"]
 

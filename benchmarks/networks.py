@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.models.layers import ReflectionPadding2D, SubpixelConv2D
 from magstyle.models.transformer import StyleTransformer
-from magstyle.models.vgg import load_vgg
 from magstyle.training.model import StyleTraining
 from magstyle.training.transfer import freeze_convolutions
 

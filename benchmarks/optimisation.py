@@ -14,8 +14,8 @@ import tensorflow as tf
 
 import measuring
 from magstyle import models, project
+from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images
-from magstyle.models.vgg import load_vgg
 from magstyle.optimization import deep_dream, neural_style, objectives, pixels, reconstruction
 from memory import peak_memory
 

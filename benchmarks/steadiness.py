@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 import measuring
-from magstyle.data import video
-from magstyle.evaluation import Evaluation
-from magstyle.objective import Objective
+from magstyle.evaluation.measures import Evaluation
+from magstyle.training.objective import Objective
+from magstyle.video import codec
 
 PHOTO = pathlib.Path(__file__).resolve().parents[1] / "examples" / "coffee.jpg"
 COLUMNS = ["clip", "of the clip", "steady / one by one", "worst style", "style loss, + %", "worst style, + %"]
@@ -66,7 +66,7 @@ def write_moving(
     height, width = side, side * 4 // 3 // 4 * 4
     middle = np.array(image.size) / 2
     size = (height, width)
-    with video.Writer(path, size, Fraction(1, RATE), Fraction(RATE)) as writer:
+    with codec.Writer(path, size, Fraction(1, RATE), Fraction(RATE)) as writer:
         for k in range(num_frames):
             away = k - num_frames / 2
             pixel = scale * zoom**away

@@ -6,8 +6,8 @@ import numpy as np
 
 import measuring
 import networks
-from magstyle import checkpoints
-from magstyle.engines import KerasEngine, LiteRTEngine
+from magstyle.checkpoints import model_files
+from magstyle.painting.engines import KerasEngine, LiteRTEngine
 
 COLUMNS = [
     *("alpha", "pixels", "plain, s", "keras, s", "litert, s", "plain / keras", "plain / litert", "largest difference")
@@ -18,7 +18,7 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
     for alpha in alphas:
         ours = networks.style_transformer(alpha)
         plain = networks.of_keras_layers(ours)
-        engines = {"keras": KerasEngine(ours), "litert": LiteRTEngine(checkpoints.read_network(ours))}
+        engines = {"keras": KerasEngine(ours), "litert": LiteRTEngine(model_files.read_network(ours))}
         for side in sides:
             photo, weights = (
                 np.random.default_rng(0).random((side, side, 3), np.float32),

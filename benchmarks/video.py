@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 import measuring
-from magstyle import Stylizer, optical_flow, stylize_video
-from magstyle.data import images, video
-from magstyle.steadiness import FramePainter, Steadiness
+from magstyle import Stylizer, stylize_video
+from magstyle.data import images
+from magstyle.video import codec, optical_flow
+from magstyle.video.steadiness import FramePainter, Steadiness
 
 COLUMNS = ["clip", "frames", "steady", "painting alone, frames/s", "stylize_video, frames/s", "stylize_video / alone"]
 
@@ -23,7 +24,7 @@ def measure(
     clips: Sequence[str], model: str, image_size: int, num_frames: int, repetitions: int
 ) -> Iterator[list[str]]:
     for path in clips:
-        with video.Clip(path, image_size) as clip:
+        with codec.Clip(path, image_size) as clip:
             frames = list(itertools.islice(clip.frames(), num_frames))
         duration = float(frames[-1].time - frames[0].time + frames[-1].duration)
         for steady in (False, True):

@@ -22,49 +22,49 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from magstyle.checkpoints import bundled_models, load_model, merge_models, save_model
-    from magstyle.colors import match_color, preserve_color
+    from magstyle.checkpoints.model_files import bundled_models, load_model, merge_models, save_model
+    from magstyle.checkpoints.vgg_files import load_vgg
     from magstyle.data.images import read_image, write_image
-    from magstyle.dataset_stylizer import stylize_dataset
-    from magstyle.dreams import deep_dream
+    from magstyle.datasets.dataset_files import stylize_dataset
     from magstyle.errors import InputError
-    from magstyle.evaluation import evaluate
-    from magstyle.export.litert import convert_tflite
+    from magstyle.evaluation.measures import evaluate
     from magstyle.export.page import build_page
     from magstyle.export.saved_model import export_saved_model
-    from magstyle.figures import figure
-    from magstyle.gram_matrices import create_style_dataset
+    from magstyle.export.tflite import convert_tflite
+    from magstyle.figures.figure_files import figure
     from magstyle.models.transformer import StyleTransformer
-    from magstyle.models.vgg import load_vgg
-    from magstyle.neural_painting import neural_style
-    from magstyle.photo_stylizer import stylize_photos
-    from magstyle.reconstructions import reconstruct
-    from magstyle.stylizer import Stylizer
-    from magstyle.trainer import finetune, train
-    from magstyle.video_stylizer import stylize_video
+    from magstyle.optimization.deep_dream_files import deep_dream
+    from magstyle.optimization.neural_style_files import neural_style
+    from magstyle.optimization.reconstruction_files import reconstruct
+    from magstyle.painting.colors import match_color, preserve_color
+    from magstyle.painting.photo_files import stylize_photos
+    from magstyle.painting.stylizer import Stylizer
+    from magstyle.training.gram_matrices import create_style_dataset
+    from magstyle.training.trainer import finetune, train
+    from magstyle.video.video_files import stylize_video
 
 # Imported when they are first used: TensorFlow and Keras take seconds.
 _ROOMS = {
-    "magstyle.checkpoints": ("bundled_models", "load_model", "merge_models", "save_model"),
-    "magstyle.colors": ("match_color", "preserve_color"),
+    "magstyle.checkpoints.model_files": ("bundled_models", "load_model", "merge_models", "save_model"),
+    "magstyle.checkpoints.vgg_files": ("load_vgg",),
     "magstyle.data.images": ("read_image", "write_image"),
-    "magstyle.dataset_stylizer": ("stylize_dataset",),
-    "magstyle.dreams": ("deep_dream",),
+    "magstyle.datasets.dataset_files": ("stylize_dataset",),
     "magstyle.errors": ("InputError",),
-    "magstyle.evaluation": ("evaluate",),
-    "magstyle.export.litert": ("convert_tflite",),
+    "magstyle.evaluation.measures": ("evaluate",),
     "magstyle.export.page": ("build_page",),
     "magstyle.export.saved_model": ("export_saved_model",),
-    "magstyle.figures": ("figure",),
-    "magstyle.gram_matrices": ("create_style_dataset",),
+    "magstyle.export.tflite": ("convert_tflite",),
+    "magstyle.figures.figure_files": ("figure",),
     "magstyle.models.transformer": ("StyleTransformer",),
-    "magstyle.models.vgg": ("load_vgg",),
-    "magstyle.neural_painting": ("neural_style",),
-    "magstyle.photo_stylizer": ("stylize_photos",),
-    "magstyle.reconstructions": ("reconstruct",),
-    "magstyle.stylizer": ("Stylizer",),
-    "magstyle.trainer": ("finetune", "train"),
-    "magstyle.video_stylizer": ("stylize_video",),
+    "magstyle.optimization.deep_dream_files": ("deep_dream",),
+    "magstyle.optimization.neural_style_files": ("neural_style",),
+    "magstyle.optimization.reconstruction_files": ("reconstruct",),
+    "magstyle.painting.colors": ("match_color", "preserve_color"),
+    "magstyle.painting.photo_files": ("stylize_photos",),
+    "magstyle.painting.stylizer": ("Stylizer",),
+    "magstyle.training.gram_matrices": ("create_style_dataset",),
+    "magstyle.training.trainer": ("finetune", "train"),
+    "magstyle.video.video_files": ("stylize_video",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

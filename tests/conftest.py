@@ -9,9 +9,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-from magstyle.gram_matrices import create_style_dataset
 from magstyle.models.transformer import StyleTransformer
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
+from magstyle.training.gram_matrices import create_style_dataset
 from tests import processes
 from tests.places import ROOT, SHARED
 from tests.samples import STYLES, narrow_vgg, picture

@@ -301,7 +301,7 @@ def test_the_design_page_names_every_module_and_only_what_is_there():
 
 def layers() -> dict[str, int]:
     """The layer of every module, by its path, as the table of the design page says."""
-    rows = re.findall(r"^\| (\d) \| (.*?) \|", read(ROOT / "docs" / "design.md"), re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", read(ROOT / "docs" / "design.md"), re.MULTILINE)
     rooms = {room: int(layer) for layer, names in rows for room in re.findall("`(.*?)`", names)}
     found = {}
     for path in (ROOT / "magstyle").rglob("*.py"):

@@ -12,7 +12,7 @@ import pytest
 import magstyle
 from magstyle import names
 from magstyle.data import styles
-from magstyle.export import litert_metadata
+from magstyle.export import tflite_metadata
 from tests.places import ENV, ROOT
 
 FOREIGN = ["nu\0ll", "line\nbreak", "sur\ud800rogate\u2028"]
@@ -57,7 +57,7 @@ def test_a_model_whose_styles_have_such_names_paints_and_is_exported(foreign, tm
     ends = ["nu_x00ll", "line_nbreak", "sur_ud800rogate_u2028", "sheet"]
     assert [path.name for path in paths] == [f"coffee_{end}.png" for end in ends]
     made = magstyle.convert_tflite(model, tmp_path / "foreign.tflite", image_size=16)
-    assert tuple(litert_metadata.style_names(made.path.read_bytes())) == ESCAPED
+    assert tuple(tflite_metadata.style_names(made.path.read_bytes())) == ESCAPED
     made = magstyle.stylize_dataset(
         tmp_path / "set",
         checkpoint=model,

@@ -1,7 +1,7 @@
 """Photos, wherever they are: which files a folder stands for, and every source that photos are taken from.
 
 `find` needs no TensorFlow for local files. `open_source` opens image files, TFRecords or a dataset of TensorFlow
-Datasets as a `Source`, which training takes in a shuffled order and `magstyle.dataset_stylizer` shard by shard.
+Datasets as a `Source`, which training takes in a shuffled order and `magstyle.datasets.dataset_files` shard by shard.
 """
 
 import contextlib

@@ -14,12 +14,13 @@ import keras
 import numpy as np
 from PIL import Image
 
-from magstyle import checkpoints, files, limits, sizes
+from magstyle import files, limits, sizes
+from magstyle.checkpoints import model_files
 from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.export import example_photo, litert
+from magstyle.export import example_photo, tflite
 from magstyle.models.transformer import StyleTransformer
-from magstyle.stylizer import Stylizer
+from magstyle.painting.stylizer import Stylizer
 
 _SOURCE = pathlib.Path(__file__).with_suffix("")
 _EXAMPLE = "example.jpg"
@@ -74,7 +75,7 @@ def build_page(
     limits.check({"image_size": image_size, "preview_size": preview_size})
     folder = files.expanded(output_dir)
     image_size, preview_size = sizes.padded(image_size), sizes.padded(preview_size)
-    model = checkpoints.load_model(checkpoint)
+    model = model_files.load_model(checkpoint)
     Stylizer(model).check_size(image_size, image_size)
     _check_replaceable(folder)
     example = images.read_image(example_photo() if photo is None else files.expanded(photo))
@@ -197,7 +198,7 @@ def _write_network(model: StyleTransformer, path: pathlib.Path) -> dict[str, str
     """
     # No two sides are alike at any depth of the network, so that none of its constants are taken for one.
     sides = np.array([404, 508])
-    content, *changed = (litert.convert(model, tuple(map(int, sides + step))) for step in ((0, 0), (4, 0), (0, 4)))
+    content, *changed = (tflite.convert(model, tuple(map(int, sides + step))) for step in ((0, 0), (4, 0), (0, 4)))
     path.write_bytes(content)
     numbers = _integers(content)
     places = []

@@ -6,7 +6,8 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from magstyle import checkpoints, files, sizes
+from magstyle import files, sizes
+from magstyle.checkpoints import model_files
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 
@@ -37,7 +38,7 @@ def export_saved_model(checkpoint: StyleTransformer | str | os.PathLike, output_
     Raises:
         InputError: where load_model does, or if it cannot be written.
     """
-    model = checkpoints.load_model(checkpoint)
+    model = model_files.load_model(checkpoint)
     versions = files.make_folder(files.expanded(output_dir))
     taken = [int(name) for name in os.listdir(versions) if name.isdecimal()]
     folder = versions / str(max(taken, default=0) + 1)

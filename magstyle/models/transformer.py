@@ -42,7 +42,7 @@ class StyleTransformer(keras.Model):
 
     Returns:
         stylized_image: the same shape, in [0, 1]. A height or width that 4 does not divide comes out rounded up to the
-        next multiple of 4; `magstyle.stylizer` gives back the size it was given.
+        next multiple of 4; `magstyle.painting.stylizer` gives back the size it was given.
 
     Raises:
         ValueError: for numbers that make no network, or names that do not fit num_styles.

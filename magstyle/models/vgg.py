@@ -6,68 +6,13 @@ Reference:
 """
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 
-from magstyle import files
-from magstyle.errors import InputError
-from magstyle.models import random_seed
-
 CONVOLUTIONS_PER_BLOCK = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 RGB_MEAN = (123.68, 116.779, 103.939)
-
-
-def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None, pooling: str = "avg") -> keras.Model:
-    """Opens a VGG loss network; see `build` for what it returns.
-
-    Args:
-        source: one of
-            - `imagenet`: Keras's VGG-16, downloaded on first use;
-            - a Keras `.h5` file of VGG-16 or VGG-19, with or without the fully connected layers;
-            - a slim checkpoint (`vgg_16.ckpt`), or a Magenta training checkpoint, which holds one;
-            - a `.npz` file of arrays under slim's variable names, of any width;
-            - `random:SEED`: VGG-16 with random weights.
-        end_points: the names wanted, such as `vgg_16/conv3`; all by default.
-        pooling: "avg" or "max".
-
-    Raises:
-        InputError: for a source that is not there, damaged or no VGG, for weights that are NaN or infinite, or an end
-            point that it does not have.
-    """
-    source = os.path.expanduser(os.fspath(source))
-    if source == "imagenet":
-        try:
-            weights = keras_weights(keras.applications.VGG16(include_top=False, weights="imagenet"))
-        except Exception as error:  # Keras reports a failed download as a bare Exception.
-            raise InputError(f"cannot download Keras's VGG-16 ({error}); a file or random:0 works offline") from error
-    elif source.startswith("random:"):
-        weights = random_weights(random_seed(source))
-    elif not (os.path.exists(source) or os.path.exists(f"{source}.index")):
-        raise InputError(f"there are no VGG weights at {source}")
-    elif source.endswith((".h5", ".hdf5")):
-        with files.reading(source, "HDF5 file"):
-            files.check_hdf5(source)
-        weights = _read_keras_vgg(source)
-    elif source.endswith(".npz"):
-        with files.reading(source, ".npz file"):
-            files.check_archive(source)
-            with np.load(source) as arrays:
-                weights = dict(arrays)
-    else:
-        from magstyle import magenta  # Needs TensorFlow.
-
-        weights = magenta.read_checkpoint(source.removesuffix(".index"), prefix="vgg_")
-    with files.reading(source, "VGG"):
-        try:
-            vgg = build(weights, end_points, pooling)
-        except ValueError as error:
-            raise InputError(f"{source}: {error}") from error
-        if not all(np.isfinite(values).all() for values in vgg.get_weights()):
-            raise InputError(f"cannot use {source}: some of its weights are no finite numbers")
-        return vgg
 
 
 def build(
@@ -191,14 +136,3 @@ def fingerprint(vgg: keras.Model) -> str:
         return {keras.layers.AveragePooling2D: "avg", keras.layers.MaxPooling2D: "max"}.get(type(layer), "")
 
     return "".join(map(mark, vgg.layers))
-
-
-def _read_keras_vgg(path: str) -> dict[str, np.ndarray]:
-    # With the fully connected layers last: they take half a gigabyte, and files without them are the usual ones.
-    for include_top in (False, True):
-        for build in (keras.applications.VGG16, keras.applications.VGG19):
-            try:
-                return keras_weights(build(include_top=include_top, weights=path))
-            except Exception:  # The errors of HDF5 and Keras differ by format; the next builder may fit.
-                continue
-    raise InputError(f"cannot read {path}: it holds no weights of Keras's VGG-16 or VGG-19, or is damaged")

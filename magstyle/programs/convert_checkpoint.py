@@ -31,13 +31,13 @@ def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
     output = command_line.new_path_of("output", ".index", suffix=".keras")
     command_line.import_tensorflow()
-    from magstyle import checkpoints
+    from magstyle.checkpoints import model_files
 
     [first, *others] = FLAGS.checkpoint
-    model = checkpoints.load_model(
-        checkpoints.merge_models(FLAGS.checkpoint) if others else first, FLAGS.num_styles, FLAGS.alpha
+    model = model_files.load_model(
+        model_files.merge_models(FLAGS.checkpoint) if others else first, FLAGS.num_styles, FLAGS.alpha
     )
-    checkpoints.save_model(model, output, FLAGS.float16)
+    model_files.save_model(model, output, FLAGS.float16)
     print(output)
 
 

@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
     if precision == "int8" and not FLAGS.representative_images:
         raise InputError("--precision=int8 needs --representative_images, some photos such as it will paint")
     command_line.import_tensorflow()
-    from magstyle.export.litert import convert_tflite
+    from magstyle.export.tflite import convert_tflite
 
     model = shared_flags.open_model()
     image_size = shared_flags.size_of("image_size")

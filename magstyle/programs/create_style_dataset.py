@@ -33,7 +33,7 @@ def define_flags() -> None:
 def main(arguments: list[str]) -> None:
     output_file = command_line.path_of("output_file")
     command_line.import_tensorflow()
-    from magstyle import gram_matrices
+    from magstyle.training import gram_matrices
 
     style_files = FLAGS.style_files + arguments
     if output_file.exists():

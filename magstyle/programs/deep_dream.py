@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
         if FLAGS[flag].value:
             images.read_size(command_line.path_of(flag))  # What is not there is refused at once.
     command_line.import_tensorflow()
-    from magstyle.dreams import deep_dream
+    from magstyle.optimization.deep_dream_files import deep_dream
 
     print(*deep_dream(**command_line.values_for(deep_dream)), sep="\n")
 

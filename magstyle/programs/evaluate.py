@@ -50,17 +50,18 @@ def main(arguments: list[str]) -> None:
     shared_flags.import_engine()
     import tensorflow as tf
 
-    from magstyle import checkpoints, files
-    from magstyle.evaluation import Evaluation
-    from magstyle.objective import Objective
+    from magstyle import files
+    from magstyle.checkpoints import model_files
+    from magstyle.evaluation.measures import Evaluation
+    from magstyle.training.objective import Objective
 
     objective = Objective(**command_line.values_for(Objective, **given))
     evaluation = Evaluation(FLAGS.style_dataset_file, objective)
     frames = evaluation.read_clip(command_line.path_of("video"), FLAGS.num_evals) if FLAGS.video else None
     eval_dir = files.make_folder(command_line.path_of("eval_dir"))
     writer = tf.summary.create_file_writer(files.for_tensorflow(eval_dir))
-    for path in checkpoints.follow(FLAGS.train_dir, FLAGS.eval_interval_secs):
-        transformer, step = evaluation.open(path, FLAGS.alpha), max(0, checkpoints.step(path))
+    for path in model_files.follow(FLAGS.train_dir, FLAGS.eval_interval_secs):
+        transformer, step = evaluation.open(path, FLAGS.alpha), max(0, model_files.step(path))
         report(evaluation, frames, transformer, step, eval_dir, writer)
 
 
@@ -68,8 +69,8 @@ def report(evaluation, frames, transformer, step: int, eval_dir, writer) -> None
     """Prints what is found, writes the grids, and both to TensorBoard; `frames` are of a clip, if there is one."""
     import tensorflow as tf
 
-    from magstyle import summaries
     from magstyle.data import images
+    from magstyle.training import summaries
 
     with summaries.writing(writer, step):
         if FLAGS.learning_curves:

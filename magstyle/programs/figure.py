@@ -46,12 +46,12 @@ def main(arguments: list[str]) -> None:
     style_images = [*(FLAGS.style_images or []), *arguments]
     photos.find([*FLAGS.content_images, *style_images])  # What is not there is refused at once.
     command_line.import_tensorflow()
-    from magstyle import checkpoints
-    from magstyle.figures import figure
+    from magstyle.checkpoints import model_files
+    from magstyle.figures.figure_files import figure
 
     given = {"style_images": style_images or None}
     if not FLAGS.optimize:
-        given["checkpoint"] = checkpoints.load_model(FLAGS.checkpoint)
+        given["checkpoint"] = model_files.load_model(FLAGS.checkpoint)
         given["which_styles"] = command_line.styles("which_styles", given["checkpoint"].style_names, "all")
     print(figure(**command_line.values_for(figure, **given)))
 

@@ -10,7 +10,7 @@ from absl import flags
 from magstyle.programs import command_line, shared_flags, training_flags
 
 FLAGS = flags.FLAGS
-# Those of `magstyle.trainer.FinetuneOptions`, in numbers and in words.
+# Those of `magstyle.training.trainer.FinetuneOptions`, in numbers and in words.
 DEFAULTS = {
     **{"batch_size": 1, "image_size": 192, "train_steps": None, "learning_rate": 0.05, "decay_steps": None},
     **{"augment": True, "checkerboard_weight": 400.0, "mesh_weight": 0.2},

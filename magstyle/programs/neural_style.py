@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
     images.read_size(command_line.path_of("content_image"))  # What is not there is refused at once.
     photos.find(style_images)
     command_line.import_tensorflow()
-    from magstyle.neural_painting import neural_style
+    from magstyle.optimization.neural_style_files import neural_style
 
     weights = command_line.literal(FLAGS.style_image_weights)
     print(neural_style(**command_line.values_for(neural_style, style_images=style_images, style_image_weights=weights)))

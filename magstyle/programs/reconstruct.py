@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
     images.read_size(command_line.path_of("input_image"))  # What is not there is refused at once.
     command_line.import_tensorflow()
-    from magstyle.reconstructions import reconstruct
+    from magstyle.optimization.reconstruction_files import reconstruct
 
     print(reconstruct(**command_line.values_for(reconstruct)))
 

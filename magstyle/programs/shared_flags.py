@@ -5,8 +5,9 @@ import sys
 
 from absl import flags
 
-from magstyle import engines, sizes
+from magstyle import sizes
 from magstyle.errors import InputError
+from magstyle.painting import engines
 from magstyle.programs import command_line
 
 FLAGS = flags.FLAGS
@@ -93,20 +94,20 @@ def define_alpha() -> None:
 
 def open_model():
     """The model of --checkpoint; an InputError if it is not as --num_styles and --alpha say."""
-    from magstyle import checkpoints
+    from magstyle.checkpoints import model_files
 
-    return checkpoints.load_model(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
+    return model_files.load_model(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
 
 
 def open_network():
     """The same as plain arrays, for what needs Keras only where the file does."""
-    from magstyle import checkpoints
+    from magstyle.checkpoints import model_files
 
-    network = checkpoints.read_without_keras(FLAGS.checkpoint)
+    network = model_files.read_without_keras(FLAGS.checkpoint)
     if network is None:
         command_line.import_tensorflow()
-        network = checkpoints.read_network(FLAGS.checkpoint)
-    checkpoints.check_arguments(network, FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
+        network = model_files.read_network(FLAGS.checkpoint)
+    model_files.check_arguments(network, FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
     return network
 
 

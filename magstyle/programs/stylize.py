@@ -57,8 +57,8 @@ def main(arguments: list[str]) -> None:
     reader = images.ReadAhead(FLAGS.image_size)
     reader.begin(first)
     shared_flags.import_engine(FLAGS.engine)
-    from magstyle.photo_stylizer import stylize_one_by_one, stylize_photos
-    from magstyle.regions import PHOTO
+    from magstyle.painting.photo_files import stylize_one_by_one, stylize_photos
+    from magstyle.painting.regions import PHOTO
 
     network = shared_flags.open_network()
     paths = stylize_one_by_one(

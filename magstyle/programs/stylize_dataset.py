@@ -10,7 +10,7 @@ import sys
 
 from absl import flags
 
-from magstyle import dataset_stylizer
+from magstyle.datasets import dataset_files
 from magstyle.errors import InputError
 from magstyle.programs import command_line, shared_flags
 
@@ -24,7 +24,7 @@ def define_flags() -> None:
     shared_flags.define_tfds()
     flags.DEFINE_string("output_dir", None, "Folder for shards or pictures; made if it is missing.")
     flags.DEFINE_enum(
-        "output_format", "tfrecord", dataset_stylizer.OUTPUT_FORMATS, "TFRecord shards, or a folder of pictures."
+        "output_format", "tfrecord", dataset_files.OUTPUT_FORMATS, "TFRecord shards, or a folder of pictures."
     )
     flags.DEFINE_string(
         "style",
@@ -49,12 +49,12 @@ def main(arguments: list[str]) -> None:
         raise InputError("--num_shards is for TFRecord shards of --content_files; leave it out")
     command_line.import_tensorflow()
     shared_flags.import_engine()
-    from magstyle import checkpoints
+    from magstyle.checkpoints import model_files
 
-    network = checkpoints.read_network(FLAGS.checkpoint)
-    made = dataset_stylizer.stylize_dataset(
+    network = model_files.read_network(FLAGS.checkpoint)
+    made = dataset_files.stylize_dataset(
         **command_line.values_for(
-            dataset_stylizer.stylize_dataset,
+            dataset_files.stylize_dataset,
             **source,
             output_dir=command_line.path_of("output_dir"),
             checkpoint=network,

@@ -42,8 +42,8 @@ def main(arguments: list[str]) -> None:
     if None in paths.values():
         raise InputError("which clip, and where to? Give two names, here or by --input_video and --output_video")
     shared_flags.import_engine(FLAGS.engine)
-    from magstyle.regions import PHOTO
-    from magstyle.video_stylizer import stylize_video
+    from magstyle.painting.regions import PHOTO
+    from magstyle.video.video_files import stylize_video
 
     network = shared_flags.open_network()
     print(

@@ -113,7 +113,7 @@ def define_training() -> None:
 
 
 def train(function: str, arguments: list[str]) -> None:
-    """Trains by a function of `magstyle.trainer` as the flags say, and prints the path of the model.
+    """Trains by a function of `magstyle.training.trainer` as the flags say, and prints the path of the model.
 
     Ctrl-C and SIGTERM end it after the step that is being made, and a second one at once. If another machine of several
     is lost, waits for its return and goes on with it.
@@ -121,7 +121,7 @@ def train(function: str, arguments: list[str]) -> None:
     given = data(arguments)
     _end_at_once_when_told_twice()
     command_line.import_tensorflow()
-    from magstyle import trainer
+    from magstyle.training import trainer
 
     function = getattr(trainer, function)
     try:

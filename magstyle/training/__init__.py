@@ -1,8 +1,6 @@
-"""Training: the parts that `magstyle.trainer` puts together. Keras alone, so they train on TensorFlow and on JAX.
+"""From paintings and photos to a model.
 
-model: `StyleTraining`, the transformer and its losses as one model that `fit` trains.
-optimizer: `StyleAdam`, Adam with a learning rate of its own for the styles, and the schedule `DecayAtEnd`.
-transfer: `with_styles`, a trained network for other styles, and `freeze_convolutions`.
-saving: the callback `SaveAndResume`, which keeps a training in a folder and goes on from there.
-callbacks: the callbacks `Progress`, a bar, and `StopOnNaN`.
+The way in is `trainer`: `train` and `finetune`, from files to a folder of checkpoints. `gram_matrices` makes the style
+dataset, and `objective` says what is minimised. `model`, `optimizer`, `transfer`, `saving` and `callbacks` are Keras
+alone, so they train on TensorFlow and on JAX.
 """

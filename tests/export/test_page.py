@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from magstyle.errors import InputError
-from magstyle.export import litert, page
+from magstyle.export import page, tflite
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_network_of_a_page_is_that_of_any_shape_once_its_numbers_are_set(pac
     for places, side in zip((network["height"], network["width"]), shape, strict=True):
         for position, factor, summand in places:
             content[4 * position : 4 * position + 4] = struct.pack("<i", factor * side // 4 + summand)
-    assert bytes(content) == litert.convert(small_model, shape)
+    assert bytes(content) == tflite.convert(small_model, shape)
 
 
 def test_a_folder_of_something_else_is_left_alone(packages, small_model, tmp_path):

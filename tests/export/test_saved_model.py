@@ -5,7 +5,7 @@ import tensorflow as tf
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.export.saved_model import export_saved_model
-from magstyle.stylizer import Stylizer
+from magstyle.painting.stylizer import Stylizer
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import keras
 import numpy as np
 import pytest
 
-from magstyle.checkpoints import load_model
+from magstyle.checkpoints.model_files import load_model
+from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.models.transformer import StyleTransformer
-from magstyle.models.vgg import load_vgg
 
 INPUTS = {"image": "stylized", "image_61x47": "stylized_61x47", "image_33x70": "stylized_33x70"}
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from magstyle.data import images
 from magstyle.export import page
-from magstyle.stylizer import Stylizer
+from magstyle.painting.stylizer import Stylizer
 from tests.places import ENV, ROOT
 from tests.processes import start
 from tests.samples import picture

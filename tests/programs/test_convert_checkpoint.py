@@ -3,13 +3,13 @@ import os
 import numpy as np
 import pytest
 
-from magstyle import checkpoints
+from magstyle.checkpoints import model_files
 from magstyle.models.transformer import StyleTransformer
 from magstyle.training.transfer import with_styles
 
 
 def stylize(path):
-    model = checkpoints.load_model(path)
+    model = model_files.load_model(path)
     image = np.random.default_rng(0).random((1, 16, 16, 3), np.float32)
     return np.asarray(model([image, np.full((1, model.num_styles), 0.5, np.float32)]))
 
@@ -41,12 +41,12 @@ def test_models_with_the_same_convolutions_become_one_of_all_their_styles(run, r
     tuned = with_styles(small_model, ["scream", "wave", "rain"], match_names=True)
     names, flags = ("one", "two", "other"), {}
     for name, model in zip(names, (small_model, tuned, StyleTransformer(1, alpha=0.1)), strict=True):
-        checkpoints.save_model(model, tmp_path / f"{name}.keras")
+        model_files.save_model(model, tmp_path / f"{name}.keras")
         flags[name] = f"--checkpoint={tmp_path / name}.keras"
     output = tmp_path / "all.keras"
     result = run("convert_checkpoint", flags["one"], flags["two"], f"--output={output}", "--num_styles=4")
     assert (result.returncode, result.stdout) == (0, f"{output}\n"), result.stderr
-    merged = checkpoints.load_model(output)
+    merged = model_files.load_model(output)
     assert merged.style_names == ("scream", "wave", "starry_night", "rain")
     image = np.random.default_rng(0).random((1, 16, 16, 3), np.float32)
     for name, source in zip(merged.style_names, (small_model, small_model, small_model, tuned), strict=True):
@@ -61,7 +61,7 @@ def test_models_with_the_same_convolutions_become_one_of_all_their_styles(run, r
         f"cannot merge {tmp_path}/one.keras and {tmp_path}/other.keras: their convolutions differ"
     )
     moved = with_styles(small_model, ["rain", "scream"])
-    checkpoints.save_model(moved, tmp_path / "other.keras")
+    model_files.save_model(moved, tmp_path / "other.keras")
     assert refused("convert_checkpoint", flags["one"], flags["other"], output).endswith(
         "both have a style scream, and these differ"
     )

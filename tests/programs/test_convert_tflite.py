@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from magstyle.data import images
-from magstyle.export import litert, litert_metadata
+from magstyle.export import tflite, tflite_metadata
 from tests.places import ROOT
 
 COFFEE = ROOT / "examples" / "coffee.jpg"
@@ -18,8 +18,8 @@ def test_a_checked_file_appears(run, small_checkpoint, small_model, tmp_path):
     assert "compared with the model on 1 photo(s): largest difference" in result.stderr
     assert os.listdir(output.parent) == ["model.tflite"]
     content = output.read_bytes()
-    assert litert_metadata.style_names(content) == list(small_model.style_names)
-    difference, _ = litert.compare(content, small_model, [images.read_image(COFFEE, 64)[:, :64]])
+    assert tflite_metadata.style_names(content) == list(small_model.style_names)
+    difference, _ = tflite.compare(content, small_model, [images.read_image(COFFEE, 64)[:, :64]])
     assert difference <= 2e-3
 
 
@@ -41,7 +41,7 @@ def test_flags_choose_precision_and_style(run, small_checkpoint, small_model, tm
     image = images.read_image(COFFEE, 64)
     left = (image.shape[1] - 64) // 2
     style = None if style is None else np.array(style, np.float32)
-    expected = litert.convert(small_model, 64, precision, style, [image[:, left : left + 64]])
+    expected = tflite.convert(small_model, 64, precision, style, [image[:, left : left + 64]])
     assert output.read_bytes() == expected
 
 
@@ -50,8 +50,8 @@ def test_a_file_need_not_be_square(run, small_checkpoint, small_model, tmp_path)
     result = run("convert_tflite", f"--checkpoint={small_checkpoint}", f"--output_model={output}", "--image_size=78x40")
     assert result.returncode == 0, result.stderr
     assert "--image_size=78x40 is rounded to 80x40, multiples of 4" in result.stderr
-    assert output.read_bytes() == litert.convert(small_model, (40, 80))
-    difference, _ = litert.compare(output.read_bytes(), small_model, [images.read_image(COFFEE, 80)[:40, :80]])
+    assert output.read_bytes() == tflite.convert(small_model, (40, 80))
+    difference, _ = tflite.compare(output.read_bytes(), small_model, [images.read_image(COFFEE, 80)[:40, :80]])
     assert difference <= 2e-3
 
 
@@ -59,7 +59,7 @@ def test_any_size_into_a_folder(run, small_checkpoint, small_model, tmp_path):
     output = tmp_path / "small.tflite"  # As the checkpoint is called.
     result = run("convert_tflite", f"--checkpoint={small_checkpoint}", f"--output_model={tmp_path}", "--image_size=0")
     assert result.returncode == 0, result.stderr
-    difference, _ = litert.compare(output.read_bytes(), small_model, [images.read_image(COFFEE, 40)[:, :60]])
+    difference, _ = tflite.compare(output.read_bytes(), small_model, [images.read_image(COFFEE, 40)[:, :60]])
     assert difference <= 2e-3
 
 

@@ -6,10 +6,9 @@ import pytest
 from PIL import Image
 
 import magstyle
-from magstyle import dreams
 from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.optimization import deep_dream
+from magstyle.optimization import deep_dream, deep_dream_files
 from tests import clips
 from tests.samples import narrow_vgg, picture
 
@@ -87,7 +86,7 @@ IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 def test_a_model_of_keras_applications_sees_images_as_it_was_trained_to(downloads, name, expected):
     image = keras.Input((None, None, 3))
     downloads(name, lambda: keras.Model(image, keras.layers.Activation("linear", name="seen")(image)))
-    network, _ = dreams.open_network(name, ["seen"])
+    network, _ = deep_dream_files.open_network(name, ["seen"])
     np.testing.assert_allclose(network(IMAGE[None])["seen"][0], expected, atol=1e-3)
 
 
@@ -99,7 +98,9 @@ def test_a_model_of_keras_applications_can_be_a_file_with_its_preprocessing(down
     plain = keras.applications.MobileNet(input_shape=(64, 64, 3), **options)
     plain.set_weights(whole.get_weights())
     downloads("MobileNet", lambda: plain)
-    opened = [dreams.open_network(model, ["conv_pw_2_relu:5"]) for model in (tmp_path / "whole.keras", "MobileNet")]
+    opened = [
+        deep_dream_files.open_network(model, ["conv_pw_2_relu:5"]) for model in (tmp_path / "whole.keras", "MobileNet")
+    ]
     (by_file, channels), (by_name, _) = opened
     assert channels == {"conv_pw_2_relu": 5}
     features = [np.asarray(network(IMAGE[None])["conv_pw_2_relu"]) for network in (by_file, by_name)]
@@ -113,12 +114,12 @@ def test_a_download_that_fails_is_said(downloads):
 
     downloads("MobileNet", fail)
     with pytest.raises(InputError, match=r"cannot download the weights of MobileNet .no network"):
-        dreams.open_network("MobileNet", ["conv1"])
+        deep_dream_files.open_network("MobileNet", ["conv1"])
 
 
 def test_models_of_other_inputs_are_refused(small_checkpoint):
     with pytest.raises(InputError, match="the model must take one input, images"):
-        dreams.open_network(small_checkpoint, ["conv"])
+        deep_dream_files.open_network(small_checkpoint, ["conv"])
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from magstyle import checkpoints, losses
+from magstyle import losses
+from magstyle.checkpoints import model_files
+from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images, pipeline, styles
 from magstyle.data import photos as photo_sources
-from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK, load_vgg
+from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
 from magstyle.training.transfer import with_styles
 from tests import clips
 from tests.events import curves, images_in
@@ -22,7 +24,7 @@ def model(tmp_path, small_model):
     """A model of two styles, in a training folder."""
     folder = tmp_path / "train"
     folder.mkdir()
-    checkpoints.save_model(with_styles(small_model, STYLES), folder / "model-000007.keras")
+    model_files.save_model(with_styles(small_model, STYLES), folder / "model-000007.keras")
     return folder
 
 
@@ -40,7 +42,7 @@ def test_the_table_shows_the_losses_of_every_style(run, flags, model, tmp_path, 
     assert list(table) == [*STYLES, "mean"]
 
     network = load_vgg(str(vgg_file))
-    transformer, paintings = checkpoints.load_model(model), styles.read(style_dataset)
+    transformer, paintings = model_files.load_model(model), styles.read(style_dataset)
     for k, name in enumerate(STYLES):
         found = {"content_loss/vgg_16/conv3": [], "style_loss/vgg_16/conv2": []}
         for batch in pipeline.batches(photo_sources.from_files([str(photos)]), 32, 2, 2).take(2):
@@ -72,7 +74,7 @@ def test_losses_are_relative_to_the_photo_and_to_another_photo(run, flags, model
     found = {row[0]: dict(zip(header[1:], map(float, row[1:]), strict=True)) for row in rows}
 
     network = load_vgg(str(vgg_file))
-    transformer, paintings = checkpoints.load_model(model), styles.read(style_dataset)
+    transformer, paintings = model_files.load_model(model), styles.read(style_dataset)
     batches = pipeline.batches(photo_sources.from_files([str(photos)]), 32, 4, 1).take(1)
     [crops] = [batch["image"].numpy() for batch in batches]
     plain = network(crops)
@@ -137,7 +139,7 @@ def test_a_running_training_is_followed(flags, model, tmp_path):
 
 def test_bad_flags_are_refused_in_a_sentence(refused, flags, training_flags, tmp_path, small_model):
     assert "there is no checkpoint in" in refused("evaluate", *flags, f"--train_dir={tmp_path}")
-    checkpoints.save_model(with_styles(small_model, ["rain", "wave", "snow"]), tmp_path / "other.keras")
+    model_files.save_model(with_styles(small_model, ["rain", "wave", "snow"]), tmp_path / "other.keras")
     assert "has 3 styles, and " in refused("evaluate", *flags, f"--checkpoint={tmp_path / 'other.keras'}")
     np.savez(tmp_path / "two.npz", **narrow_vgg(16, CONVOLUTIONS_PER_BLOCK[16][:2]))
     weights = ["--content_weights={'vgg_16/conv2': 1}", "--style_weights={'vgg_16/conv1': 1}"]

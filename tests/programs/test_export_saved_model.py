@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from magstyle.data import images
-from magstyle.stylizer import Stylizer
+from magstyle.painting.stylizer import Stylizer
 from tests.places import ENV
 from tests.processes import start
 

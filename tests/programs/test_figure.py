@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from magstyle.data import images
-from magstyle.stylizer import Stylizer
+from magstyle.painting.stylizer import Stylizer
 from tests.samples import narrow_vgg, picture
 
 # Margin, label, and the sides of the pictures.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from magstyle import checkpoints
+from magstyle.checkpoints import model_files
 from tests.events import curves
 from tests.samples import STYLES
 
@@ -25,7 +25,7 @@ def test_only_scales_and_offsets_are_trained(run, training_flags, small_checkpoi
     flags = [*training_flags, f"--checkpoint={small_checkpoint}", f"--train_dir={tmp_path}", "--nokeep_styles"]
     result = run("finetune", *flags, "--train_steps=3")
     assert (result.returncode, result.stdout) == (0, f"{tmp_path}/model-000003.keras\n"), result.stderr
-    model = checkpoints.load_model(tmp_path)
+    model = model_files.load_model(tmp_path)
     assert list(model.style_names) == STYLES
     for scope in small_model.scopes:
         old, new = small_model.parameters(scope), model.parameters(scope)
@@ -43,7 +43,7 @@ def test_magenta_checkpoints_learn_new_styles(run, training_flags, shared, tmp_p
     source = shared(f"reference/{name}")
     result = run(*["finetune", *training_flags, f"--checkpoint={source}", f"--train_dir={tmp_path}", "--train_steps=1"])
     assert result.returncode == 0, result.stderr
-    old, new = checkpoints.load_model(source), checkpoints.load_model(tmp_path)
+    old, new = model_files.load_model(source), model_files.load_model(tmp_path)
     for scope in old.scopes:
         np.testing.assert_array_equal(old.parameters(scope)["kernel"], new.parameters(scope)["kernel"])
 

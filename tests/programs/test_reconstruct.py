@@ -4,8 +4,8 @@ import pytest
 
 import magstyle
 from magstyle import models
+from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images
-from magstyle.models.vgg import load_vgg
 from magstyle.optimization import objectives
 from tests.samples import narrow_vgg, picture
 

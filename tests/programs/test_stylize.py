@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from magstyle.colors import preserve_color
 from magstyle.data import images
-from magstyle.photo_stylizer import stylize_photos
-from magstyle.stylizer import Stylizer
+from magstyle.painting.colors import preserve_color
+from magstyle.painting.photo_files import stylize_photos
+from magstyle.painting.stylizer import Stylizer
 from tests.processes import start, wait_for
 
 

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from magstyle.data import images
-from magstyle.stylizer import Stylizer
+from magstyle.painting.stylizer import Stylizer
 from tests import processes
 
 pytest.importorskip("apache_beam")

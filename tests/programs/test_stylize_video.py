@@ -1,4 +1,4 @@
-"""Painting a clip, by the program and from Python; clips themselves are tested in tests/data/test_video.py."""
+"""Painting a clip, by the program and from Python; clips themselves are tested in tests/video/test_codec.py."""
 
 import itertools
 import re
@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import magstyle
-from magstyle import optical_flow
-from magstyle.data import video
+from magstyle.video import codec, optical_flow
 from tests import clips, processes
 
 
@@ -22,7 +21,7 @@ def clip(tmp_path):
 
 
 def frames_of(path, **arguments):
-    with video.Clip(path, **arguments) as clip:
+    with codec.Clip(path, **arguments) as clip:
         return np.array([frame.image for frame in clip.frames()])
 
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from magstyle import checkpoints
+from magstyle.checkpoints import model_files
 from magstyle.models.transformer import StyleTransformer
 from tests import processes
 from tests.events import curves, images_in
@@ -85,14 +85,14 @@ def test_a_training_leaves_a_model_with_names_curves_of_all_losses_and_pictures(
     )
     # Of every tenth step, and of the last.
     assert images_in(straight) == {(name, step) for name in ("photo", "style", "result") for step in (0, 10, 11)}
-    model = checkpoints.load_model(straight)
+    model = model_files.load_model(straight)
     assert list(model.style_names) == STYLES
     assert model.filters == (4, 6, 8)
 
 
 def test_a_checkpoint_of_the_full_model_stays_under_8_mb(tmp_path):
     path = tmp_path / "full.keras"
-    checkpoints.save_model(StyleTransformer(num_styles=32), path)
+    model_files.save_model(StyleTransformer(num_styles=32), path)
     assert path.stat().st_size < 8e6
 
 
@@ -169,7 +169,7 @@ def test_ctrl_c_keeps_the_last_step(training_flags, tmp_path):
     assert process.wait() == 130
     assert "Traceback" not in process.stderr
     steps = len(curves(folder)["total_loss"])  # A step may have been made of which the curve does not know yet.
-    assert checkpoints.step(checkpoints.latest(folder)) in (steps, steps + 1)
+    assert model_files.step(model_files.latest(folder)) in (steps, steps + 1)
 
 
 def test_ctrl_c_ends_a_step_at_once_when_it_comes_twice():
@@ -210,7 +210,7 @@ def test_photos_that_all_vanish_end_the_training_with_a_checkpoint(training_flag
     assert last.startswith(f"train.py: there is no image left that can be used in {moved}: cannot read {moved}/")
     assert last.endswith(": No such file or directory")
     assert "Warning" not in process.stderr
-    step = checkpoints.step(checkpoints.latest(folder))
+    step = model_files.step(model_files.latest(folder))
     assert step == len(curves(folder)["total_loss"])
     with np.load(folder / "training_state.npz") as state:
         assert state["optimizer/iteration"] == step
@@ -228,7 +228,7 @@ def test_a_second_training_in_the_same_folder_is_refused(training_flags, tmp_pat
         f"train.py: another training is running in {tmp_path}; wait for its end, or choose another --train_dir"
     )
     process.kill()
-    step = checkpoints.step(checkpoints.latest(tmp_path))
+    step = model_files.step(model_files.latest(tmp_path))
     result = run("train", *flags, f"--train_steps={step + 1}")
     assert result.stdout == f"{tmp_path}/model-{step + 1:06d}.keras\n", result.stderr
 
@@ -273,7 +273,7 @@ def test_johnsons_network_is_the_case_of_one_style(run, tmp_path, photos, vgg_fi
     small = ["--alpha=0.1", "--image_size=32", "--train_steps=1", f"--train_dir={tmp_path}/train"]
     result = run("train", f"--flagfile={ROOT}/configs/johnson.cfg", *data, *small)
     assert result.stdout == f"{tmp_path}/train/model-000001.keras\n", result.stderr
-    assert checkpoints.load_model(tmp_path / "train").style_names == ("1",)
+    assert model_files.load_model(tmp_path / "train").style_names == ("1",)
 
 
 def test_the_flags_of_painters_train(run, tmp_path, training_flags):
@@ -293,7 +293,7 @@ def test_faster_arithmetic_trains_the_same_network(option, uninterrupted, traini
     assert result.returncode == 0, result.stderr
     found = curves(tmp_path / "fast")
     assert found["total_loss"][0] == pytest.approx(uninterrupted["total_loss"][0], rel=0.05)
-    model = checkpoints.load_model(tmp_path / "fast")
+    model = model_files.load_model(tmp_path / "fast")
     assert {variable.dtype for variable in model.variables} == {"float32"}
     assert model.compute_dtype == "float32"
 
@@ -368,7 +368,7 @@ def test_two_workers_train_together_and_survive_the_loss_of_either(training_flag
     flags = [*training_flags, "--train_steps=30", "--save_interval_secs=0.2"]
 
     def step():
-        return max(map(checkpoints.step, folder.glob("model-*.keras")), default=0)
+        return max(map(model_files.step, folder.glob("model-*.keras")), default=0)
 
     start_worker = workers(flags, folder)
     running = [start_worker[0](), start_worker[1]()]

@@ -1,0 +1,379 @@
+"""The Apache Beam pipeline of `stylize_dataset`: from shards of photos to shards or files of pictures."""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import logging
+import pathlib
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+    TypeOptions,
+    WorkerOptions,
+)
+from apache_beam.utils import shared
+from tqdm import tqdm
+
+from magstyle import files
+from magstyle.data import images, photos, shards
+from magstyle.errors import InputError, is_out_of_memory
+from magstyle.names import to_bytes
+from magstyle.painting.stylizer import Stylizer
+
+FAILURES = "failures.txt"
+STYLES = "styles.csv"
+# Takes the size of what has been done; set in a process that shows a progress bar.
+_progress: Callable[[int], object] | None = None
+
+
+class Painter:
+    """Paints photos, each in one style; can be sent to other machines, with its model.
+
+    Args:
+        stylizer: with the model.
+        style_weights: [num_styles] for all photos, or None for one style each, drawn by the name of the photo.
+        seed: of the draw.
+        image_size: shorter side of the pictures; that of the photo for None.
+    """
+
+    def __init__(
+        self,
+        stylizer: Stylizer,
+        style_weights: np.ndarray | None = None,
+        seed: int = 0,
+        image_size: int | None = None,
+    ):
+        self._stylizer = _warmed(stylizer)
+        self._style_weights = style_weights
+        self._seed = seed
+        self._image_size = image_size
+        self._network = stylizer.network
+        self._handle = shared.Shared()
+        # In this process, what `setup` acquires is the one that is there.
+        self._handle.acquire(lambda: stylizer)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_stylizer": None}
+
+    def setup(self) -> None:
+        """Loads the model, once per process."""
+        self._stylizer = self._handle.acquire(lambda: _warmed(Stylizer(self._network)))
+
+    def paint(self, photo: shards.Photo) -> np.ndarray:
+        """The picture [H, W, 3] of a photo.
+
+        Raises:
+            InputError: for a photo that cannot be read or does not fit into memory.
+        """
+        encoded = photo.read()
+        size = images.read_size(io.BytesIO(encoded), photo.name)
+        self._stylizer.check_size(*images.scaled_size(size, self._image_size))
+        image = images.read_image(io.BytesIO(encoded), self._image_size, photo.name)
+        return self._stylizer.stylize(image, self._weights(photo.name))
+
+    def style(self, name: str) -> str:
+        """What the photo of this name is painted in: the name of a style, or a mixture as `--style` takes it."""
+        weights, names = self._weights(name), self._network.style_names
+        # The shortest decimal number that is the float32.
+        mixture = {names[i]: float(str(weights[i])) for i in np.flatnonzero(weights)}
+        return next(iter(mixture)) if list(mixture.values()) == [1] else str(mixture)
+
+    def _weights(self, name: str) -> np.ndarray:
+        if self._style_weights is not None:
+            return self._style_weights
+        digest = hashlib.sha256(to_bytes(f"{self._seed}:{name}")).digest()
+        return self._stylizer.style_weights(int.from_bytes(digest[:8], "big") % self._network.num_styles)
+
+    def settings(self) -> dict[str, object]:
+        """What a picture depends on besides its photo, by the argument that says it."""
+        digest = hashlib.sha256()
+        for parameters in self._network.parameters.values():
+            for values in parameters.values():
+                digest.update(np.ascontiguousarray(values))
+        return {
+            "checkpoint": digest.hexdigest(),
+            "style": "random" if self._style_weights is None else self._style_weights.tolist(),
+            "seed": self._seed,
+            "image_size": self._image_size,
+        }
+
+
+def open_pipeline(beam_options: str = "") -> beam.Pipeline:
+    """An empty pipeline with options of Beam, as on a command line; for this machine by default.
+
+    Raises:
+        InputError: for options that Beam does not have.
+    """
+    try:
+        with contextlib.redirect_stderr(io.StringIO()) as complaint:
+            options = PipelineOptions(shlex.split(beam_options))
+            if _is_direct(options):
+                _refuse_unknown(options)
+                options.view_as(StandardOptions).runner = "DirectRunner"  # Unless it is said, Beam logs what it takes.
+                # Beam's DirectRunner downloads another runner, Prism, and runs what that cannot do in Python. This
+                # option, which is about streams, makes it do all in Python.
+                options.view_as(TypeOptions).allow_unsafe_triggers = True
+                options.view_as(WorkerOptions).default_sdk_harness_log_level = "CRITICAL"
+            return beam.Pipeline(options=options)
+    except SystemExit as error:
+        reason = complaint.getvalue().partition("error: ")[2].strip()
+        raise InputError(f"beam_options={beam_options}: {reason}", "beam_options") from error
+    except (ValueError, ImportError, AttributeError) as error:
+        raise InputError(f"beam_options={beam_options}: {error}", "beam_options") from error
+
+
+def run(
+    pipeline: beam.Pipeline, source: photos.Source, painter: Painter, folder: pathlib.Path, output_format: str
+) -> dict[str, int]:
+    """Stylises photos, as far as that has not been done yet.
+
+    Failures are written to `failures.txt` in the folder, a line each: name, tab, reason. The style of every picture is
+    the feature `style/name` of its record, or in `styles.csv` in the folder.
+
+    Args:
+        pipeline: of `open_pipeline`.
+        source: the photos.
+        painter: of the pictures.
+        folder: where they go; all workers must see it under this name.
+        output_format: tfrecord, for a TFRecord file per shard, or png, jpg or webp, for a file per photo.
+
+    Returns:
+        How many pictures were `written`; how many shards (of a folder: pictures) were `skipped` because they were
+        there; how many photos have `failed`, now or when the shard that was skipped was written.
+
+    Raises:
+        InputError: for a folder that cannot be written to, or where a runner of many machines fails.
+    """
+    stylize = (_ToRecords if output_format == "tfrecord" else _ToPictures)(painter, folder, output_format)
+    lines = (
+        pipeline
+        | "Shards" >> beam.Create(source.shards)
+        | beam.Reshuffle()
+        | "Stylize" >> beam.ParDo(stylize).with_outputs(STYLES, main=FAILURES)
+    )
+    written = {FAILURES: b""} if output_format == "tfrecord" else {FAILURES: b"", STYLES: b"picture,style\n"}
+    for name, header in written.items():
+        _ = (
+            lines[name]
+            | f"All of {name}" >> beam.combiners.ToList()
+            | f"Write {name}" >> beam.ParDo(_WriteLines(folder / name, header))
+        )
+    with _silent_beam(), _progress_bar(source, pipeline.options), _one_sentence(pipeline.options):
+        result = pipeline.run()
+        result.wait_until_finish()
+    counters = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(__name__))["counters"]
+    counts = {counter.key.metric.name: counter.result for counter in counters}
+    return {name: counts.get(name, 0) for name in ("written", "failed", "skipped")}
+
+
+class _Stylize(beam.DoFn):
+    """From a shard to its failures, each as a line of `failures.txt`, and to lines of `styles.csv`."""
+
+    def __init__(self, painter: Painter, folder: pathlib.Path, output_format: str):
+        self.painter = painter
+        self.folder = folder
+        self.suffix = ".jpg" if output_format == "tfrecord" else f".{output_format}"
+
+    def setup(self) -> None:
+        self.painter.setup()
+
+    # Without annotations, as Beam would hold them against its own types.
+    def process(self, shard):
+        failures, styles = [], []
+        self.make(shard, failures, styles)
+        # A file name need not be text, as Beam's strings must be.
+        for name, reason in failures:
+            _count("failed")
+            yield to_bytes(f"{name}\t{reason}\n")
+        for row in styles:
+            line = io.StringIO()
+            csv.writer(line, lineterminator="\n").writerow(row)
+            yield beam.pvalue.TaggedOutput(STYLES, to_bytes(line.getvalue()))
+
+    def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
+        """Makes what is missing of a shard; notes name and reason of every failure, and file and style of every one."""
+        raise NotImplementedError
+
+    def paint(self, photo: shards.Photo, failures: list[tuple[str, str]]) -> tuple[bytes, tuple[int, ...]] | None:
+        """The picture of a photo, encoded, and its shape [H, W, 3]; None after a failure."""
+        try:
+            picture = self.painter.paint(photo)
+            images.check_writable(photo.stem + self.suffix, *picture.shape[:2])
+            return images.encode(picture, self.suffix), picture.shape
+        except Exception as error:
+            if is_out_of_memory(error):
+                reason = f"cannot stylise {photo.name}: there is no memory for it"
+            elif isinstance(error, InputError | OSError):  # Pillow has OSErrors for what it cannot encode.
+                reason = " ".join(str(error).split())
+            else:
+                raise
+            failures.append((photo.name, reason))
+            return None
+
+
+class _ToRecords(_Stylize):
+    """A shard becomes a TFRecord file of that name."""
+
+    def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
+        path = self.folder / shard.name
+        # Written before the shard is there, and read when it is skipped: failures outlive the run that met them.
+        noted = path.with_name(f".{path.name}.failures")
+        if path.exists():
+            failures += json.loads(noted.read_text()) if noted.exists() else []
+            _count("skipped")
+            _done(shard.size)
+            return
+        with files.replacing(path) as temporary:
+            self._write(shard, temporary, failures)
+            if failures:
+                with files.replacing(noted) as note:
+                    note.write_text(json.dumps(failures))
+            else:
+                noted.unlink(missing_ok=True)
+
+    def _write(self, shard: shards.Shard, temporary: pathlib.Path, failures: list[tuple[str, str]]) -> None:
+        try:
+            with tf.io.TFRecordWriter(files.for_tensorflow(temporary)) as writer:
+                for photo in shard.photos():
+                    picture = self.paint(photo, failures)
+                    if picture is not None:
+                        example = _to_example(photo, *picture, self.painter.style(photo.name))
+                        # The features are a map, which has no order of its own.
+                        writer.write(example.SerializeToString(deterministic=True))
+                        _count("written")
+                    _done(photo.size)
+        except tf.errors.OpError as error:
+            raise InputError(f"cannot write {self.folder / shard.name}: {error.message}") from error
+
+
+class _ToPictures(_Stylize):
+    """Every photo becomes a file."""
+
+    def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
+        for photo in shard.photos():
+            place = f"{photo.stem}{self.suffix}"
+            path = self.folder / place
+            if path.exists():
+                _count("skipped")
+            else:
+                picture = self.paint(photo, failures)
+                if picture is not None:
+                    with files.replacing(path) as temporary:
+                        temporary.write_bytes(picture[0])
+                    _count("written")
+            if path.exists():
+                styles.append((place, self.painter.style(photo.name)))
+            _done(photo.size)
+
+
+class _WriteLines(beam.DoFn):
+    """All lines become one file, sorted, below its header; without any, there is none."""
+
+    def __init__(self, path: pathlib.Path, header: bytes):
+        self.path = path
+        self.header = header
+
+    def process(self, lines):
+        if not lines:
+            self.path.unlink(missing_ok=True)
+            return
+        with files.replacing(self.path) as temporary:
+            temporary.write_bytes(b"".join([self.header, *sorted(lines)]))
+
+
+def _warmed(stylizer: Stylizer) -> Stylizer:
+    """Brings TensorFlow to the graph for all sizes, which it makes with the second size that it sees.
+
+    The graph for the first size alone rounds differently, and that size depends on where a run was stopped.
+    """
+    for side in (8, 12):
+        stylizer.stylize(np.zeros((side, side, 3)), stylizer.style_weights(0))
+    return stylizer
+
+
+def _to_example(photo: shards.Photo, jpeg: bytes, shape: tuple[int, ...], style: str) -> tf.train.Example:
+    """The picture with all that came with the photo, under the names of ImageNet's shards, and with its style."""
+    height, width, channels = shape
+    image = {"encoded": jpeg, "format": "JPEG", "colorspace": "RGB"}
+    image.update(height=height, width=width, channels=channels)
+    features = {f"image/{key}": shards.feature(value) for key, value in image.items()}
+    features = {**photo.features, **features, "style/name": shards.feature(style)}
+    return tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def _count(name: str) -> None:
+    beam.metrics.Metrics.counter(__name__, name).inc()
+
+
+def _done(size: int) -> None:
+    if _progress is not None:
+        _progress(size)
+
+
+@contextlib.contextmanager
+def _progress_bar(source: photos.Source, options: PipelineOptions) -> Iterator[None]:
+    global _progress
+    shown = _is_in_this_process(options)
+    with tqdm(total=source.size, unit=source.unit, unit_scale=source.unit == "B", disable=not shown) as bar:
+        _progress = bar.update
+        try:
+            yield
+        finally:
+            _progress = None
+
+
+@contextlib.contextmanager
+def _silent_beam() -> Iterator[None]:
+    """All that Beam's log has to say comes with the exception."""
+    log = logging.getLogger("apache_beam")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _one_sentence(options: PipelineOptions) -> Iterator[None]:
+    """Brings back what Beam wraps, as text with a traceback: our errors, and the end of the program by a signal."""
+    try:
+        yield
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        sentences = re.findall(r"InputError: (.*?) \[while running", text, re.DOTALL)
+        if sentences:
+            raise InputError(sentences[-1]) from error
+        stopped = re.search(r"SystemExit: (\d+) \[while running", text)
+        if stopped:
+            sys.exit(int(stopped[1]))
+        if "KeyboardInterrupt [while running" in text:
+            raise KeyboardInterrupt from error
+        if not _is_direct(options):
+            raise InputError(f"Beam's {options.view_as(StandardOptions).runner} failed: {error}") from error
+        raise
+
+
+def _refuse_unknown(options: PipelineOptions) -> None:
+    unknown = options.get_all_options(retain_unknown_options=True).keys() - options.get_all_options().keys()
+    if unknown:
+        raise ValueError(f"Beam has no option {', '.join(sorted(unknown))}")
+
+
+def _is_direct(options: PipelineOptions) -> bool:
+    return (options.view_as(StandardOptions).runner or "direct").lower() in ("direct", "directrunner")
+
+
+def _is_in_this_process(options: PipelineOptions) -> bool:
+    return _is_direct(options) and options.view_as(DirectOptions).direct_running_mode != "multi_processing"

@@ -1,0 +1,277 @@
+"""How well a network paints: its losses style by style, measures that models can be compared by, and grids of pictures.
+
+Four measures compare models whatever they were trained with. `relative_style_loss` is the style loss of the pictures,
+relative to that of the photos, averaged over conv1 to conv4; `relative_content_loss` is their content loss at conv3,
+relative to that of another photo. `palette` and `pattern` need no network: they are the distances of the pictures'
+colours and small shapes from those of the painting, relative to the photos'; see `appearance`. All are 0 at
+best, and 1 for what has nothing of the painting, or nothing of the photo.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from magstyle import limits, losses
+from magstyle.checkpoints import model_files
+from magstyle.data import pipeline
+from magstyle.data.images import to_float
+from magstyle.errors import InputError
+from magstyle.evaluation import appearance
+from magstyle.models.transformer import StyleTransformer
+from magstyle.optimization import pixels
+from magstyle.painting import grids
+from magstyle.painting.stylizer import Stylizer
+from magstyle.training import transfer
+from magstyle.training.model import StyleTraining
+from magstyle.training.objective import Objective, shows
+from magstyle.video import codec, optical_flow
+from magstyle.video.steadiness import FramePainter, Steadiness
+
+PHOTOS_IN_GRID = 4
+STYLE_BLOCKS = (1, 2, 3, 4)
+CONTENT_BLOCK = 3
+LBFGS_EVALUATIONS = 300
+# Of a clip, whose style losses are measured.
+_FRAMES_FOR_STYLE = 4
+# Measures that need no network, by name.
+APPEARANCE = {"palette": appearance.palette, "pattern": appearance.pattern}
+
+
+@shows(Objective)
+def evaluate(
+    checkpoint: StyleTransformer | str | os.PathLike,
+    style_dataset_file: str | os.PathLike,
+    *,
+    num_evals: int = 32,
+    **objective,
+) -> dict[str, np.ndarray]:
+    """Measures a model on photos, in every style.
+
+    Args:
+        checkpoint: the model, anything that `magstyle.load_model` opens.
+        style_dataset_file: the paintings of its styles, or of some of them: those of the same names. A model without
+            these names must have as many styles, in the same order.
+        num_evals: batches of photos to measure on, each in every style.
+        **objective: see `magstyle.training.objective.Objective`.
+
+    Returns:
+        [num_styles] by name: the means of all losses of the training, `relative_style_loss`, `palette`, `pattern` and,
+        where there are two photos or more, `relative_content_loss`.
+
+    Raises:
+        InputError: for arguments or files that cannot be used, or a model of other styles.
+    """
+    evaluation = Evaluation(style_dataset_file, Objective(**objective))
+    return evaluation.measure(evaluation.open(checkpoint), num_evals)
+
+
+class Evaluation:
+    """Judges models of the same paintings, on the same photos.
+
+    Args:
+        style_dataset_file: the paintings.
+        objective: the photos and the losses.
+
+    Raises:
+        InputError: for files that cannot be used.
+    """
+
+    def __init__(self, style_dataset_file: str | os.PathLike, objective: Objective):
+        self.objective = objective
+        self._style_dataset_file = style_dataset_file
+        self.paintings = objective.read_paintings(style_dataset_file)
+        self._photos = objective.open_photos()
+        self._training = None
+
+    def open(self, checkpoint: StyleTransformer | str | os.PathLike, alpha: float | None = None) -> StyleTransformer:
+        """A model of the styles that there are paintings of; see `magstyle.load_model`."""
+        model = model_files.load_model(checkpoint, alpha=alpha)
+        names = [painting.name for painting in self.paintings]
+        if set(names) <= set(model.style_names):
+            return transfer.with_styles(model, names, match_names=True)
+        if model.num_styles != len(self.paintings):
+            raise InputError(
+                f"{checkpoint} has {model.num_styles} styles, and {self._style_dataset_file} has {len(self.paintings)} "
+                "paintings of other names; they must be of the same styles"
+            )
+        return model
+
+    def measure(self, transformer: StyleTransformer, num_evals: int = 32) -> dict[str, np.ndarray]:
+        """The losses [num_styles] by name, as `evaluate` returns them: means over the same photos in every style."""
+        limits.check({"num_evals": num_evals})
+        model, num_styles = self._model(transformer), len(self.paintings)
+        content_name = _end_point(model, CONTENT_BLOCK)
+        paintings = _looks([painting.image for painting in self.paintings])
+        of_pictures, of_photos, of_others, last = [], [], [], None
+        with tqdm(total=num_evals * num_styles, unit="batch", mininterval=1) as progress:
+            for batch in self._batches(self.objective.batch_size).take(num_evals).as_numpy_iterator():
+                in_style = []
+                for style in range(num_styles):
+                    losses_of_pictures, pictures = _stylized(model, transformer, batch, style)
+                    in_style.append(losses_of_pictures | _distances(_looks(pictures), paintings, style))
+                    progress.update()
+                of_pictures.append(_by_name(in_style))
+                features, looks = model.vgg.predict_on_batch(batch), _looks(batch)
+                distances = [_distances(looks, paintings, style) for style in range(num_styles)]
+                of_photos.append(_style_losses(features, model.gram_matrices) | _by_name(distances))
+                content = features[content_name]
+                in_turn = content if last is None else np.concatenate([last, content])
+                of_others += [np.mean(np.square(one - two)) for one, two in itertools.pairwise(in_turn)]
+                last = content[-1:]
+        if len(of_pictures) < num_evals:
+            raise pipeline.nothing_left(self._photos)
+        found, plain = _means(of_pictures), _means(of_photos)
+        names = [f"style_loss/{_end_point(model, block)}" for block in STYLE_BLOCKS]
+        found |= {name: found[name] / plain[name] for name in APPEARANCE}
+        found["relative_style_loss"] = np.mean([found[name] / plain[name] for name in names], axis=0)
+        if of_others:
+            found["relative_content_loss"] = found[f"content_loss/{content_name}"] / np.mean(of_others)
+        return found
+
+    def read_clip(self, clip: str | os.PathLike, num_frames: int = 32) -> list[np.ndarray]:
+        """The first frames of a clip, uint8 RGB, as small as the photos.
+
+        Raises:
+            InputError: for a clip that cannot be read, or of one frame.
+        """
+        limits.check({"num_evals": num_frames})
+        with codec.Clip(clip, self.objective.image_size) as opened:
+            frames = [frame.image for frame in itertools.islice(opened.frames(), num_frames)]
+        if len(frames) < 2:
+            raise InputError(f"steadiness needs two frames of {clip}, and there is but one")
+        return frames
+
+    def measure_steadiness(self, transformer: StyleTransformer, frames: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """How steadily the frames of a clip are painted, in every style.
+
+        Args:
+            transformer: the model.
+            frames: as `read_clip` gives them.
+
+        Returns:
+            [num_styles] by name: `warping_error/clip`, of the plain frames, `warping_error/one_by_one`, of their
+            pictures, and `warping_error/steady`, of steady ones, as `magstyle.video.optical_flow` says; and
+            `relative_style_loss/one_by_one` and `relative_style_loss/steady` of these pictures.
+        """
+        motions = [None, *(optical_flow.motion(*pair) for pair in itertools.pairwise(frames))]
+        model, stylizer = self._model(transformer), Stylizer(transformer)
+        plain = [to_float(frame) for frame in frames]
+        # Not the first ones, in which little of those before is.
+        looked_at = np.linspace(len(frames) // 4, len(frames) - 1, _FRAMES_FOR_STYLE).astype(int)
+        of_clip = self._style_losses_of(model, [plain[k] for k in looked_at])
+        found = {}
+        for style in tqdm(range(len(self.paintings)), unit="style"):
+            pictures = [stylizer.stylize(frame, style) for frame in plain]
+            painter, steadiness, steady = FramePainter(frames[0].shape[:2]), Steadiness(), []
+            for frame, motion in zip(plain, motions, strict=True):
+                picture = painter.paint(frame, motion, lambda canvas, _, style=style: stylizer.stylize(canvas, style))
+                steady.append(steadiness.steady(picture, motion))
+            for name, shown in (("clip", plain), ("one_by_one", pictures), ("steady", steady)):
+                errors = map(optical_flow.warping_error, shown, shown[1:], motions[1:])
+                found.setdefault(f"warping_error/{name}", []).append(np.nanmean(list(errors)))
+                if name != "clip":
+                    losses_of = self._style_losses_of(model, [shown[k] for k in looked_at])
+                    relative = np.mean([losses_of[block][style] / of_clip[block][style] for block in of_clip])
+                    found.setdefault(f"relative_style_loss/{name}", []).append(relative)
+        return {name: np.array(values) for name, values in found.items()}
+
+    def _style_losses_of(self, model: StyleTraining, pictures: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Those that `relative_style_loss` is made of, [num_styles] by name."""
+        found = _style_losses(model.vgg.predict_on_batch(np.stack(pictures)), model.gram_matrices)
+        return {name: found[name] for name in (f"style_loss/{_end_point(model, block)}" for block in STYLE_BLOCKS)}
+
+    def compare_with_optimization(
+        self, transformer: StyleTransformer, pairs: int
+    ) -> Iterator[tuple[str, float, float]]:
+        """Compares pictures with what 300 evaluations of L-BFGS make of the photo, by the total loss of both.
+
+        Gives, for so many pairs of a photo and a style: the name of the style, the loss of the network's picture, and
+        that of the optimised one.
+        """
+        model = self._model(transformer)
+        for k, image in enumerate(self._batches(1).take(pairs)):
+            label = np.array([k % len(self.paintings)])
+
+            def objective(picture, image=image, label=label):
+                return {"total_loss": model.losses_of(picture, image, label)["total_loss"][0]}
+
+            network = float(model.predict_on_batch({"image": image, "label": label})["total_loss"][0])
+            evaluate = pixels.evaluation_of(objective)
+            terms, _ = evaluate(pixels.minimize(evaluate, image[0].numpy(), LBFGS_EVALUATIONS))
+            yield self.paintings[label[0]].name, network, terms["total_loss"]
+
+    def style_grid(self, transformer: StyleTransformer) -> np.ndarray:
+        """Some photos and, to see what a style paints of nothing, noise, in every style; see `grids`."""
+        photos = next(iter(self._batches(PHOTOS_IN_GRID))).numpy()
+        noise = np.random.default_rng(self.objective.seed).random(photos[:1].shape, np.float32)
+        return grids.style_grid(Stylizer(transformer), np.concatenate([photos, noise]), self.paintings)
+
+    def style_crossover(self, transformer: StyleTransformer) -> np.ndarray:
+        """The paintings in every style; see `grids`."""
+        squares = grids.paintings_as_squares(self.paintings, self.objective.image_size)
+        return grids.style_grid(Stylizer(transformer), squares, self.paintings)
+
+    def _model(self, transformer: StyleTransformer) -> StyleTraining:
+        """The network with its losses, which are built once for all networks of the same kind."""
+        if self._training is None:
+            self._training = self.objective.build(transformer, self.paintings, [CONTENT_BLOCK], STYLE_BLOCKS)
+        self._training.transformer.set_weights(transformer.get_weights())
+        return self._training
+
+    def _batches(self, batch_size: int) -> tf.data.Dataset:
+        """The photos, [batch_size, S, S, 3] in [0, 1]."""
+        found = pipeline.batches(self._photos, self.objective.image_size, batch_size, 1, self.objective.seed)
+        return found.map(lambda batch: batch["image"])
+
+
+def _stylized(
+    model: StyleTraining, transformer: StyleTransformer, batch: np.ndarray, style: int
+) -> tuple[dict[str, float], np.ndarray]:
+    """The losses of some photos in a style, means by name, and their pictures [B, S, S, 3]."""
+    labels = np.full(len(batch), style, np.int32)
+    losses_of_pictures = model.predict_on_batch({"image": batch, "label": labels})
+    weights = np.eye(transformer.num_styles, dtype=np.float32)[labels]
+    pictures = transformer.predict_on_batch([batch, weights])
+    return {name: float(values.mean()) for name, values in losses_of_pictures.items()}, pictures
+
+
+def _looks(images: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
+    """What colours and small shapes images have, by the name of the measure."""
+    return {name: [look(image) for image in images] for name, look in APPEARANCE.items()}
+
+
+def _distances(looks: Mapping[str, Sequence], paintings: Mapping[str, Sequence], style: int) -> dict[str, float]:
+    """How far the looks of some images are from that of a painting, means by the name of the measure."""
+    return {
+        name: float(np.mean([appearance.distance(one, paintings[name][style]) for one in looks[name]]))
+        for name in APPEARANCE
+    }
+
+
+def _by_name(found: Sequence[Mapping[str, np.ndarray | float]]) -> dict[str, np.ndarray]:
+    """Numbers by name, one after the other, as arrays by name."""
+    return {name: np.array([entry[name] for entry in found]) for name in found[0]}
+
+
+def _means(found: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: values.mean(axis=0) for name, values in _by_name(found).items()}
+
+
+def _end_point(model: StyleTraining, block: int) -> str:
+    """The name of the last features of a block of the loss network."""
+    return next(name for name in model.vgg.output if name.endswith(f"/conv{block}"))
+
+
+def _style_losses(
+    features: Mapping[str, np.ndarray], gram_matrices: Mapping[str, Sequence[np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """The style losses [num_styles] of plain photos, by name: means over the batch."""
+    found = {}
+    for name, targets in gram_matrices.items():
+        grams = np.asarray(losses.gram_matrix(features[name]))
+        found[f"style_loss/{name}"] = np.array([np.mean(np.square(grams - target)) for target in targets])
+    return found

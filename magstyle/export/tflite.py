@@ -1,0 +1,266 @@
+"""LiteRT files (TensorFlow Lite of old), for phones, browsers and everything small."""
+
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from magstyle import files, limits, sizes
+from magstyle.checkpoints import model_files
+from magstyle.data import images, photos
+from magstyle.errors import InputError
+from magstyle.export import PRECISIONS, example_photo, tflite_metadata
+from magstyle.export.tflite_precision import Editor
+from magstyle.litert import graph, network
+from magstyle.models.transformer import StyleTransformer
+from magstyle.painting.stylizer import StyleOrWeights, Stylizer
+
+# The photos that a file is compared with its model on, and the side that they have where the file takes any.
+_MOST_PHOTOS, _COMPARED_SIDE = 8, 256
+# Of the pictures of a file and of its model, in decibels; below, they are other pictures.
+_LEAST_PSNR = 20
+
+
+class LiteRTFile(NamedTuple):
+    """A file that `convert_tflite` wrote, and how far its pictures are from those of the model.
+
+    Attributes:
+        path: of the file.
+        image_size: side of its images in pixels, or (height, width), multiples of 4; 0 for any.
+        num_photos: on how many photos it was compared with the model.
+        largest_difference: of all numbers of all pictures, which are in [0, 1].
+        psnr: peak signal-to-noise ratio, in decibels.
+    """
+
+    path: pathlib.Path
+    image_size: int | tuple[int, int]
+    num_photos: int
+    largest_difference: float
+    psnr: float
+
+
+def convert_tflite(
+    checkpoint: StyleTransformer | str | os.PathLike,
+    output_model: str | os.PathLike,
+    *,
+    image_size: int | tuple[int, int] = 384,
+    precision: str = "float32",
+    style: StyleOrWeights | None = None,
+    representative_images: str | os.PathLike | Sequence[str | os.PathLike | np.ndarray] | None = None,
+) -> LiteRTFile:
+    """Writes a model as a LiteRT file; `convert` says what is in it.
+
+    Before the file appears, it paints photos, and its pictures are compared with those of the model.
+
+    Args:
+        checkpoint: a StyleTransformer, or anything that `load_model` opens.
+        output_model: the file to write, such as model.tflite, or a folder for one that is called after the checkpoint;
+            it must not exist.
+        image_size: side of the images in pixels, or (height, width), rounded up to multiples of 4 from 8; 0 for any,
+            chosen by the app.
+        precision: one of `magstyle.export.PRECISIONS`.
+        style: what the file paints, if it is to paint nothing else, as `Stylizer.style_weights` takes it.
+        representative_images: photos to find the ranges of int8 with, and to compare on: names, globs and folders of
+            files, or arrays [H, W, 3], RGB in [0, 1]. The middles of the first eight are used, as large as the shape of
+            the images allows; the photo of `magstyle.export.example_photo` by default, but int8 needs some such as it
+            will paint.
+
+    Raises:
+        InputError: where load_model does; for a file that exists or cannot be written, an image_size that does not fit
+            into memory, an unknown precision or style, photos that cannot be read, or a file that paints other pictures
+            than the model.
+    """
+    output = files.inside(output_model, checkpoint, ".tflite")
+    if output.exists():
+        raise InputError(f"{output} exists already; remove it first, or choose another output_model", "output_model")
+    image_size = _network_size(image_size)
+    if precision == "int8" and representative_images is None:
+        raise InputError(
+            "precision=int8 needs representative_images, some photos such as it will paint",
+            *("precision", "representative_images"),
+        )
+    model = model_files.load_model(checkpoint)
+    Stylizer(model).check_size(*_sides(image_size or _COMPARED_SIDE))
+    if style is not None:
+        style = Stylizer(model).style_weights(style)
+    samples = _read_photos(
+        example_photo() if representative_images is None else representative_images,
+        _sides(image_size or _COMPARED_SIDE),
+    )
+    with files.replacing(output) as temporary:
+        content = convert(model, image_size, precision, style, samples)
+        difference, psnr = compare(content, model, samples, style)
+        if not psnr >= _LEAST_PSNR:
+            raise InputError(
+                f"the LiteRT file paints other pictures than the model (largest difference {difference:.1e}, PSNR "
+                f"{psnr:.1f} dB); try another precision",
+                "precision",
+            )
+        temporary.write_bytes(content)
+    return LiteRTFile(output, image_size, len(samples), difference, psnr)
+
+
+def convert(
+    model: StyleTransformer,
+    image_size: int | tuple[int, int] = 384,
+    precision: str = "float32",
+    style: np.ndarray | None = None,
+    images: Sequence[np.ndarray] = (),
+) -> bytes:
+    """The network as the content of a LiteRT file.
+
+    Its inputs are `input_image` [1, H, W, 3], RGB in [0, 1], and `style_weights` [num_styles], its output is
+    `stylized_image` [1, H, W, 3], all float32. The names of the styles are in it; see `litert_metadata`.
+
+    Args:
+        model: the model.
+        image_size: side of the images, or (height, width), multiples of 4 from 8; 0 for a height and width that the
+            program chooses, by resizing the input to such numbers.
+        precision: float32; float16 stores the weights with 16 bits; dynamic_int8 stores the kernels between the first
+            three convolutions and the last, which are nearly all of the weights, with 8 bits and computes with 8; int8
+            does so with ranges found beforehand, except in the first residual block, where that would cost most.
+        style: weights [num_styles] to bake in; the file then has no input `style_weights`.
+        images: photos [H, W, 3], with sides of multiples of 4 from 8, to find the ranges of int8 with.
+
+    Raises:
+        InputError: for an unknown precision, or int8 without images.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision={precision} must be one of {', '.join(PRECISIONS)}", "precision")
+    if precision == "int8" and not len(images):
+        raise InputError("precision=int8 needs images, to find the ranges of its numbers with", "precision")
+    parameters = {
+        scope: {name: np.asarray(value) for name, value in model.parameters(scope).items()} for scope in model.scopes
+    }
+    quantized = dict.fromkeys(model.scopes[3:-1]) if precision.endswith("int8") else {}
+    if precision == "int8":
+        quantized |= _calibrate(model, parameters, model.scopes[5:-1], _samples(model, images, style))
+    height, width = _sides(image_size)
+    editor = Editor(network.draw(model.convolutions, parameters, height, width, style, shifts=bool(quantized)))
+    editor.quantize_kernels(quantized)
+    if precision != "float32":
+        editor.halve_kernels()
+    names = model.style_names
+    if style is not None:
+        names = [name for name, weight in zip(names, style, strict=True) if weight]
+    return tflite_metadata.pack(editor.model, names)
+
+
+def compare(
+    content: bytes, model: StyleTransformer, images: Sequence[np.ndarray], style: np.ndarray | None = None
+) -> tuple[float, float]:
+    """How far the pictures of a LiteRT file are from those of its model.
+
+    Args:
+        content: of the file.
+        model: what it was made from.
+        images: photos [H, W, 3], of its size.
+        style: the weights that it was made with, if there were any.
+
+    Returns:
+        The largest difference, and the peak signal-to-noise ratio in decibels.
+    """
+    interpreter = Interpreter(model_content=content)
+    largest, squares = 0.0, []
+    for image, weights in _samples(model, images, style):
+        inputs = {"style_weights": weights} if style is None else {}
+        found = _run(interpreter, image, **inputs)["stylized_image"]
+        difference = found - np.asarray(model.predict_on_batch([image[None], weights[None]]))
+        largest = max(largest, float(np.abs(difference).max()))
+        squares.append(np.mean(np.square(difference)))
+    return largest, float(-10 * np.log10(max(np.mean(squares), 1e-20)))
+
+
+def _network_size(image_size: int | tuple[int, int]) -> int | tuple[int, int]:
+    """The size that the network takes, of the same form; 0 stays 0."""
+    sides = _sides(image_size)
+    for side in sides:
+        limits.check({"image_size": side}, smallest_side=0)
+    if len(sides) != 2 or (min(sides) == 0 and image_size != 0):
+        raise InputError(
+            f"image_size={image_size} must be a side in pixels, height and width, or 0 for any", "image_size"
+        )
+    if image_size == 0:
+        return 0
+    height, width = map(sizes.padded, sides)
+    return height if isinstance(image_size, int) else (height, width)
+
+
+def _sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    return (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+
+
+def _read_photos(given, size: tuple[int, int]) -> list[np.ndarray]:
+    """Photos, each scaled until it covers this height and width, and cut to it around its middle."""
+    if isinstance(given, str | os.PathLike):
+        given = [given]
+    if all(isinstance(photo, str | os.PathLike) for photo in given):
+        given = photos.find(given)
+    if not len(given):
+        raise InputError("representative_images must be one photo or more", "representative_images")
+    return [_middle(photo, *size) for photo in given[:_MOST_PHOTOS]]
+
+
+def _middle(photo, height: int, width: int) -> np.ndarray:
+    if not isinstance(photo, str | os.PathLike):
+        if np.ndim(photo) != 3 or np.shape(photo)[2] != 3:
+            raise InputError(
+                f"representative_images must be files or arrays [H, W, 3], not {list(np.shape(photo))}",
+                "representative_images",
+            )
+        # Scaled as those of files are.
+        photo = io.BytesIO(images.encode(np.asarray(photo), ".png"))
+    size = images.read_size(photo)
+    # The shorter side that lets both sides be long enough: the quotients, rounded up.
+    shorter = max(-(-wanted * min(size) // side) for wanted, side in zip((height, width), size, strict=True))
+    covering = images.read_image(photo, shorter)
+    top, left = ((side - wanted) // 2 for side, wanted in zip(covering.shape, (height, width), strict=False))
+    return covering[top : top + height, left : left + width]
+
+
+def _run(interpreter: Interpreter, image: np.ndarray, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs for an image [H, W, 3], whatever size the file has, or none."""
+    position = interpreter.get_signature_runner().get_input_details()["input_image"]["index"]
+    interpreter.resize_tensor_input(position, [1, *image.shape])
+    return interpreter.get_signature_runner()(input_image=image[None], **inputs)
+
+
+def _samples(
+    model: StyleTransformer, images: Sequence[np.ndarray], style: np.ndarray | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images with weights [num_styles] to paint them with, so that every image and every style has its turn."""
+    styles = np.eye(model.num_styles, dtype=np.float32) if style is None else np.asarray(style, np.float32)[None]
+    count = max(len(images), len(styles)) if len(images) else 0
+    return [(np.asarray(images[k % len(images)], np.float32), styles[k % len(styles)]) for k in range(count)]
+
+
+def _calibrate(model, parameters, scopes, samples) -> dict[str, tuple[float, float, float]]:
+    """Finds the ranges of convolutions, for `Editor.quantize_kernels`.
+
+    Scales their kernels so that all channels of a result have the same range; the normalisation after them, with
+    `epsilon` scaled as well, takes that back.
+    """
+    inputs = {scope: [] for scope in scopes}
+    results = {scope: [] for scope in scopes}
+    watching = network.draw(model.convolutions, parameters, height=0, width=0, shifts=True, watched=scopes)
+    interpreter = Interpreter(model_content=graph.serialize(watching))
+    for image, weights in samples:
+        outputs = _run(interpreter, image, style_weights=weights)
+        for scope in scopes:
+            # Without the few outliers, which would cost the rest its resolution.
+            inputs[scope].append(np.percentile(outputs[f"{scope}/input"], (0.01, 99.99)))
+            results[scope].append(np.abs(outputs[f"{scope}/result"]).max(axis=(0, 1, 2)))
+    ranges = {}
+    for scope in scopes:
+        largest = np.max(results[scope], axis=0).astype(np.float32)
+        # XNNPACK refuses the scales that channels of next to nothing would get.
+        scale = 1 / np.maximum(largest, max(1e-4 * largest.max(), 1e-6))
+        parameters[scope]["kernel"] = parameters[scope]["kernel"] * scale
+        parameters[scope]["epsilon"] = np.float32(network.EPSILON) * scale**2
+        least, greatest = np.min(inputs[scope], axis=0)[0], np.max(inputs[scope], axis=0)[1]
+        ranges[scope] = (min(float(least), 0.0), max(float(greatest), 0.0), 1.0)
+    return ranges

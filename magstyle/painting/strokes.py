@@ -1,0 +1,83 @@
+"""Strokes of another size: a photo painted smaller or larger, and the picture brought back to the photo's size."""
+
+import numpy as np
+from PIL import Image
+
+from magstyle.painting.colors import LUMINANCE
+
+# Of the window in which a painting follows its photo, in pixels of the painting.
+_WINDOW = 5
+# Contrasts of the photo below this are no detail to follow, but noise.
+_EPSILON = 0.01**2
+
+
+def painting_size(size: tuple[int, int], stroke_size: float) -> tuple[int, int]:
+    """Height and width to paint a photo of this size at, so that strokes become so many times as large in the end."""
+    height, width = (max(1, round(side / stroke_size)) for side in size)
+    return height, width
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image [H, W, C], scaled to this height and width (Lanczos, antialiased); float32, clipped to [0, 1]."""
+    return np.clip(_resized(image, size), 0, 1)
+
+
+def averaged(weights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Weights [H, W, C], scaled to this height and width, all between those that are there; float32."""
+    return _resized(weights, size, Image.Resampling.BILINEAR)
+
+
+def with_strength(picture: np.ndarray, photo: np.ndarray, strength: float) -> np.ndarray:
+    """A picture, from 0, which gives the photo, to 1, the picture itself, and beyond; all [H, W, 3] in [0, 1]."""
+    return picture if strength == 1 else np.clip(photo + np.float32(strength) * (picture - photo), 0, 1)
+
+
+def enlarged(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """A picture that was painted small, in the size of its photo, with the photo's detail that it could not hold.
+
+    Where the light of the small picture follows that of the photo, as a * light + b in a window around each pixel, the
+    detail that the small photo has lost is added, times a. Strokes remain as they are: there is nothing of the photo
+    to follow.
+
+    Args:
+        picture: [h, w, 3] in [0, 1].
+        photo: [H, W, 3] in [0, 1].
+
+    Returns:
+        float32 [H, W, 3] in [0, 1].
+
+    Reference:
+        He, Sun: Fast Guided Filter. arXiv 1505.00996.
+    """
+    size = photo.shape[:2]
+    light = photo @ LUMINANCE
+    small = _resized(light[..., None], picture.shape[:2])
+    mean = _box(small)
+    variance = _box(small * small) - mean * mean
+    covariance = _box(small * picture) - mean * _box(picture)
+    slopes = _box(covariance / (variance + _EPSILON))
+    detail = light[..., None] - _resized(small, size)
+    result = _resized(picture, size)
+    result += _resized(slopes, size) * detail
+    return np.clip(result, 0, 1, out=result)
+
+
+def _box(values: np.ndarray) -> np.ndarray:
+    """The means of windows of [h, w, C]."""
+    from scipy import ndimage  # Here, as it takes half a second.
+
+    return ndimage.uniform_filter(values, (_WINDOW, _WINDOW, 0), mode="nearest")
+
+
+def _resized(values: np.ndarray, size: tuple[int, int], resample=Image.Resampling.LANCZOS) -> np.ndarray:
+    height, width = size
+    result = np.empty((height, width, values.shape[2]), np.float32)
+    for k in range(values.shape[2]):
+        channel = Image.fromarray(np.ascontiguousarray(values[..., k], np.float32))
+        result[..., k] = channel.resize((width, height), resample)
+    return result
+
+
+def needed(height: int, width: int) -> int:
+    """The bytes that enlarging a picture to this size takes, beside the photo."""
+    return height * width * 14 * 4

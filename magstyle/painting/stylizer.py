@@ -1,0 +1,194 @@
+"""A photo of any size in, the stylised photo of the same size out."""
+
+import difflib
+import functools
+import numbers
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from magstyle import limits
+from magstyle.checkpoints import model_files
+from magstyle.checkpoints.networks import Network
+from magstyle.errors import InputError
+from magstyle.painting import engines, strokes
+
+if TYPE_CHECKING:
+    from magstyle.models.transformer import StyleTransformer
+
+# One style by number or name, a mixture {style: weight}, weights [num_styles], or those of every pixel
+# [H, W, num_styles].
+StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
+
+
+class Stylizer:
+    """Stylises photos with one model.
+
+    Args:
+        checkpoint_or_model: a StyleTransformer, or anything that `checkpoints.load_model` opens.
+        engine: what computes it. "litert" takes all cores of the CPU and needs neither TensorFlow nor Keras, which are
+            imported for Magenta's files alone, the first time that they are opened; it computes a StyleTransformer as
+            it is now. "keras" takes Keras's backend, on whatever device that takes. "auto" is "keras" where that
+            device is a GPU or a TPU, and "litert" elsewhere. Both paint the same pictures.
+
+    Attributes:
+        network: the model as plain arrays.
+        engine: "litert" or "keras".
+
+    Raises:
+        InputError: where load_model does, or for another engine.
+    """
+
+    def __init__(self, checkpoint_or_model: "StyleTransformer | Network | str | os.PathLike", engine: str = "auto"):
+        self.engine = engines.choose(engine)
+        self.network = model_files.read_network(checkpoint_or_model)
+        self._opened = None if isinstance(checkpoint_or_model, Network | str | os.PathLike) else checkpoint_or_model
+
+    @functools.cached_property
+    def model(self) -> "StyleTransformer":
+        """The model in Keras, built when it is first asked for; `network` has its styles, too."""
+        return self._opened or model_files.load_model(self.network)
+
+    @functools.cached_property
+    def _engine(self) -> engines.LiteRTEngine | engines.KerasEngine:
+        return engines.LiteRTEngine(self.network) if self.engine == "litert" else engines.KerasEngine(self.model)
+
+    def stylize(
+        self,
+        image: np.ndarray,
+        style_weights: StyleOrWeights,
+        progress: Callable[[float], object] = lambda share: None,
+        *,
+        strength: float = 1.0,
+        stroke_size: float = 1.0,
+    ) -> np.ndarray:
+        """Stylises one photo.
+
+        Args:
+            image: [H, W, 3], RGB in [0, 1], of any size from 1 x 1. It is reflected at its lower and right borders to
+                multiples of 4 (at least 8), and the result is cropped.
+            style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles]. Or those
+                of every pixel, [H, W, num_styles]: the network still paints once, with its scales and offsets mixed
+                anew for every pixel and the moments of the whole photo, so that there are no seams.
+            progress: called with the share of the work that has been done since, which adds up to 1; of a large photo,
+                often.
+            strength: from 0, which gives the photo back, to 1, the style, and on to 1.5.
+            stroke_size: how large strokes are, from 0.25 to 8, 1 being as the model paints them: the photo is painted
+                so many times smaller, and the picture enlarged with the photo's detail.
+
+        Returns:
+            float32 [H, W, 3] in [0, 1].
+
+        Raises:
+            ValueError: for images of other shapes.
+            InputError: as `style_weights()` and `check_size`, for weights of another size than the image, or for a
+                number beyond its range, before any work.
+        """
+        limits.check({"strength": strength, "stroke_size": stroke_size})
+        image = np.asarray(image, np.float32)
+        style_weights = self.style_weights(style_weights)
+        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"An image must have the shape [H, W, 3], not {list(image.shape)}.")
+        size, regions = image.shape[:2], 0
+        if style_weights.ndim == 3:
+            if style_weights.shape[:2] != size:
+                raise InputError(
+                    f"the weights of every pixel must have the height and width of the image, {list(size)}, not "
+                    f"{list(style_weights.shape[:2])}"
+                )
+            regions = len(engines.styles_in(style_weights))
+        self.check_size(*size, regions=regions, stroke_size=stroke_size)
+        if strength == 0:
+            progress(1.0)
+            return image.copy()
+        painted = strokes.painting_size(size, stroke_size)
+        if painted == size:
+            picture = self._engine.paint(image, style_weights, progress)
+        else:
+            if regions:
+                style_weights = strokes.averaged(style_weights, painted)
+            picture = self._engine.paint(strokes.resized(image, painted), style_weights, progress)
+            picture = strokes.enlarged(picture, image) if stroke_size > 1 else strokes.resized(picture, size)
+        return strokes.with_strength(picture, image, strength)
+
+    def style_weights(self, style: StyleOrWeights) -> np.ndarray:
+        """The weights, float32 [num_styles], of a style, by number or name, or of a mixture {style: weight, ...}.
+
+        Numbers may be NumPy's. Weights [num_styles], or [H, W, num_styles], are given back.
+
+        Raises:
+            InputError: for a style that the model does not have, weights of another shape, or a weight that is no
+                number or beyond float32.
+        """
+        if np.ndim(style) == 3 and np.shape(style)[2] == self.network.num_styles:
+            weights = np.asarray(style, np.float32)
+            if weights.size and not -1e38 < weights.min() <= weights.max() < 1e38:  # NaN is neither.
+                raise InputError("the weights of every pixel must be numbers")
+            return weights
+        if np.ndim(style):
+            if np.shape(style) != (self.network.num_styles,):
+                of_pixels = f", or [H, W, {self.network.num_styles}] for every pixel" if np.ndim(style) == 3 else ""
+                raise InputError(
+                    f"the model has {self.network.num_styles} styles, so their weights must have the shape "
+                    f"[{self.network.num_styles}]{of_pixels}, not {list(np.shape(style))}"
+                )
+            style = dict(enumerate(style))
+        mixture = style.items() if isinstance(style, Mapping) else [(style, 1.0)]
+        weights = np.zeros(self.network.num_styles, np.float32)
+        for key, weight in mixture:
+            if not isinstance(weight, numbers.Real) or isinstance(weight, bool) or not abs(weight) < 1e38:
+                raise InputError(f"the weight of style {key!r} must be a number, not {weight!r}")
+            weights[self.style_index(key)] += float(weight)
+        return weights
+
+    def style_index(self, style: int | str) -> int:
+        """The number of a style, from 0, given its number (which may be NumPy's) or name.
+
+        Raises:
+            InputError: for a style that the model does not have; it lists those that it has, and names the nearest.
+        """
+        names = self.network.style_names
+        if isinstance(style, str) and style in names:
+            return names.index(style)
+        if isinstance(style, numbers.Integral) and not isinstance(style, bool) and 0 <= style < len(names):
+            return int(style)
+        numbered = f"0 to {len(names) - 1}"
+        named = "" if names[0] == "0" else f", or {', '.join(names)}"
+        nearest = _nearest(style, names) if named and isinstance(style, str) else []
+        meant = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        raise InputError(f"the model has no style {style!r}; its styles are {numbered}{named}{meant}")
+
+    def check_size(
+        self, height: int, width: int, keeps: int = 0, *, regions: int = 0, stroke_size: float = 1.0
+    ) -> None:
+        """Raises an InputError if a photo of this size does not fit into memory; it names the size that does.
+
+        Args:
+            height, width: of the photo, in pixels.
+            keeps: bytes that the caller is going to hold beside it, such as pictures painted earlier.
+            regions: of how many styles pixels have weights of their own; 0 if none has.
+            stroke_size: as of `stylize`.
+        """
+        self._engine.check(height, width, keeps, regions, stroke_size)
+
+    def expect(self, photo_sizes: Iterable[tuple[int, int]], *, stroke_size: float = 1.0) -> None:
+        """Saves time, where it is known beforehand what is to be painted.
+
+        The first picture takes the memory of the largest at once, if there is as much; and less of it, if no picture
+        has the size of the one before, as a single one has not.
+
+        Args:
+            photo_sizes: the height and width of each picture, in pixels, one after the other.
+            stroke_size: as of `stylize`.
+        """
+        self._engine.expect([strokes.painting_size(size, stroke_size) for size in photo_sizes])
+
+
+def _nearest(style: str, names: Sequence[str]) -> list[str]:
+    """Up to three names that are nearly a style, or have a word that nearly is."""
+    words = {name: {name.casefold(), *re.split(r"[\W_]+", name.casefold())} for name in names}
+    near = difflib.get_close_matches(style.casefold(), sorted(set().union(*words.values())))
+    return [name for name in names if words[name].intersection(near)][:3]

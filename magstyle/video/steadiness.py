@@ -1,0 +1,199 @@
+"""Pictures of a clip that do not flicker, where `magstyle.video.camera` is not enough: on what moves by itself.
+
+Painted one by one, the strokes of neighbouring frames are not where the frames' motion says. Two things bring them
+there:
+
+- The network is shown a trace of the strokes of the picture before, moved along, too faint to be seen. Where it could
+  as well lay a stroke here as there, that decides.
+- Each picture is mixed with the one before, moved along, wherever that was visible. Where strokes do meet, this
+  changes nothing. Of strokes that do not, a mixture is paler than either, and a moved picture is less sharp; so the
+  mixture gets the local contrast of the picture back, at several sizes of detail.
+
+The moments of the normalisations are not to blame: shared among all frames, they leave the flicker as it is.
+
+References:
+    Gupta, Johnson, Alahi, Fei-Fei: Characterizing and Improving Stability in Neural Style Transfer. ICCV 2017, arXiv
+    1705.02092 (a network that is shown the picture before; ours was not trained for it).
+    Lai et al.: Learning Blind Video Temporal Consistency. ECCV 2018, arXiv 1808.00449.
+    Burt, Adelson: The Laplacian Pyramid as a Compact Image Code. IEEE Transactions on Communications, 1983.
+    Heitz, Neyret: High-Performance By-Example Noise using a Histogram-Preserving Blending Operator. HPG 2018 (mixtures
+    lose contrast, and get it back).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from magstyle.video import optical_flow
+from magstyle.video.camera import Camera, Placement
+
+# How much of the strokes is traced; and the deviation of the Gaussian that they are blurred by, in pixels of what is
+# painted: of their fine details, more would grow from frame to frame.
+_TRACE, _BLUR_OF_TRACE = 0.08, 4
+# Of the picture before, where it is visible; and where it is moved with the camera, by at least so many pixels, as its
+# strokes are then.
+_SHARE, _SHARE_OF_VIEW, _FOLLOWED = 0.6, 0.35, 0.5
+# What moves with the camera but for so many pixels, or stands still but for so many, does so exactly: the flow is not
+# that exact, and moving would cost sharpness.
+_OF_VIEW, _STILL = 1.0, 0.3
+# Deviation of the Gaussian at borders of what is hidden, in pixels.
+_SOFT = 2
+# How many sizes of detail there are, each twice as large; and the deviation of the Gaussian around a pixel that its
+# contrast is told from, in pixels of that size.
+_SIZES, _AROUND = 6, 4
+# Contrast grows by no more than that.
+_LARGEST_GAIN = 2.0
+_TINY = 1e-6
+
+
+class Trace:
+    """Shows the network a trace of the strokes that it laid in the frame before.
+
+    Args:
+        stroke_size: as of `Stylizer.stylize`; painted smaller, as many more pixels are one.
+    """
+
+    def __init__(self, stroke_size: float = 1.0):
+        self._blur = _BLUR_OF_TRACE * stroke_size
+        self._strokes = None
+
+    def under(self, image: np.ndarray, motion: optical_flow.Motion | None) -> np.ndarray:
+        """A frame as it is to be painted.
+
+        Args:
+            image: the frame, float32 [H, W, 3] in [0, 1].
+            motion: of the frame, from the one before; None of the first.
+
+        Returns:
+            float32 [H, W, 3] in [0, 1].
+
+        Raises:
+            InputError: if OpenCV is missing.
+        """
+        if motion is None or not motion.same_scene:
+            return image
+        moved = _blurred(optical_flow.warp(self._strokes, motion.flow), self._blur)
+        return np.clip(image + _TRACE * _softened(motion.visible)[..., None] * moved, 0, 1)
+
+    def keep(self, image: np.ndarray, picture: np.ndarray) -> None:
+        """Keeps the strokes of a frame for the next one.
+
+        Args:
+            image: the frame, as it was given to `under`.
+            picture: of the frame, of the same shape.
+        """
+        self._strokes = picture - image
+
+
+class FramePainter:
+    """Paints the frames of a clip, one after the other, so that strokes are where the motion says.
+
+    Each is painted on the canvas of the camera, with a trace of the strokes before. Without motion, they are painted as
+    they are.
+
+    Args:
+        size: height and width of the frames.
+        stroke_size: as of `Stylizer.stylize`.
+    """
+
+    def __init__(self, size: tuple[int, int], stroke_size: float = 1.0):
+        self._camera, self._trace = Camera(size, stroke_size), Trace(stroke_size)
+
+    def largest_canvas(self) -> tuple[int, int]:
+        """The height and width of what is painted at most."""
+        return self._camera.largest_canvas()
+
+    def paint(
+        self,
+        image: np.ndarray,
+        motion: optical_flow.Motion | None,
+        stylize: Callable[[np.ndarray, Placement], np.ndarray],
+    ) -> np.ndarray:
+        """The picture of a frame, float32 [H, W, 3] in [0, 1].
+
+        Args:
+            image: the frame, float32 [H, W, 3] in [0, 1].
+            motion: of the frame, from the one before; None of the first, and where there is to be no steadiness.
+            stylize: paints a canvas, given where on it the frame lies.
+
+        Raises:
+            InputError: if OpenCV is missing, where there is motion.
+        """
+        placement = self._camera.follow(motion)
+        picture = placement.take(stylize(placement.lay(self._trace.under(image, motion)), placement))
+        self._trace.keep(image, picture)
+        return picture
+
+
+class Steadiness:
+    """Mixes the pictures of a clip, one after the other, with those before."""
+
+    def __init__(self):
+        self._picture = None
+
+    def steady(self, picture: np.ndarray, motion: optical_flow.Motion | None) -> np.ndarray:
+        """A picture that follows from those before.
+
+        Args:
+            picture: of a frame, float32 [H, W, 3] in [0, 1].
+            motion: of the frame, from the one before; None of the first.
+
+        Returns:
+            float32 [H, W, 3] in [0, 1].
+
+        Raises:
+            InputError: if OpenCV is missing.
+        """
+        if motion is not None and motion.same_scene:
+            view = np.eye(3) if motion.view is None else motion.view
+            flow = optical_flow.flow_of_view(view, picture.shape[:2])
+            rest = motion.flow - flow
+            by_itself = _lengths(rest) >= (_STILL if motion.view is None else _OF_VIEW)
+            follows = ~by_itself & (_lengths(flow) >= _FOLLOWED)
+            share = np.where(follows, np.float32(_SHARE_OF_VIEW), np.float32(_SHARE)) * motion.visible
+            share = _softened(share)[..., None]
+            moved = optical_flow.warp(self._picture, flow + rest * by_itself[..., None])
+            mixture = picture + share * (moved - picture)
+            picture = np.clip(_with_contrast_of(picture, mixture), 0, 1)
+        self._picture = picture
+        return picture
+
+
+def _softened(share: np.ndarray) -> np.ndarray:
+    """[H, W], smaller towards where it is smaller."""
+    share = share.astype(np.float32)
+    return np.minimum(_blurred(share, _SOFT), share)
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    """Of vectors [H, W, 2]."""
+    return np.hypot(vectors[..., 0], vectors[..., 1])
+
+
+def _with_contrast_of(picture: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+    """A mixture with at least the contrast that a picture has around each pixel, at every size of detail."""
+    cv2 = optical_flow.opencv()
+    details = []
+    for _ in range(_SIZES):
+        coarse = [cv2.pyrDown(image) for image in (picture, mixture)]
+        of_picture, of_mixture = (
+            image - cv2.pyrUp(smaller, dstsize=image.shape[1::-1])
+            for image, smaller in zip((picture, mixture), coarse, strict=True)
+        )
+        gain = np.sqrt((_contrast(of_picture) + _TINY) / (_contrast(of_mixture) + _TINY))
+        details.append(of_mixture * np.clip(gain, 1, _LARGEST_GAIN)[..., None])
+        picture, mixture = coarse
+    for detail in reversed(details):
+        mixture = detail + cv2.pyrUp(mixture, dstsize=detail.shape[1::-1])
+    return mixture
+
+
+def _contrast(detail: np.ndarray) -> np.ndarray:
+    """The mean square, [H, W], of details [H, W, 3] around each pixel."""
+    return _blurred(np.einsum("hwc,hwc->hw", detail, detail), _AROUND)
+
+
+def _blurred(image: np.ndarray, deviation: float) -> np.ndarray:
+    """Of an image [H, W] or [H, W, C]."""
+    cv2 = optical_flow.opencv()
+    return cv2.GaussianBlur(image, (0, 0), deviation, borderType=cv2.BORDER_REFLECT)
