@@ -20,11 +20,11 @@ class InputError(ValueError):
         self.arguments = arguments
 
 
-def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     """Raises an InputError for an argument that is none of the choices."""
     choices = list(choices)
     if value not in choices:
-        raise InputError(f"{name}={value} must be one of {', '.join(choices)}", name)
+        raise InputError(f"{name}={value} must be one of {', '.join(map(str, choices))}", name)
 
 
 @contextlib.contextmanager

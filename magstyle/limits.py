@@ -1,14 +1,66 @@
-"""Which numbers arguments can be, and the flags of their names."""
+"""What numbers can be: a type for each kind of number that people give, which says from where to where it goes."""
 
 import numbers
 from collections.abc import Mapping
+from typing import Annotated, NamedTuple
 
 from magstyle.errors import InputError
 
 # As TensorFlow and Keras count steps, and compute losses and rates.
 _INT32, _FLOAT32 = 2**31 - 1, 1e38
-# Of images, in pixels: no JPEG file has a longer one.
+# In pixels: no JPEG file has a longer side.
 _LONGEST_SIDE = 65500
+
+
+class Limits(NamedTuple):
+    """The least and the most that a number can be; whole numbers have whole limits."""
+
+    least: float
+    most: float
+
+
+# From one filter to residual blocks of 4096.
+Alpha = Annotated[float, Limits(1 / 32, 32.0)]
+BatchSize = Annotated[int, Limits(1, 65536)]
+Count = Annotated[int, Limits(1, _INT32)]
+CountOrNone = Annotated[int, Limits(0, _INT32)]
+Weight = Annotated[float, Limits(0.0, _FLOAT32)]
+PositiveWeight = Annotated[float, Limits(1e-6, _FLOAT32)]
+LearningRate = Annotated[float, Limits(0.0, _FLOAT32)]
+Seed = Annotated[int, Limits(0, 2**32 - 1)]
+Seconds = Annotated[float, Limits(0.0, 1e9)]
+# Of a clip.
+Start = Annotated[float, Limits(0.0, 1e6)]
+Duration = Annotated[float, Limits(1e-3, 1e6)]
+FrameRate = Annotated[float, Limits(1e-3, 1000.0)]
+# Sides of images, in pixels.
+ImageSize = Annotated[int, Limits(1, _LONGEST_SIDE)]
+TileSize = Annotated[int, Limits(16, _LONGEST_SIDE)]
+# How pictures are painted.
+Strength = Annotated[float, Limits(0.0, 1.5)]
+StrokeSize = Annotated[float, Limits(0.25, 8.0)]
+# How pixels are optimised.
+Octaves = Annotated[int, Limits(1, 100)]
+OctaveScale = Annotated[float, Limits(1.05, 100.0)]
+StyleScale = Annotated[float, Limits(0.01, 100.0)]
+Zoom = Annotated[float, Limits(1.0, 100.0)]
+
+
+def check_number(name: str, value: object, limits: Limits) -> None:
+    """Raises an InputError for a value that is no number within limits: too small, too large, NaN, or of another type.
+
+    Args:
+        name: of the argument.
+        value: of it.
+        limits: if they are whole, the number must be whole, too.
+    """
+    least, most = limits
+    kind, called = (numbers.Integral, "a whole number") if isinstance(most, int) else (numbers.Real, "a number")
+    is_number = isinstance(value, kind) and not isinstance(value, bool)
+    if not (is_number and least <= value <= most):  # type: ignore[operator]  # NaN is neither.
+        raise InputError(f"{name}={value} must be {called} from {_text(least)} to {_text(most)}", name)
+
+
 _SIDES = ("image_size", "preview_size")
 # From the first to the second.
 _LIMITS = {
