@@ -80,7 +80,8 @@ def test_photos_are_found_read_and_written_without_tensorflow(tmp_path):
 def test_stylizing_on_a_cpu_imports_neither_tensorflow_nor_keras(tmp_path):
     program = "import sys; sys.argv = ['stylize.py', {}]; from magstyle.programs import stylize as program; "
     ends = (
-        "from magstyle import engines\ntry: program.run()\nexcept SystemExit as end: assert not end.code, end.code\n"
+        "from magstyle.painting import engines\ntry: program.run()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
         "assert engines.may_have_a_gpu() or not {'tensorflow', 'keras', 'jax'} & set(sys.modules)"
     )
     arguments = ["examples/coffee.jpg", "--image_size=16", "--which_styles=scream", f"--output_dir={tmp_path}"]

@@ -121,7 +121,14 @@ class ReadAhead:
     def __init__(self, image_size: int | None = None):
         self._image_size = image_size
         self._executor = concurrent.futures.ThreadPoolExecutor(max_workers=1)
-        self._images = {}
+        self._images: dict[str | os.PathLike, concurrent.futures.Future[np.ndarray]] = {}
+
+    def __enter__(self) -> "ReadAhead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Forgets images that nobody asked for."""
+        self._executor.shutdown(cancel_futures=True)
 
     def begin(self, path: str | os.PathLike) -> None:
         """Begins to read a file that is wanted soon, unless `memory_ahead` says that it is too large."""

@@ -1,8 +1,7 @@
-"""Regions of a photo that are painted in styles of their own, as masks say it: black to white, with soft edges."""
+"""Regions of a photo in styles of their own, as masks say: from black, outside, to white, inside, with soft edges."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,44 +9,104 @@ from magstyle import files
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.painting import strokes
-
-if TYPE_CHECKING:
-    from magstyle.painting.stylizer import Stylizer
+from magstyle.painting.stylizer import Style, Stylizer
 
 # A mask in a file, or [h, w] or [h, w, 3] in [0, 1].
 Image = str | os.PathLike | np.ndarray
 # With the style of what is white in each, by number or name.
 Masks = Sequence[tuple[Image, int | str | Mapping[int | str, float]]]
-# A style by this name is what no mask covers and nothing paints, unless the model has one.
+# A style by this name leaves what no mask covers as it is, unless the model has one of that name.
 PHOTO = "photo"
 
 
-def opened(masks: Masks, stylizer: "Stylizer") -> tuple[list[Image], list[np.ndarray]]:
-    """The images of masks and the weights [num_styles] of their styles.
+class Regions:
+    """Masks with their styles; without any mask, a picture has no regions.
+
+    Args:
+        masks: the masks, each with its style.
+        stylizer: of the model whose styles these are.
 
     Raises:
-        InputError: for what is no pair of an image and a style, for an image that cannot be read, and for a style that
-            the model does not have.
+        InputError: for a mask without a style, an image that cannot be read, or a style that the model does not have.
     """
-    for pair in masks:
-        if not (
-            isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str | os.PathLike | np.ndarray)
-        ):
-            raise InputError('mask must be images with their styles, such as [("sky.png", "wave")]', "mask")
-        as_image(pair[0])
-    return [image for image, _ in masks], [stylizer.style_weights(style) for _, style in masks]
+
+    def __init__(self, masks: Masks, stylizer: Stylizer):
+        for pair in masks:
+            is_pair = isinstance(pair, list | tuple) and len(pair) == 2
+            if not (is_pair and isinstance(pair[0], str | os.PathLike | np.ndarray)):
+                raise InputError('mask must be images with their styles, such as [("sky.png", "wave")]', "mask")
+            as_image(pair[0])
+        self.images = [image for image, _ in masks]
+        self._weights = [stylizer.style_weights(style) for _, style in masks]
+        self._num_styles = stylizer.network.num_styles
+
+    def of_rest(self, style: Style, stylizer: Stylizer) -> np.ndarray | None:
+        """The weights [num_styles] where there is no mask; None for "photo", which leaves the photo as it is there.
+
+        Raises:
+            InputError: for "photo" without masks, or a style that the model does not have.
+        """
+        if style != PHOTO or PHOTO in stylizer.network.style_names:
+            return stylizer.style_weights(style)
+        if not self:
+            raise InputError(f"which_styles={PHOTO} needs a mask", "which_styles", "mask")
+        return None
+
+    def __bool__(self) -> bool:
+        return bool(self.images)
+
+    @property
+    def files(self) -> list[str | os.PathLike]:
+        """The masks that are files."""
+        return [image for image in self.images if not isinstance(image, np.ndarray)]
+
+    def check_shape(self, size: tuple[int, int], photo: str) -> None:
+        """Raises an InputError unless the masks can be scaled to a photo without being distorted.
+
+        Args:
+            size: height and width of the photo, in pixels.
+            photo: its name, for the message.
+        """
+        for image in self.images:
+            check_shape(image, size, photo)
+
+    def num_styles(self, others: Iterable[np.ndarray | None]) -> int:
+        """How many styles appear in a picture, beside masks also in weights [num_styles]; 0 without masks."""
+        in_use = [weights for weights in (*self._weights, *others) if weights is not None]
+        return int(np.count_nonzero(np.any(in_use, axis=0))) if self else 0
+
+    def memory(self, height: int, width: int) -> int:
+        """The bytes that masks of this size take, with the weights of every pixel."""
+        return height * width * (2 * (len(self.images) + 1) + self._num_styles) * 4 if self else 0
+
+    def read(self, size: tuple[int, int]) -> list[np.ndarray]:
+        """The masks, float32 [H, W] in [0, 1] each, scaled to this height and width."""
+        return [read(image, size) for image in self.images]
+
+    def style_weights(self, areas: Sequence[np.ndarray], rest: np.ndarray | None) -> np.ndarray | None:
+        """The weights of the styles for every pixel, float32 [H, W, num_styles]; without masks, those of the rest.
+
+        Args:
+            areas: the masks, as `read` returns them.
+            rest: [num_styles] where there is no mask; None if the photo stays as it is there.
+        """
+        return style_weights(areas, self._weights, rest) if self else rest
+
+    def leave_rest(self, areas: Sequence[np.ndarray], image: np.ndarray, picture: np.ndarray) -> np.ndarray:
+        """A picture [H, W, 3] where there are masks, and elsewhere its photo."""
+        return image + covered(areas)[..., None] * (picture - image)
 
 
 def check_shape(mask: Image, size: tuple[int, int], photo: str) -> None:
     """Raises an InputError unless a mask can be scaled to the height and width of a photo without being distorted.
 
     Args:
-        mask: any image; of a file, the header is read.
-        size: height and width of the photo.
-        photo: what to call it.
+        mask: any image; of a file, only the header is read.
+        size: height and width of the photo, in pixels.
+        photo: its name, for the message.
     """
     is_array = isinstance(mask, np.ndarray)
-    height, width = mask.shape[:2] if is_array else images.read_size(files.expanded(mask))
+    height, width = mask.shape[:2] if isinstance(mask, np.ndarray) else images.read_size(files.expanded(mask))
     # Sides are whole numbers, so either one may be off by less than one.
     if abs(height * size[1] - width * size[0]) >= max(*size, height, width):
         called = "a mask" if is_array else f"the mask {mask}"
@@ -60,7 +119,7 @@ def as_image(image: Image) -> np.ndarray:
     """An image as float32 RGB [H, W, 3] in [0, 1], read from its file if it is in one; [H, W] is grey.
 
     Raises:
-        InputError: for what is no image.
+        InputError: for anything that is not an image.
     """
     if not isinstance(image, np.ndarray):
         return images.read_image(files.expanded(image))
@@ -72,7 +131,7 @@ def as_image(image: Image) -> np.ndarray:
 
 
 def read(mask: Image, size: tuple[int, int]) -> np.ndarray:
-    """A mask, float32 [H, W] in [0, 1], scaled to this height and width; colours count by their mean.
+    """A mask, float32 [H, W] in [0, 1], scaled to this height and width; of a colour, the mean of its channels counts.
 
     Raises:
         InputError: as `as_image`.
@@ -87,25 +146,18 @@ def style_weights(masks: Sequence[np.ndarray], weights: Sequence[np.ndarray], re
     Args:
         masks: [H, W] in [0, 1] each. Where they add up to more than 1, they share.
         weights: [num_styles] of each mask.
-        rest: [num_styles] of what is in no mask; None if nobody sees it, so that the styles of the masks continue.
+        rest: [num_styles] where there is no mask; None if nobody sees it, so that the styles of the masks continue.
     """
-    shares, weights = [*masks], [*weights]
     if rest is None:
-        # Where there is a mask, it is as good as alone; elsewhere all are alike.
-        shares = [mask + np.float32(1e-3) for mask in masks]
+        # Where there is a mask, it is as good as alone; elsewhere all masks have the same share.
+        shares, weights = [mask + np.float32(1e-3) for mask in masks], list(weights)
     else:
-        shares.append(1 - covered(masks))
-        weights.append(rest)
-    shares = np.stack(shares, axis=-1)
-    shares /= shares.sum(axis=-1, keepdims=True)
-    return shares @ np.stack(weights).astype(np.float32)
+        shares, weights = [*masks, 1 - covered(masks)], [*weights, rest]
+    mixed = np.stack(shares, axis=-1)
+    mixed /= mixed.sum(axis=-1, keepdims=True)
+    return mixed @ np.stack(weights).astype(np.float32)
 
 
 def covered(masks: Sequence[np.ndarray]) -> np.ndarray:
     """How much of each pixel is in a mask, float32 [H, W] in [0, 1]."""
     return np.minimum(sum(masks), 1, dtype=np.float32)
-
-
-def needed(masks: int, num_styles: int, height: int, width: int) -> int:
-    """The bytes that masks of this size take, with the weights of every pixel."""
-    return height * width * (2 * (masks + 1) + num_styles) * 4

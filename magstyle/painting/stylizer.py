@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import limits
+from magstyle import limits, options
 from magstyle.checkpoints import model_files
 from magstyle.checkpoints.networks import Network
 from magstyle.errors import InputError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # One style by number or name, a mixture {style: weight}, weights [num_styles], or those of every pixel
 # [H, W, num_styles].
 StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
+# One style by number or name, or a mixture {style: weight}; several of these; or "all".
+Style = int | np.integer | str | Mapping[int | str, float]
+Styles = Style | Sequence[Style] | np.ndarray
 
 
 class Stylizer:
@@ -87,7 +90,8 @@ class Stylizer:
             InputError: as `style_weights()` and `check_size`, for weights of another size than the image, or for a
                 number beyond its range, before any work.
         """
-        limits.check({"strength": strength, "stroke_size": stroke_size})
+        options.check_value("strength", strength, limits.Strength)
+        options.check_value("stroke_size", stroke_size, limits.StrokeSize)
         image = np.asarray(image, np.float32)
         style_weights = self.style_weights(style_weights)
         if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
@@ -123,28 +127,36 @@ class Stylizer:
             InputError: for a style that the model does not have, weights of another shape, or a weight that is no
                 number or beyond float32.
         """
-        if np.ndim(style) == 3 and np.shape(style)[2] == self.network.num_styles:
-            weights = np.asarray(style, np.float32)
-            if weights.size and not -1e38 < weights.min() <= weights.max() < 1e38:  # NaN is neither.
+        if isinstance(style, Mapping):
+            return self._mixture(style)
+        if isinstance(style, list | tuple | np.ndarray) and np.ndim(style):
+            return self._checked(style)
+        return self._mixture({style: 1.0})  # type: ignore[dict-item]  # A list without numbers is refused there.
+
+    def _checked(self, weights: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Weights as float32 [num_styles] or [H, W, num_styles]; an InputError if they are neither."""
+        shape, num_styles = np.shape(weights), self.network.num_styles
+        if len(shape) == 3 and shape[2] == num_styles:
+            of_pixels = np.asarray(weights, np.float32)
+            if of_pixels.size and not -1e38 < of_pixels.min() <= of_pixels.max() < 1e38:  # NaN is neither.
                 raise InputError("the weights of every pixel must be numbers")
-            return weights
-        if np.ndim(style):
-            if np.shape(style) != (self.network.num_styles,):
-                of_pixels = f", or [H, W, {self.network.num_styles}] for every pixel" if np.ndim(style) == 3 else ""
-                raise InputError(
-                    f"the model has {self.network.num_styles} styles, so their weights must have the shape "
-                    f"[{self.network.num_styles}]{of_pixels}, not {list(np.shape(style))}"
-                )
-            style = dict(enumerate(style))
-        mixture = style.items() if isinstance(style, Mapping) else [(style, 1.0)]
+            return of_pixels
+        if shape != (num_styles,):
+            shapes = f"[{num_styles}]" + (f", or [H, W, {num_styles}] for every pixel" if len(shape) == 3 else "")
+            raise InputError(
+                f"the model has {num_styles} styles, so their weights must have the shape {shapes}, not {list(shape)}"
+            )
+        return self._mixture(dict(enumerate(weights)))
+
+    def _mixture(self, styles: Mapping[int | str, float]) -> np.ndarray:
         weights = np.zeros(self.network.num_styles, np.float32)
-        for key, weight in mixture:
+        for style, weight in styles.items():
             if not isinstance(weight, numbers.Real) or isinstance(weight, bool) or not abs(weight) < 1e38:
-                raise InputError(f"the weight of style {key!r} must be a number, not {weight!r}")
-            weights[self.style_index(key)] += float(weight)
+                raise InputError(f"the weight of style {style!r} must be a number, not {weight!r}")
+            weights[self.style_index(style)] += float(weight)
         return weights
 
-    def style_index(self, style: int | str) -> int:
+    def style_index(self, style: Style) -> int:
         """The number of a style, from 0, given its number (which may be NumPy's) or name.
 
         Raises:
@@ -153,7 +165,7 @@ class Stylizer:
         names = self.network.style_names
         if isinstance(style, str) and style in names:
             return names.index(style)
-        if isinstance(style, numbers.Integral) and not isinstance(style, bool) and 0 <= style < len(names):
+        if isinstance(style, int | np.integer) and not isinstance(style, bool) and 0 <= style < len(names):
             return int(style)
         numbered = f"0 to {len(names) - 1}"
         named = "" if names[0] == "0" else f", or {', '.join(names)}"
@@ -185,6 +197,17 @@ class Stylizer:
             stroke_size: as of `stylize`.
         """
         self._engine.expect([strokes.painting_size(size, stroke_size) for size in photo_sizes])
+
+
+def listed(which_styles: Styles, style_names: Sequence[str]) -> list[Style]:
+    """The styles in which_styles, one by one; "all" means every style, unless one of them has that name."""
+    if isinstance(which_styles, str) and which_styles == "all" and "all" not in style_names:
+        return list(style_names)
+    if isinstance(which_styles, np.ndarray):
+        which_styles = which_styles.tolist()
+    if isinstance(which_styles, int | np.integer | str | Mapping):
+        return [which_styles]
+    return list(which_styles)
 
 
 def _nearest(style: str, names: Sequence[str]) -> list[str]:

@@ -54,29 +54,28 @@ def main(arguments: list[str]) -> None:
         raise InputError("which photo? Give its name, here or by --input_image; a glob or a folder will do")
     # What is not there is refused at once; and what earlier calls have painted is no photo to read.
     first, *_ = photos.find(input_image, outside=command_line.path_of("output_dir"))
-    reader = images.ReadAhead(FLAGS.image_size)
-    reader.begin(first)
-    shared_flags.import_engine(FLAGS.engine)
-    from magstyle.painting.photo_files import stylize_one_by_one, stylize_photos
-    from magstyle.painting.regions import PHOTO
+    with images.ReadAhead(FLAGS.image_size) as reader:
+        reader.begin(first)
+        shared_flags.import_engine(FLAGS.engine)
+        from magstyle.painting import photo_files
+        from magstyle.painting.regions import PHOTO
 
-    network = shared_flags.open_network()
-    paths = stylize_one_by_one(
-        **command_line.values_for(
-            stylize_photos,
-            input_image=input_image,
-            checkpoint=network,
-            which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),
-            mask=command_line.files_and_styles("mask", network.style_names),
-        ),
-        reader=reader,
-    )
-    advice = "" if FLAGS["stroke_size"].present else _advice_on_strokes(first)
-    for path in paths:
-        command_line.print_above_bars(str(path))
-        if advice:
-            command_line.print_above_bars(advice, sys.stderr)
-            advice = ""
+        network = shared_flags.open_network()
+        job = photo_files.PhotoJob(
+            **command_line.values_for(
+                photo_files.PhotoJob,
+                input_image=input_image,
+                checkpoint=network,
+                which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),
+                mask=command_line.files_and_styles("mask", network.style_names),
+            )
+        )
+        advice = "" if FLAGS["stroke_size"].present else _advice_on_strokes(first)
+        for path in photo_files.paint(job, reader):
+            command_line.print_above_bars(str(path))
+            if advice:
+                command_line.print_above_bars(advice, sys.stderr)
+                advice = ""
 
 
 def _advice_on_strokes(photo: str) -> str:

@@ -119,7 +119,7 @@ def test_styles_are_a_name_a_number_several_a_mixture_or_all(folder, small_model
         ({"color_from": "none.png"}, "cannot read none.png: No such file", ()),
         ({"stroke_size": 0}, "stroke_size=0 must be a number from 0.25 to 8", ("stroke_size",)),
         ({"mask": ["sky.png"]}, "mask must be images with their styles", ("mask",)),
-        ({"which_styles": ["photo"]}, "which_styles=photo says what is to be where", ("which_styles",)),
+        ({"which_styles": ["photo"]}, "which_styles=photo needs a mask", ("which_styles", "mask")),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence_and_leaves_nothing(

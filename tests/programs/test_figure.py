@@ -104,7 +104,7 @@ def test_neural_style_paints_figures_of_any_paintings(run, flags, tmp_path):
         ("", "--kind=sheet needs --style_images, the paintings"),
         ("--optimize --kind=strip", "--optimize needs --style_images, the paintings"),
         ("--kind=walk", "figure.png: the name of an animation must end in one of .gif, .webp, .mp4, .webm"),
-        ("--kind=strip --which_styles=wave", "a strip leads from style to style, and there is but one"),
+        ("--kind=strip --which_styles=wave", "a strip needs at least two styles"),
         (
             "--kind=strip --which_styles={{wave:1}}",
             "--which_styles={{'wave': 1}} must be a list of styles, not a mixture",

@@ -1,0 +1,61 @@
+"""How a picture is painted, whatever its style: the options that photos, clips, figures and datasets share."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from magstyle import limits, options
+from magstyle.errors import InputError
+from magstyle.painting import regions
+from magstyle.painting.colors import match_color, preserve_color
+from magstyle.painting.stylizer import StyleOrWeights, Stylizer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Brush:
+    """How pictures are painted, whatever their style.
+
+    Args:
+        strength: how strong the style is, from 0, which gives the photo back, to 1, and on to 1.5.
+        stroke_size: how large strokes are, from 0.25 to 8; at 1, they are as the model paints them.
+        preserve_color: keep the photo's colours and take only the strokes.
+        color_from: an image whose colours the pictures take.
+
+    Raises:
+        InputError: for a number beyond its range, or if both preserve_color and color_from are given.
+    """
+
+    strength: limits.Strength = 1.0
+    stroke_size: limits.StrokeSize = 1.0
+    preserve_color: bool = False
+    color_from: str | os.PathLike | np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        options.check(self)
+        if self.preserve_color and self.color_from is not None:
+            raise InputError("preserve_color and color_from cannot both be given", "preserve_color", "color_from")
+
+    @functools.cached_property
+    def colors(self) -> np.ndarray | None:
+        """The image of color_from, [H, W, 3] in [0, 1]; an InputError if it cannot be read."""
+        return None if self.color_from is None else regions.as_image(self.color_from)
+
+    def paint(
+        self,
+        stylizer: Stylizer,
+        image: np.ndarray,
+        style: StyleOrWeights,
+        progress: Callable[[float], object] = lambda share: None,
+    ) -> np.ndarray:
+        """The picture of an image; arguments and errors are those of `Stylizer.stylize`."""
+        picture = stylizer.stylize(image, style, progress, strength=self.strength, stroke_size=self.stroke_size)
+        return self.recolor(image, picture)
+
+    def recolor(self, image: np.ndarray, picture: np.ndarray) -> np.ndarray:
+        """A picture of an image, both [H, W, 3] in [0, 1], in the colours that are asked for."""
+        if self.preserve_color:
+            return preserve_color(image, picture)
+        return picture if self.colors is None else match_color(picture, self.colors)
