@@ -55,10 +55,16 @@ def check_number(name: str, value: object, limits: Limits) -> None:
         limits: if they are whole, the number must be whole, too.
     """
     least, most = limits
-    kind, called = (numbers.Integral, "a whole number") if isinstance(most, int) else (numbers.Real, "a number")
+    kind = numbers.Integral if isinstance(most, int) else numbers.Real
     is_number = isinstance(value, kind) and not isinstance(value, bool)
     if not (is_number and least <= value <= most):  # type: ignore[operator]  # NaN is neither.
-        raise InputError(f"{name}={value} must be {called} from {_text(least)} to {_text(most)}", name)
+        raise InputError(f"{name}={value} must be {in_words(limits)}", name)
+
+
+def in_words(limits: Limits) -> str:
+    """Limits as people read them, such as "a whole number from 1 to 65536"."""
+    called = "a whole number" if isinstance(limits.most, int) else "a number"
+    return f"{called} from {_text(limits.least)} to {_text(limits.most)}"
 
 
 _SIDES = ("image_size", "preview_size")

@@ -18,8 +18,9 @@ from typing import TextIO
 
 from absl import app, flags
 
-from magstyle import files, limits, project
+from magstyle import files, limits, options, project
 from magstyle.errors import InputError
+from magstyle.programs import option_flags
 from magstyle.silence import silent_stderr
 
 FLAGS = flags.FLAGS
@@ -82,10 +83,15 @@ def parse(argv: Sequence[str]) -> list[str]:
         flags.Error, InputError: for flags that are refused.
     """
     arguments = FLAGS(with_flagfiles(list(argv)))
+    others = {}
+    for name in FLAGS:
+        flag = FLAGS[name]
+        if isinstance(flag, option_flags.NumberFlag):
+            options.check_value(name, flag.value, flag.annotation)
+        elif type(flag.value) in (int, float):
+            others[name] = flag.value
     # For the sides of images, a program has limits of its own.
-    limits.check(
-        {flag: FLAGS[flag].value for flag in FLAGS if type(FLAGS[flag].value) in (int, float)}, smallest_side=0
-    )
+    limits.check(others, smallest_side=0)
     return arguments
 
 

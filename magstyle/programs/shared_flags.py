@@ -5,10 +5,10 @@ import sys
 
 from absl import flags
 
-from magstyle import sizes
+from magstyle import limits, sizes
 from magstyle.errors import InputError
 from magstyle.painting import engines
-from magstyle.programs import command_line
+from magstyle.programs import command_line, option_flags
 
 FLAGS = flags.FLAGS
 # What is defined below belongs to the program that calls.
@@ -21,13 +21,9 @@ PATHS_OF_DATA = ("style_dataset_file", "imagenet_data_dir", "vgg_checkpoint")
 
 
 def mark_as_paths(*names: str) -> None:
-    """Refuses what is typed as `--output_dir=`, which a path would take for the current folder."""
+    """Makes flags refuse the empty text; see `option_flags.mark_as_path`."""
     for name in names:
-        flags.register_validator(
-            name,
-            lambda value: not (value == "" or (isinstance(value, list) and "" in value)),
-            message="must be the path of a file or a folder, not empty",
-        )
+        option_flags.mark_as_path(name)
 
 
 def define_pixels(image_size: int) -> None:
@@ -83,13 +79,15 @@ def define_checkpoint() -> None:
 
 def define_num_styles_and_alpha() -> None:
     """What Magenta's programs had to be told of a model."""
-    flags.DEFINE_integer("num_styles", None, "Not needed; if given, the model must have that many styles.")
+    text = "not needed; if given, the model must have this number of styles."
+    option_flags.define_option("num_styles", limits.Count | None, None, text)
     define_alpha()
 
 
 def define_alpha() -> None:
     """The width of a model, where only that can be told."""
-    flags.DEFINE_float("alpha", None, "Not needed; if given, the model must have that width.")
+    text = "not needed; if given, the model must have this width."
+    option_flags.define_option("alpha", limits.Alpha | None, None, text)
 
 
 def open_model():

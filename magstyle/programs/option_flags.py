@@ -1,0 +1,101 @@
+"""Flags made from the fields of a job, so that their names, defaults, help and limits are written once."""
+
+import inspect
+import os
+from collections.abc import Container
+from typing import Any
+
+from absl import flags
+
+from magstyle import limits, options
+
+# Flags defined below belong to the program that calls.
+flags.disclaim_key_flags()
+
+
+class NumberFlag(flags.Flag):
+    """A flag whose annotation gives its limits; `command_line.parse` checks them, for an error in the usual words.
+
+    Args:
+        name, default, text: of the flag.
+        annotation: a type of `magstyle.limits`, or that or None.
+    """
+
+    def __init__(self, name: str, default: float | None, text: str, annotation: object):
+        # The keyword makes absl give a parser of its own to this flag.
+        parser = (flags.FloatParser if float in options.kinds(annotation) else flags.IntegerParser)(lower_bound=None)
+        within = options.limits_of(annotation)
+        if within:
+            parser.syntactic_help = limits.in_words(within)
+        super().__init__(parser, flags.ArgumentSerializer(), name, default, text)
+        self.annotation = annotation
+
+
+class _BooleanOrWordParser(flags.ArgumentParser):
+    """Parses a flag that can be --FLAG, --noFLAG, and --FLAG=WORD, where WORD is one of a few."""
+
+    def __init__(self, words: tuple[str, ...]):
+        self.words = words
+
+    def parse(self, argument: str | int) -> bool | str:
+        if argument in self.words:
+            return str(argument)
+        try:
+            return flags.BooleanParser().parse(argument)
+        except ValueError as error:
+            raise ValueError(f"must be true, false or {', '.join(self.words)}") from error
+
+    def flag_type(self) -> str:
+        return "bool"
+
+
+def define_options(job: type, skip: Container[str] = ()) -> None:
+    """Defines a flag for every field of a job, with the field's name, default and meaning.
+
+    Args:
+        job: a dataclass whose docstring explains its fields under "Args:".
+        skip: fields that have no flag, or one that the program defines itself.
+    """
+    meanings = options.meanings(job)
+    for name, field in inspect.signature(job).parameters.items():
+        if name in skip:
+            continue
+        required = field.default is inspect.Parameter.empty
+        define_option(name, field.annotation, None if required else field.default, meanings[name])
+        if required:
+            flags.mark_flag_as_required(name)
+
+
+def define_option(name: str, annotation: object, default: Any, meaning: str) -> None:
+    """Defines one flag.
+
+    Args:
+        name: of the flag.
+        annotation: says what kind of flag it is: a boolean, a number, a choice, a path or another text.
+        default: of the flag.
+        meaning: its help; the first letter becomes a capital.
+    """
+    kinds, text = options.kinds(annotation), meaning[:1].upper() + meaning[1:]
+    words = tuple(str(choice) for choice in options.choices(annotation) if not isinstance(choice, bool))
+    if bool in kinds and words:
+        parser = _BooleanOrWordParser(words)
+        flags.DEFINE_flag(flags.Flag(parser, flags.ArgumentSerializer(), name, default, text, boolean=True))
+    elif words:
+        flags.DEFINE_enum(name, default, words, text)
+    elif kinds == {bool}:
+        flags.DEFINE_bool(name, default, text)
+    elif kinds <= {int, float}:
+        flags.DEFINE_flag(NumberFlag(name, default, text, annotation))
+    else:
+        flags.DEFINE_string(name, default, text)
+        if os.PathLike in kinds:
+            mark_as_path(name)
+
+
+def mark_as_path(name: str) -> None:
+    """Makes a flag refuse the empty text, as in `--output_dir=`, which would otherwise mean the current folder."""
+    flags.register_validator(
+        name,
+        lambda value: not (value == "" or (isinstance(value, list) and "" in value)),
+        message="must be the path of a file or a folder, not empty",
+    )
