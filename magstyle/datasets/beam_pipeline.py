@@ -11,6 +11,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import apache_beam as beam
 import numpy as np
@@ -31,6 +32,10 @@ from magstyle.errors import InputError, is_out_of_memory
 from magstyle.names import to_bytes
 from magstyle.painting.stylizer import Stylizer
 
+if TYPE_CHECKING:
+    from magstyle.datasets.dataset_files import DatasetJob
+
+
 FAILURES = "failures.txt"
 STYLES = "styles.csv"
 # Takes the size of what has been done; set in a process that shows a progress bar.
@@ -42,26 +47,18 @@ class Painter:
 
     Args:
         stylizer: with the model.
-        style_weights: [num_styles] for all photos, or None for one style each, drawn by the name of the photo.
-        seed: of the draw.
-        image_size: shorter side of the pictures; that of the photo for None.
+        job: how to paint; its photos and folder are not looked at.
     """
 
-    def __init__(
-        self,
-        stylizer: Stylizer,
-        style_weights: np.ndarray | None = None,
-        seed: int = 0,
-        image_size: int | None = None,
-    ):
+    def __init__(self, stylizer: Stylizer, job: "DatasetJob"):
         self._stylizer = _warmed(stylizer)
-        self._style_weights = style_weights
-        self._seed = seed
-        self._image_size = image_size
+        self._job = job
+        self._style_weights = None if job.style == "random" else stylizer.style_weights(job.style)
         self._network = stylizer.network
         self._handle = shared.Shared()
         # In this process, what `setup` acquires is the one that is there.
         self._handle.acquire(lambda: stylizer)
+        _ = job.colors  # Read here, as workers may not see the file.
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_stylizer": None}
@@ -78,9 +75,9 @@ class Painter:
         """
         encoded = photo.read()
         size = images.read_size(io.BytesIO(encoded), photo.name)
-        self._stylizer.check_size(*images.scaled_size(size, self._image_size))
-        image = images.read_image(io.BytesIO(encoded), self._image_size, photo.name)
-        return self._stylizer.stylize(image, self._weights(photo.name))
+        self._stylizer.check_size(*images.scaled_size(size, self._job.image_size), stroke_size=self._job.stroke_size)
+        image = images.read_image(io.BytesIO(encoded), self._job.image_size, photo.name)
+        return self._job.paint(self._stylizer, image, self._weights(photo.name))
 
     def style(self, name: str) -> str:
         """What the photo of this name is painted in: the name of a style, or a mixture as `--style` takes it."""
@@ -92,7 +89,7 @@ class Painter:
     def _weights(self, name: str) -> np.ndarray:
         if self._style_weights is not None:
             return self._style_weights
-        digest = hashlib.sha256(to_bytes(f"{self._seed}:{name}")).digest()
+        digest = hashlib.sha256(to_bytes(f"{self._job.seed}:{name}")).digest()
         return self._stylizer.style_weights(int.from_bytes(digest[:8], "big") % self._network.num_styles)
 
     def settings(self) -> dict[str, object]:
@@ -104,8 +101,9 @@ class Painter:
         return {
             "checkpoint": digest.hexdigest(),
             "style": "random" if self._style_weights is None else self._style_weights.tolist(),
-            "seed": self._seed,
-            "image_size": self._image_size,
+            "seed": self._job.seed,
+            "image_size": self._job.image_size,
+            **self._job.settings(),
         }
 
 

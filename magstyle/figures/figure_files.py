@@ -5,22 +5,22 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import limits, models, options
-from magstyle.checkpoints.vgg_files import load_vgg
+from magstyle import limits, options
 from magstyle.data import images, photos
 from magstyle.errors import InputError
-from magstyle.models.transformer import StyleTransformer
-from magstyle.optimization import neural_style, pixels, transforms
 from magstyle.painting import grids
 from magstyle.painting.brush import Brush
 from magstyle.painting.stylizer import Stylizer, listed
 from magstyle.video import animations
+
+if TYPE_CHECKING:
+    from magstyle.checkpoints.networks import Network
+    from magstyle.models.transformer import StyleTransformer
 
 # Pictures from one style to the next, in a strip and in a walk.
 _STRIP_STEPS = 5
@@ -62,7 +62,7 @@ class FigureJob(Brush):
     kind: Literal["sheet", "triptych", "grid", "strip", "walk"] = "sheet"
     style_images: photos.Patterns | None = None
     which_styles: Sequence[int | str] | str | None = None
-    checkpoint: StyleTransformer | str | os.PathLike = "painters"
+    checkpoint: "StyleTransformer | Network | str | os.PathLike" = "painters"
     optimize: bool = False
     vgg_checkpoint: str | os.PathLike = "imagenet"
     image_size: limits.ImageSize = 256
@@ -147,6 +147,12 @@ def _by_network(job: FigureJob, stylizer: Stylizer, names: Sequence[str]) -> Pai
 
 
 def _by_optimization(job: FigureJob, paintings: Sequence[np.ndarray]) -> Paint:
+    import keras  # Here, as the network paints without it.
+
+    from magstyle import models
+    from magstyle.checkpoints.vgg_files import load_vgg
+    from magstyle.optimization import neural_style, pixels, transforms
+
     vgg = load_vgg(job.vgg_checkpoint)
     content = models.find_end_points(neural_style.CONTENT_END_POINTS, vgg.output)
     style = models.find_end_points(neural_style.STYLE_END_POINTS, vgg.output)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import os
 from collections.abc import Callable
 
@@ -42,6 +43,13 @@ class Brush:
     def colors(self) -> np.ndarray | None:
         """The image of color_from, [H, W, 3] in [0, 1]; an InputError if it cannot be read."""
         return None if self.color_from is None else regions.as_image(self.color_from)
+
+    def settings(self) -> dict[str, object]:
+        """The options that differ from their defaults, by name, as plain values; an image is told by its digest."""
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(Brush)}
+        if self.colors is not None:
+            given["color_from"] = hashlib.sha256(self.colors.tobytes()).hexdigest()
+        return {name: value for name, value in given.items() if value != getattr(Brush, name)}
 
     def paint(
         self,

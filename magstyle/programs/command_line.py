@@ -14,7 +14,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from absl import app, flags
 
@@ -258,7 +258,7 @@ def files_and_styles(flag: str, style_names: Sequence[str]) -> list[tuple[str, i
     return found
 
 
-def values_for(function: Callable, **known) -> dict[str, object]:
+def values_for(function: Callable, **known: object) -> dict[str, Any]:
     """The arguments of a function: what is known of them, the rest from the flags of the same names."""
     names = inspect.signature(function).parameters
     return {name: FLAGS[name].value for name in names if name in FLAGS} | known

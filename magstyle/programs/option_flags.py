@@ -2,7 +2,8 @@
 
 import inspect
 import os
-from collections.abc import Container
+import typing
+from collections.abc import Container, Sequence
 from typing import Any
 
 from absl import flags
@@ -86,6 +87,9 @@ def define_option(name: str, annotation: object, default: Any, meaning: str) -> 
         flags.DEFINE_bool(name, default, text)
     elif kinds <= {int, float}:
         flags.DEFINE_flag(NumberFlag(name, default, text, annotation))
+    elif os.PathLike in kinds and any(typing.get_origin(kind) is Sequence for kind in kinds):
+        flags.DEFINE_multi_string(name, default, text)
+        mark_as_path(name)
     else:
         flags.DEFINE_string(name, default, text)
         if os.PathLike in kinds:

@@ -2,12 +2,14 @@
 
 import re
 import sys
+from typing import Any
 
 from absl import flags
 
-from magstyle import limits, sizes
+from magstyle import limits, options, sizes
 from magstyle.errors import InputError
 from magstyle.painting import engines
+from magstyle.painting.brush import Brush
 from magstyle.programs import command_line, option_flags
 
 FLAGS = flags.FLAGS
@@ -58,17 +60,23 @@ def define_engine() -> None:
     flags.DEFINE_enum("engine", "auto", engines.ENGINES, "What computes: auto is keras on a GPU, litert elsewhere.")
 
 
-def define_brush() -> None:
-    """Where, how strong and with what strokes styles are."""
+def define_masks() -> None:
+    """Regions in styles of their own."""
     flags.DEFINE_multi_string(
         "mask",
         [],
-        "FILE:STYLE, an image that is white where this style is to be; several masks may follow. What is in none of "
-        "them takes --which_styles, or stays as it is with --which_styles=photo.",
+        "FILE:STYLE, an image that is white where this style is to be; several masks may follow. The rest takes "
+        "--which_styles, or stays as it is with --which_styles=photo.",
     )
-    flags.DEFINE_float("strength", 1.0, "From 0, the photo, to 1, the style, and on to 1.5.")
-    flags.DEFINE_float("stroke_size", 1.0, "How large strokes are, from 0.25 to 8; 1 as the model paints them.")
     mark_as_paths("mask")
+
+
+def define_brush() -> None:
+    """Where, how strong and with what strokes styles are."""
+    define_masks()
+    for name in ("strength", "stroke_size"):
+        annotation = {"strength": limits.Strength, "stroke_size": limits.StrokeSize}[name]
+        option_flags.define_option(name, annotation, 1.0, options.meanings(Brush)[name])
 
 
 def define_checkpoint() -> None:
@@ -166,8 +174,8 @@ class SizeParser(flags.ArgumentParser):
         match = re.fullmatch(r"(\d+)|([1-9]\d*)x([1-9]\d*)", str(argument))
         if not match:
             raise ValueError(f"must be {self.syntactic_help}")
-        side, width, height = (digits and int(digits) for digits in match.groups())
-        return (height, width) if side is None else side
+        side, width, height = match.groups()
+        return int(side) if side else (int(height), int(width))
 
     def flag_type(self) -> str:
         return "size"
@@ -175,13 +183,16 @@ class SizeParser(flags.ArgumentParser):
 
 def size_of(flag: str) -> int | tuple[int, int]:
     """The value of a flag as a size that the network takes; says so where it had to be rounded. 0 stays 0."""
-    given = FLAGS[flag].value
+    given: Any = FLAGS[flag].value
     if isinstance(given, tuple):
-        size = tuple(map(sizes.padded, given))
-        typed, used, multiple = (f"{given[1]}x{given[0]}", f"{size[1]}x{size[0]}", "multiples")
-    else:
-        size = given and sizes.padded(given)
-        typed, used, multiple = given, size, "a multiple"
-    if size != given:
-        print(f"--{flag}={typed} is rounded to {used}, {multiple} of {sizes.MULTIPLE}", file=sys.stderr)
-    return size
+        height, width = size = sizes.padded(given[0]), sizes.padded(given[1])
+        _tell_rounding(flag, f"{given[1]}x{given[0]}", f"{width}x{height}, multiples")
+        return size
+    side = given and sizes.padded(given)
+    _tell_rounding(flag, f"{given}", f"{side}, a multiple")
+    return side
+
+
+def _tell_rounding(flag: str, typed: str, used: str) -> None:
+    if typed != used.split(",")[0]:
+        print(f"--{flag}={typed} is rounded to {used} of {sizes.MULTIPLE}", file=sys.stderr)

@@ -15,7 +15,10 @@ from absl import flags
 
 from magstyle.data import images, photos
 from magstyle.errors import InputError
-from magstyle.programs import command_line, shared_flags
+from magstyle.painting import photo_files
+from magstyle.painting.photo_files import PhotoJob
+from magstyle.painting.regions import PHOTO
+from magstyle.programs import command_line, option_flags, shared_flags
 
 FLAGS = flags.FLAGS
 
@@ -28,21 +31,12 @@ _LARGEST_SHARP_STROKES = 4
 def define_flags() -> None:
     shared_flags.define_checkpoint()
     flags.DEFINE_multi_string("input_image", None, "Photo, glob or folder of photos; needs no flag.")
-    flags.DEFINE_string("output_dir", "out", "Folder for the pictures; made if it is missing.")
-    flags.DEFINE_string("output_basename", None, "Start of the pictures' names; the photo's own name by default.")
     shared_flags.define_which_styles("for a picture each")
     flags.DEFINE_bool("list_styles", False, "Print the numbers and names of the model's styles; nothing is painted.")
     shared_flags.define_num_styles_and_alpha()
-    shared_flags.define_engine()
-    flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; as it is by default.", lower_bound=1)
-    shared_flags.define_brush()
-    flags.DEFINE_bool("preserve_color", False, "Keep the photo's colours, take only the strokes.")
-    flags.DEFINE_string("color_from", None, "Image, in whose colours the pictures are to be.")
-    flags.DEFINE_enum("format", "png", ["png", "jpg", "jpeg", "webp"], "File format and extension of the pictures.")
-    flags.DEFINE_bool(
-        "sheet", False, "Also show each photo and its pictures, small and with their names, in one picture."
-    )
-    shared_flags.mark_as_paths("input_image", "output_dir", "color_from")
+    shared_flags.define_masks()
+    option_flags.define_options(PhotoJob, skip=("checkpoint", "input_image", "which_styles", "mask"))
+    shared_flags.mark_as_paths("input_image")
 
 
 def main(arguments: list[str]) -> None:
@@ -57,13 +51,10 @@ def main(arguments: list[str]) -> None:
     with images.ReadAhead(FLAGS.image_size) as reader:
         reader.begin(first)
         shared_flags.import_engine(FLAGS.engine)
-        from magstyle.painting import photo_files
-        from magstyle.painting.regions import PHOTO
-
         network = shared_flags.open_network()
-        job = photo_files.PhotoJob(
+        job = PhotoJob(
             **command_line.values_for(
-                photo_files.PhotoJob,
+                PhotoJob,
                 input_image=input_image,
                 checkpoint=network,
                 which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),

@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 
 from magstyle.data import images, photos, shards
-from magstyle.datasets.dataset_files import StylizedDataset, stylize_dataset
+from magstyle.datasets.dataset_files import DatasetJob, StylizedDataset, stylize_dataset
 from magstyle.errors import InputError
+from magstyle.painting.colors import match_color
 from magstyle.painting.stylizer import Stylizer
 
 beam_pipeline = pytest.importorskip("magstyle.datasets.beam_pipeline")
@@ -115,10 +116,10 @@ def test_a_strip_as_long_as_a_jpeg_can_be_does_not_end_the_run(stylize, folder, 
 def test_a_photo_without_memory_is_a_failure_of_its_own(stylize, tmp_path, monkeypatch, error, output_format):
     stylize_photo = Stylizer.stylize
 
-    def without_memory(self, image, style_weights):
+    def without_memory(self, image, *arguments, **options):
         if image.shape[0] == 25:
             raise error
-        return stylize_photo(self, image, style_weights)
+        return stylize_photo(self, image, *arguments, **options)
 
     monkeypatch.setattr(Stylizer, "stylize", without_memory)
     made = stylize(tmp_path / "out", output_format=output_format)
@@ -129,7 +130,7 @@ def test_a_photo_without_memory_is_a_failure_of_its_own(stylize, tmp_path, monke
 
 
 def test_sizes_that_cannot_be_had_are_failures_before_any_work(stylize, tmp_path, monkeypatch):
-    monkeypatch.setattr(Stylizer, "stylize", lambda *_: pytest.fail("has been painted"))
+    monkeypatch.setattr(Stylizer, "stylize", lambda *_, **__: pytest.fail("has been painted"))
     monkeypatch.setattr(beam_pipeline, "_warmed", lambda stylizer: stylizer)
     monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("has been decoded"))
     made = stylize(tmp_path / "out", output_format="png", image_size=60000)
@@ -145,9 +146,21 @@ def test_a_style_or_a_mixture_is_for_all_photos(stylize, small_model, folder, tm
         np.testing.assert_allclose(images.read_image(tmp_path / f"{i}" / "1.png"), expected, atol=1.01 / 255)
 
 
+def test_strength_and_colours_are_for_all_photos_and_must_stay_the_same(stylize, small_model, folder, tmp_path):
+    photo, blue = folder / "1" / "1.png", np.full((8, 8, 3), [0.1, 0.2, 0.8])
+    options = {"content_files": photo, "output_format": "png", "style": "wave"}
+    stylize(tmp_path / "out", **options, strength=0.5, color_from=blue)
+    image = images.read_image(photo)
+    expected = match_color(Stylizer(small_model).stylize(image, "wave", strength=0.5), blue)
+    np.testing.assert_allclose(images.read_image(tmp_path / "out" / "1.png"), expected, atol=1.01 / 255)
+    for other in ({"strength": 0.5}, {"color_from": blue}):
+        with pytest.raises(InputError, match=r"begun with other (strength|color_from); choose another output_dir"):
+            stylize(tmp_path / "out", **options, **other)
+
+
 def test_a_painter_travels_with_its_model(small_model, folder):
     stylizer = Stylizer(small_model)
-    painter = beam_pipeline.Painter(stylizer, image_size=12)
+    painter = beam_pipeline.Painter(stylizer, DatasetJob("out", image_size=12))
     # As on another machine, where nobody holds the model.
     copy = pickle.loads(pickle.dumps(painter))
     copy._handle = type(copy._handle)()
