@@ -3,21 +3,21 @@
 Everything that the programs do can be called from here, with the same names and defaults:
 
 - `Stylizer` paints arrays, `stylize_photos` files, `stylize_video` clips, `stylize_dataset` whole datasets;
-  `preserve_color` keeps a photo's colours, and `match_color` takes those of another image.
-- `load_model`, `save_model` and `bundled_models` open and save models, from wherever they come, and `merge_models`
-  makes one of several; `load_vgg` opens the loss network.
-- `create_style_dataset`, `train`, `finetune` and `evaluate` make a model of paintings, and say how good it is.
+  `preserve_color` keeps a photo's colours, and `match_color` takes the colours of another image.
+- `load_model` opens a model from wherever it comes, `save_model` saves it, `merge_models` makes one model of several,
+  and `bundled_models` names those that come along; `load_vgg` opens the loss network.
+- `create_style_dataset`, `train` and `finetune` make a model of paintings, and `evaluate` says how good it is.
 - `neural_style`, `reconstruct` and `deep_dream` optimise the pixels of one picture, without a trained network; `figure`
-  puts pictures together.
-- `convert_tflite`, `export_saved_model` and `build_page` take it to phones, servers and browsers.
-- `read_image` and `write_image` stand between files and arrays.
+  arranges pictures.
+- `convert_tflite`, `export_saved_model` and `build_page` take a model to phones, servers and browsers.
+- `read_image` and `write_image` turn image files into arrays and back.
 
-What people get wrong raises an `InputError`: one sentence. `keras.saving.load_model` opens `.keras` files of ours, too,
-once `magstyle.StyleTransformer` has been used.
+Invalid input raises `InputError` with a one-sentence explanation. `keras.saving.load_model` opens our `.keras` files,
+too, once `magstyle.StyleTransformer` has been used.
 """
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -98,7 +98,7 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _ROOM_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_ROOM_OF[name]), name)

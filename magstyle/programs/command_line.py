@@ -1,6 +1,6 @@
-"""What every program does with its command line: flags parsed by absl, every foreseeable failure one sentence.
+"""The command line of every program: flags parsed by absl, and one sentence for every foreseeable failure.
 
-Ctrl-C and SIGTERM end a program with 130 and 143, cleanly; an `InputError` and a flag that is refused with 1.
+Ctrl-C and SIGTERM end a program cleanly, with exit codes 130 and 143; an `InputError` or a refused flag ends it with 1.
 """
 
 import ast
@@ -14,7 +14,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from absl import app, flags
 
@@ -24,9 +24,9 @@ from magstyle.programs import option_flags
 from magstyle.silence import silent_stderr
 
 FLAGS = flags.FLAGS
-# The name that Python knows `_as_it_is_or_escaped` by.
+# The name under which `_as_it_is_or_escaped` is registered with Python.
 _ERRORS = "magstyle.as_it_is_or_escaped"
-# Of Magenta's training programs.
+# Flags of Magenta's training programs.
 _OF_PARAMETER_SERVERS = ("master", "ps_tasks", "task")
 _SUCCESSOR = (
     "has gone with TensorFlow 1's parameter servers; --distribution=multi_worker trains on the machines of TF_CONFIG, "
@@ -39,10 +39,10 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
 
     Args:
         define_flags: defines its flags.
-        main: does its work, given the arguments that follow the flags; it imports what is heavy, so that help and
-            refusals come at once.
+        main: does its work, given the arguments that follow the flags. It imports heavy libraries itself, so that help
+            and refusals come at once.
     """
-    # What is half done cleans up.
+    # Unfinished work cleans up after itself.
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     _prepare_streams()
@@ -73,11 +73,11 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
         app.run(guarded, flags_parser=parse_or_exit)
     finally:
         sys.stdout.flush()
-        gc.freeze()  # What the system is about to take back need not be looked through once more.
+        gc.freeze()  # The system is about to take this memory back, so nothing need be collected.
 
 
 def parse(argv: Sequence[str]) -> list[str]:
-    """Parses flags, and gives what is none: the program's name, then the arguments.
+    """Parses flags, and returns the rest: the program's name, then the arguments.
 
     Raises:
         flags.Error, InputError: for flags that are refused.
@@ -98,10 +98,11 @@ def parse(argv: Sequence[str]) -> list[str]:
 def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = ()) -> list[str]:
     """The arguments, each --flagfile=NAME replaced by the flags in that file.
 
-    As absl does it, but a file that another one names is looked for beside that one before it is in the current folder,
-    and a name without a folder, in the end, among the configs/ that come with the package.
+    As absl does it, except that a file named by another is looked for beside that one before the current folder, and a
+    name without a folder, last of all, among the configs/ that come with the package.
     """
-    found, rest = [], iter(argv)
+    found: list[str] = []
+    rest = iter(argv)
     for argument in rest:
         if argument == "--":
             return [*found, argument, *rest]
@@ -112,7 +113,7 @@ def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = 
         name = os.path.expanduser(next(rest, "") if match[1] is None else match[1])
         places = [os.path.join(folder, name), name]
         if name == os.path.basename(name):
-            places.append(project.file("configs", name))
+            places.append(str(project.file("configs", name)))
         path = os.path.realpath(next(filter(os.path.exists, places), name))
         if path in within:
             raise InputError(f"the flag file {path} names itself")
@@ -120,7 +121,7 @@ def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = 
             with open(path, encoding="utf-8") as file:
                 lines = [line.strip() for line in file]
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
+            reason = getattr(error, "strerror", None) or "it is not a text file"
             raise InputError(f"cannot read the flag file {name}: {reason}") from error
         given = [line for line in lines if line and not line.startswith(("#", "//"))]
         found += with_flagfiles(given, os.path.dirname(path), (*within, path))
@@ -166,22 +167,23 @@ def start_again() -> None:
 
 
 def refuse(arguments: Sequence[str]) -> None:
-    """Raises an InputError if there is any argument that is no flag."""
+    """Raises an InputError if there is any argument beside the flags."""
     if arguments:
         raise InputError(f"unexpected argument {arguments[0]}")
 
 
 def path_of(flag: str) -> pathlib.Path | None:
     """The value of a flag as a path, "~" expanded; None where it has none."""
-    return FLAGS[flag].value and files.expanded(FLAGS[flag].value)
+    value = FLAGS[flag].value
+    return files.expanded(value) if value else None
 
 
 def new_path_of(flag: str, *suffixes: str, suffix: str | None = None) -> pathlib.Path:
-    """The value of a flag as a path at which there must be no file yet, also not with one of the suffixes.
+    """The value of a required flag as a path at which there must be no file yet, with or without one of the suffixes.
 
-    If a `suffix` is given, a folder stands for the file with that suffix in it that is called after --checkpoint.
+    If a `suffix` is given, a folder stands for the file in it that has the name of --checkpoint and that suffix.
     """
-    path = path_of(flag)
+    path = files.expanded(getattr(FLAGS, flag))
     if suffix is not None:
         checkpoint = FLAGS.checkpoint
         path = files.inside(path, checkpoint[0] if isinstance(checkpoint, list) else checkpoint, suffix)
@@ -191,24 +193,24 @@ def new_path_of(flag: str, *suffixes: str, suffix: str | None = None) -> pathlib
     return path
 
 
-def literal(text: str | None):
-    """What a text says in Python's words, such as a list or a dictionary; the text itself if that is nothing."""
+def literal(text: str | None) -> Any:
+    """The value that a text writes down in Python's syntax, such as a list or a dictionary; else the text itself."""
     try:
         return text and ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return text
 
 
-def styles(flag: str, style_names: Sequence[str], *words: str):
-    """The value of a flag that says styles: one, several or a mixture, by number, name or part of a name.
+def styles(flag: str, style_names: Sequence[str], *words: str) -> Any:
+    """The styles that a flag gives: one, several or a mixture, by number, name or part of a name.
 
     The names need no quotes: `wave`, `wave, 7`, `[wave, 7]` and `{wave: 0.6, 7: 0.4}`. A part stands for the one name
-    that begins with it or, where none does, for the one that it is in; stderr says for which.
+    that begins with it or, where none does, for the one that contains it; stderr says for which.
 
     Args:
         flag: the flag.
-        style_names: of the model.
-        words: what the flag takes beside styles, such as "all".
+        style_names: those of the model.
+        words: other values that the flag takes, such as "all".
 
     Raises:
         InputError: for a part of several names, or brackets that do not match.
@@ -231,8 +233,8 @@ def styles(flag: str, style_names: Sequence[str], *words: str):
     return _full_name(found, flag, style_names)
 
 
-def style(flag: str, style_names: Sequence[str], *words: str) -> int | str | dict | None:
-    """The value of a flag that says one style or a mixture, as `styles` takes it; None where it has none."""
+def style(flag: str, style_names: Sequence[str], *words: str) -> int | str | dict[int | str, float] | None:
+    """The one style or mixture that a flag gives, as `styles` takes it; None where it has no value."""
     found = styles(flag, style_names, *words)
     if found == {} or not isinstance(found, int | str | dict | None):
         raise InputError(f'--{flag}={FLAGS[flag].value} must be a style or a mixture such as "{{0: 0.6, scream: 0.4}}"')
@@ -245,33 +247,31 @@ def files_and_styles(flag: str, style_names: Sequence[str]) -> list[tuple[str, i
     Raises:
         InputError: for a value of another form, or a part of several names.
     """
-    found = []
-    for text in FLAGS[flag].value:
+    found: list[tuple[str, int | str]] = []
+    for text in getattr(FLAGS, flag):
         file, _, name = text.rpartition(":")
         if not file or not name.strip():
             raise InputError(f"--{flag}={text} must be FILE:STYLE, such as sky.png:wave")
         name = name.strip()
-        if name not in style_names and name.isdecimal():
-            found.append((file, int(name)))
-        else:
-            found.append((file, _full_name(name, flag, style_names)))
+        is_number = name.isdecimal() and name not in style_names
+        found.append((file, int(name) if is_number else _full_name(name, flag, style_names)))
     return found
 
 
 def values_for(function: Callable, **known: object) -> dict[str, Any]:
-    """The arguments of a function: what is known of them, the rest from the flags of the same names."""
+    """The arguments of a function: those that are known, and the others from the flags of the same names."""
     names = inspect.signature(function).parameters
     return {name: FLAGS[name].value for name in names if name in FLAGS} | known
 
 
 def _quoted(match: re.Match) -> str:
-    """A word in quotes, if Python's words need them there."""
+    """A word, in quotes if Python's syntax needs them there."""
     word = match[0].strip()
     return repr(word) if word and literal(word) == word else match[0]
 
 
-def _full_name(style, flag: str, style_names: Sequence[str]):
-    """The name that a part of it stands for; anything else as it is."""
+def _full_name(style: Any, flag: str, style_names: Sequence[str]) -> Any:
+    """The name that a part of it stands for; anything else unchanged."""
     if not isinstance(style, str) or style in style_names or not _simplified(style):
         return style
     part, simplified = _simplified(style), {name: _simplified(name) for name in style_names}
@@ -290,9 +290,9 @@ def _simplified(name: str) -> str:
 
 
 class _StandardOutput(io.FileIO):
-    """Ends the program where what it prints cannot be written: in silence if the reader, as of `| head`, has gone."""
+    """Ends the program if its output cannot be written: in silence if the reader, such as `| head`, has gone."""
 
-    def write(self, data) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
@@ -304,7 +304,7 @@ class _StandardOutput(io.FileIO):
 
 
 def _as_it_is_or_escaped(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Prints the names of files that are no text as they are, and what the terminal's encoding lacks as Python does."""
+    """Prints file names that are not valid text byte by byte, and characters that the terminal lacks as Python does."""
     try:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeError:
@@ -317,23 +317,24 @@ def _prepare_streams() -> None:
         if getattr(sys, name) is None:  # It is closed, by `>&-`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
             setattr(sys, name, os.fdopen(number, "w", closefd=False))
+    before = sys.stdout
     sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(_StandardOutput(sys.stdout.fileno(), "w", closefd=False)),
-        sys.stdout.encoding,
+        io.BufferedWriter(_StandardOutput(before.fileno(), "w", closefd=False)),
+        before.encoding,
         _ERRORS,
-        line_buffering=sys.stdout.line_buffering or sys.stdout.write_through,
+        line_buffering=bool(before.line_buffering or getattr(before, "write_through", False)),
     )
 
 
-def _stop(number: int, _) -> None:
+def _stop(number: int, _: object) -> NoReturn:
     sys.exit(128 + number)
 
 
 def _in_flags(error: InputError) -> str:
-    """The sentence of an error, the arguments that it names written as flags."""
+    """The sentence of an error, with the arguments that it names written as flags."""
     names = "|".join(name for name in error.arguments if name in FLAGS)
     return re.sub(rf"(?<![\w-])({names})\b", r"--\1", str(error)) if names else str(error)
 
 
-def _exit(sentence: str) -> None:
+def _exit(sentence: str) -> NoReturn:
     sys.exit(f"{os.path.basename(sys.argv[0])}: {' '.join(sentence.split())}")

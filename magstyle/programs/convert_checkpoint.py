@@ -1,4 +1,4 @@
-"""Turns any model that can be opened, or several with the same convolutions, into a .keras file or Magenta checkpoint.
+"""Converts any model, or several with the same convolutions, into a .keras file or a Magenta checkpoint.
 
 bin/convert_checkpoint.py --checkpoint=multistyle-pastiche-generator-varied.ckpt --output=varied.keras
 bin/convert_checkpoint.py --checkpoint=mine.keras --output=magenta/model.ckpt
@@ -16,7 +16,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "checkpoint",
         ["painters"],
-        f"{shared_flags.MODEL} If given again, models with the same convolutions become one of all their styles.",
+        f"{shared_flags.MODEL} Given several times, it merges models with the same convolutions into one with all their styles.",
     )
     flags.DEFINE_string(
         "output", None, "File to write: .keras, .ckpt for a Magenta V2 checkpoint, or a folder for a .keras file."

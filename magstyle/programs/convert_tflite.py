@@ -1,10 +1,10 @@
-"""Turns any model that can be opened into a LiteRT (TensorFlow Lite) file, for phones, browsers and small computers.
+"""Converts any model into a LiteRT (TensorFlow Lite) file, for phones, browsers and small computers.
 
 bin/convert_tflite.py --checkpoint=painters --output_model=painters.tflite
 bin/convert_tflite.py --output_model=small.tflite --precision=int8 --representative_images=photos
 bin/convert_tflite.py --output_model=wave.tflite --style="{the_great_wave: 0.8, 3: 0.2}" --image_size=0
 
-Before the file appears, it paints photos, and its pictures are compared with those of the model.
+Before the file is kept, it paints photos, and the pictures are compared with those of the model.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""Writes any model as a SavedModel, for TensorFlow Serving and for all that loads one, in the layout of the former.
+"""Writes any model as a SavedModel, for TensorFlow Serving and every other program that loads one.
 
 bin/export_saved_model.py --checkpoint=painters --output_dir=serving/painters
 
-It becomes version 1, in serving/painters/1; started again, it becomes version 2.
+The first becomes version 1, in serving/painters/1; started again, the program writes version 2.
 """
 
 from absl import flags
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     command_line.import_tensorflow()
     from magstyle.export.saved_model import export_saved_model
 
-    print(export_saved_model(FLAGS.checkpoint, command_line.path_of("output_dir")))
+    print(export_saved_model(FLAGS.checkpoint, FLAGS.output_dir))
 
 
 def run() -> None:
