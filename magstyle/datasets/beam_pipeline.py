@@ -11,7 +11,6 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import apache_beam as beam
 import numpy as np
@@ -28,13 +27,10 @@ from tqdm import tqdm
 
 from magstyle import files
 from magstyle.data import images, photos, shards
+from magstyle.datasets.dataset_job import DatasetJob
 from magstyle.errors import InputError, is_out_of_memory
 from magstyle.names import to_bytes
 from magstyle.painting.stylizer import Stylizer
-
-if TYPE_CHECKING:
-    from magstyle.datasets.dataset_files import DatasetJob
-
 
 FAILURES = "failures.txt"
 STYLES = "styles.csv"
@@ -50,7 +46,7 @@ class Painter:
         job: how to paint; its photos and folder are not looked at.
     """
 
-    def __init__(self, stylizer: Stylizer, job: "DatasetJob"):
+    def __init__(self, stylizer: Stylizer, job: DatasetJob):
         self._stylizer = _warmed(stylizer)
         self._job = job
         self._style_weights = None if job.style == "random" else stylizer.style_weights(job.style)

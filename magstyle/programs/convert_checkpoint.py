@@ -16,7 +16,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "checkpoint",
         ["painters"],
-        f"{shared_flags.MODEL} Given several times, it merges models with the same convolutions into one with all their styles.",
+        f"{shared_flags.MODEL} Given again, it merges models with the same convolutions into one.",
     )
     flags.DEFINE_string(
         "output", None, "File to write: .keras, .ckpt for a Magenta V2 checkpoint, or a folder for a .keras file."

@@ -11,7 +11,8 @@ import sys
 from absl import flags
 
 from magstyle.checkpoints import model_files
-from magstyle.datasets.dataset_files import DatasetJob, stylize_dataset
+from magstyle.datasets.dataset_files import stylize_dataset
+from magstyle.datasets.dataset_job import DatasetJob
 from magstyle.errors import InputError
 from magstyle.programs import command_line, option_flags, shared_flags
 
