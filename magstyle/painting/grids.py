@@ -1,4 +1,4 @@
-"""Pictures that show a whole model at a glance: every style of it on every photo."""
+"""Pictures side by side: a model's styles on photos, sheets, and labelled rows."""
 
 import math
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def style_grid(stylizer: Stylizer, photos: np.ndarray, paintings: "Sequence[Styl
 
 
 def paintings_as_squares(paintings: "Sequence[Style]", side: int) -> np.ndarray:
-    """The centres of paintings, [N, side, side, 3] in [0, 1]."""
+    """The centre of each painting, [N, side, side, 3] in [0, 1]."""
     crops = [images.training_crop(painting.jpeg, painting.name, side) for painting in paintings]
     return images.to_float(np.stack(crops))
 
@@ -68,8 +68,8 @@ def figure(rows: Sequence[Sequence[tuple[str, np.ndarray]]], margin: int = 8) ->
     """Rows of images under their labels, on white, with margins.
 
     Args:
-        rows: labels and images [h, w, 3] in [0, 1], of any sizes. Each image is scaled to fit into a cell, as wide and
-            as high as the first image, and stands in its middle.
+        rows: labels and images [h, w, 3] in [0, 1], of any sizes. Each image is scaled to fit into a cell of the first
+            image's size, and centred there.
         margin: between cells, in pixels.
 
     Returns:
@@ -95,7 +95,7 @@ def figure(rows: Sequence[Sequence[tuple[str, np.ndarray]]], margin: int = 8) ->
 
 
 def _fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An image scaled so that it is just as high or as wide as this."""
+    """An image scaled to fit into this height and width."""
     if image.shape[:2] == (height, width):
         return image
     scale = min(height / image.shape[0], width / image.shape[1])
@@ -104,16 +104,16 @@ def _fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def memory_of_sheet(tiles: int) -> int:
-    """The bytes that so many tiles take, and the sheet that is made of them."""
+    """The bytes that a number of tiles take, together with their sheet."""
     return 2 * tiles * (_TILE_SIDE + _LABEL_HEIGHT) * _TILE_SIDE * 3 * 4
 
 
 def _label(text: str, width: int) -> np.ndarray:
     """Text in black on white, [24, width, 3] in [0, 1], cut to what fits.
 
-    Names of files and styles may hold what no font shows, such as line breaks, for which blanks stand.
+    Blanks replace characters in the names of files and styles that no font shows, such as line breaks.
     """
-    from PIL import ImageDraw, ImageFont  # Here, as most pictures are on no sheet.
+    from PIL import ImageDraw, ImageFont  # Here, as most pictures need no label.
 
     text = "".join(character if character.isprintable() else " " for character in text)
     label = Image.new("RGB", (width, _LABEL_HEIGHT), "white")

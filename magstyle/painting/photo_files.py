@@ -212,7 +212,7 @@ def _read(
 
 
 def _bar_of_several(pictures: int) -> "contextlib.AbstractContextManager[tqdm | None]":
-    """The progress bar of so many pictures; None for a single one, which is there before tqdm would be imported."""
+    """The progress bar of several pictures; None for a single one, which is ready before tqdm would be imported."""
     if pictures < 2:
         return contextlib.nullcontext()
     from tqdm import tqdm
@@ -222,7 +222,7 @@ def _bar_of_several(pictures: int) -> "contextlib.AbstractContextManager[tqdm | 
 
 @contextlib.contextmanager
 def _watched(name: str) -> Iterator[Callable[[float], None]]:
-    """Gives what takes the shares of the work on a picture, and shows them in a bar if it takes its time."""
+    """Gives a function that adds up the shares of the work on a picture, and shows a bar if the picture takes long."""
     begin, done, bar = time.monotonic(), 0.0, None
 
     def report(share: float) -> None:
@@ -244,7 +244,7 @@ def _watched(name: str) -> Iterator[Callable[[float], None]]:
 
 
 def _failed(errors: Sequence[InputError], photos: int) -> InputError:
-    """What to raise for those of so many photos that could not be read."""
+    """The error for the photos that could not be read, out of a number of photos."""
     if photos == 1:
         return errors[0]
     return InputError(f"{len(errors)} of {photos} photos could not be painted: {'; '.join(map(str, errors))}")
@@ -254,7 +254,7 @@ def _tell_what_is_passed_over(paths: Sequence[str]) -> None:
     if paths:
         kinds = collections.Counter(pathlib.Path(path).suffix.lower() or "no extension" for path in paths)
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        print(f"files that are no photos were passed over: {listed}", file=sys.stderr)
+        print(f"files that are not photos were passed over: {listed}", file=sys.stderr)
 
 
 def _style_weights(which_styles: Styles, stylizer: Stylizer, areas: Regions) -> dict[str, np.ndarray | None]:

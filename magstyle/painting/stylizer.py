@@ -19,7 +19,7 @@ from magstyle.painting import engines, strokes
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
-# One style by number or name, a mixture {style: weight}, weights [num_styles], or those of every pixel
+# One style by number or name, a mixture {style: weight}, weights [num_styles], or weights of every pixel
 # [H, W, num_styles].
 StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
 # One style by number or name, or a mixture {style: weight}; several of these; or "all".
@@ -31,10 +31,9 @@ class Stylizer:
     """Stylises photos with one model.
 
     Args:
-        checkpoint_or_model: a StyleTransformer, or anything that `checkpoints.load_model` opens.
-        engine: what computes it. "litert" takes all cores of the CPU and needs neither TensorFlow nor Keras, which are
-            imported for Magenta's files alone, the first time that they are opened; it computes a StyleTransformer as
-            it is now. "keras" takes Keras's backend, on whatever device that takes. "auto" is "keras" where that
+        checkpoint_or_model: a StyleTransformer, or anything else that `magstyle.load_model` opens.
+        engine: how it is computed. "litert" uses all cores of the CPU, without TensorFlow and Keras, and copies the
+            present weights of a StyleTransformer. "keras" uses Keras's backend, on its device. "auto" is "keras" if that
             device is a GPU or a TPU, and "litert" elsewhere. Both paint the same pictures.
 
     Attributes:
@@ -52,7 +51,7 @@ class Stylizer:
 
     @functools.cached_property
     def model(self) -> "StyleTransformer":
-        """The model in Keras, built when it is first asked for; `network` has its styles, too."""
+        """The model in Keras, built on first use; `network` has its styles, too."""
         return self._opened or model_files.load_model(self.network)
 
     @functools.cached_property
@@ -73,22 +72,21 @@ class Stylizer:
         Args:
             image: [H, W, 3], RGB in [0, 1], of any size from 1 x 1. It is reflected at its lower and right borders to
                 multiples of 4 (at least 8), and the result is cropped.
-            style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles]. Or those
-                of every pixel, [H, W, num_styles]: the network still paints once, with its scales and offsets mixed
-                anew for every pixel and the moments of the whole photo, so that there are no seams.
-            progress: called with the share of the work that has been done since, which adds up to 1; of a large photo,
-                often.
+            style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles]; or
+                weights of every pixel, [H, W, num_styles], for which the network still paints once, without seams: it
+                mixes scales and offsets anew for every pixel, and normalises by the moments of the whole photo.
+            progress: called with the share of the work done since its last call; the shares add up to 1.
             strength: from 0, which gives the photo back, to 1, the style, and on to 1.5.
-            stroke_size: how large strokes are, from 0.25 to 8, 1 being as the model paints them: the photo is painted
-                so many times smaller, and the picture enlarged with the photo's detail.
+            stroke_size: how large strokes are, from 0.25 to 8; 1 leaves them as the model paints them. The photo is
+                painted at its size divided by stroke_size, and the picture is enlarged with the photo's detail.
 
         Returns:
             float32 [H, W, 3] in [0, 1].
 
         Raises:
-            ValueError: for images of other shapes.
-            InputError: as `style_weights()` and `check_size`, for weights of another size than the image, or for a
-                number beyond its range, before any work.
+            ValueError: for an image of another shape.
+            InputError: before any work, where `style_weights()` and `check_size` raise it, for weights of another size
+                than the image, or for a number beyond its range.
         """
         options.check_value("strength", strength, limits.Strength)
         options.check_value("stroke_size", stroke_size, limits.StrokeSize)
@@ -121,11 +119,11 @@ class Stylizer:
     def style_weights(self, style: StyleOrWeights) -> np.ndarray:
         """The weights, float32 [num_styles], of a style, by number or name, or of a mixture {style: weight, ...}.
 
-        Numbers may be NumPy's. Weights [num_styles], or [H, W, num_styles], are given back.
+        Numbers may be NumPy's. Weights [num_styles] or [H, W, num_styles] are returned as float32.
 
         Raises:
-            InputError: for a style that the model does not have, weights of another shape, or a weight that is no
-                number or beyond float32.
+            InputError: for a style that the model does not have, weights of another shape, or a weight that is not a
+                number or does not fit into float32.
         """
         if isinstance(style, Mapping):
             return self._mixture(style)
@@ -160,7 +158,7 @@ class Stylizer:
         """The number of a style, from 0, given its number (which may be NumPy's) or name.
 
         Raises:
-            InputError: for a style that the model does not have; it lists those that it has, and names the nearest.
+            InputError: for a style that the model does not have; it lists the styles and names the nearest.
         """
         names = self.network.style_names
         if isinstance(style, str) and style in names:
@@ -180,21 +178,20 @@ class Stylizer:
 
         Args:
             height, width: of the photo, in pixels.
-            keeps: bytes that the caller is going to hold beside it, such as pictures painted earlier.
-            regions: of how many styles pixels have weights of their own; 0 if none has.
-            stroke_size: as of `stylize`.
+            keeps: bytes that the caller holds meanwhile, such as pictures painted earlier.
+            regions: number of styles with weights of their own for every pixel; 0 for one style throughout.
+            stroke_size: as for `stylize`.
         """
         self._engine.check(height, width, keeps, regions, stroke_size)
 
     def expect(self, photo_sizes: Iterable[tuple[int, int]], *, stroke_size: float = 1.0) -> None:
-        """Saves time, where it is known beforehand what is to be painted.
+        """Prepares for pictures of known sizes, which saves time.
 
-        The first picture takes the memory of the largest at once, if there is as much; and less of it, if no picture
-        has the size of the one before, as a single one has not.
+        The first picture reserves memory for the largest, if available. Nothing is cached unless sizes repeat.
 
         Args:
-            photo_sizes: the height and width of each picture, in pixels, one after the other.
-            stroke_size: as of `stylize`.
+            photo_sizes: the height and width of each picture, in pixels, in their order.
+            stroke_size: as for `stylize`.
         """
         self._engine.expect([strokes.painting_size(size, stroke_size) for size in photo_sizes])
 
@@ -211,7 +208,7 @@ def listed(which_styles: Styles, style_names: Sequence[str]) -> list[Style]:
 
 
 def _nearest(style: str, names: Sequence[str]) -> list[str]:
-    """Up to three names that are nearly a style, or have a word that nearly is."""
+    """Up to three names that resemble a style, or contain a word that does."""
     words = {name: {name.casefold(), *re.split(r"[\W_]+", name.casefold())} for name in names}
     near = difflib.get_close_matches(style.casefold(), sorted(set().union(*words.values())))
     return [name for name in names if words[name].intersection(near)][:3]

@@ -194,7 +194,7 @@ def test_damaged_photos_are_named_when_the_others_are_painted(folder, small_mode
     pictures = sorted(path.relative_to(folder / "out").as_posix() for path in folder.glob("out/**/*.png"))
     assert pictures == ["2_0.png", "sea/1_0.png", "town/1_0.png"]
     stderr = capsys.readouterr().err
-    assert "files that are no photos were passed over: 2 .heic, 1 .mp4, 1 no extension\n" in stderr
+    assert "files that are not photos were passed over: 2 .heic, 1 .mp4, 1 no extension\n" in stderr
     assert "3/3" in stderr
 
 
