@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 64, 48
 
 
 def frames(count: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> list[np.ndarray]:
-    """A picture that moves by two pixels a frame, uint8 [H, W, 3] each."""
+    """Frames of a picture that moves by two pixels a frame, uint8 [H, W, 3] each."""
     width, height = size
     wide = np.asarray(picture(0, (width + 2 * count, height)))
     return [wide[:, 2 * k : 2 * k + width] for k in range(count)]
@@ -28,20 +28,20 @@ def write_clip(
     ratio: Fraction = Fraction(1),
     **colors: int,
 ) -> None:
-    """Writes a clip of 10 frames per second, and as long a tone.
+    """Writes a clip of 10 frames per second, with a tone of the same length.
 
     Args:
-        path: of the file.
-        count: of the frames.
-        size: width and height.
-        times: of the frames, in hundredths of a second.
+        path: the file to write.
+        count: number of frames.
+        size: width and height, in pixels.
+        times: times of the frames, in hundredths of a second; 10 frames per second by default.
         sound: the codec of the sound; None for silence.
-        rotation: of the display, in degrees.
-        ratio: of a pixel, its width to its height.
+        rotation: rotation of the display, in degrees.
+        ratio: aspect ratio of a pixel, its width divided by its height.
         colors: attributes of the codec, such as color_range.
     """
     times = times or [10 * k for k in range(count)]
-    # What a file lists comes first, so that a part of it can be read.
+    # faststart puts the index first, so that a truncated file can be read.
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         video = container.add_stream("libx264", 10, {"crf": "5"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
@@ -71,14 +71,14 @@ def write_clip(
 
 
 def read(path: os.PathLike) -> tuple[list[np.ndarray], list[float]]:
-    """The pictures, as they are stored, and the times of a clip."""
+    """The stored frames of a clip, uint8 [H, W, 3] each, and their times in seconds."""
     with av.open(str(path)) as container:
         found = list(container.decode(video=0))
         return [frame.to_ndarray(format="rgb24") for frame in found], [frame.time for frame in found]
 
 
 def sound_of(path: os.PathLike) -> list[tuple[float, bytes]]:
-    """The times and the contents of the packets of the sound of a clip."""
+    """The time in seconds and the bytes of each packet of a clip's sound."""
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return []

@@ -1,4 +1,4 @@
-"""What the tests share: reference arrays, files of ../shared, small networks, photos and paintings, and programs."""
+"""Fixtures for all tests: reference arrays, files of ../shared, small networks, photos and paintings, and programs."""
 
 import gc
 import os
@@ -20,7 +20,7 @@ PROGRESS = r"((picture|frame)/s|s/(picture|frame))[],]"
 
 
 def pytest_collection_finish():
-    """What is there before the first test stays to the end: no collection need look through it."""
+    """Freezes all objects made before the first test, so that garbage collections need not scan them."""
     gc.collect()
     gc.freeze()
 
@@ -33,7 +33,7 @@ def reference():
 
 @pytest.fixture
 def shared():
-    """The path of a file of ../shared, or a skip that names it: shared("models/stylize_quantized.pb")."""
+    """Finds a file of ../shared, or skips the test and names the file: shared("models/stylize_quantized.pb")."""
 
     def find(name):
         if not (SHARED / name).exists():
@@ -63,7 +63,7 @@ def small_checkpoint(small_model, tmp_path_factory):
 
 @pytest.fixture
 def run():
-    """Runs a program of bin/ as a user does: run("stylize", "--format=png") with returncode, stdout, stderr."""
+    """Runs a program of bin/ as a user does: run("stylize", "--format=png") has returncode, stdout and stderr."""
 
     def call(program, *args, **options):
         return processes.run([str(ROOT / "bin" / f"{program}.py"), *map(str, args)], **options)
@@ -73,7 +73,7 @@ def run():
 
 @pytest.fixture
 def refused(run):
-    """Runs a program that must answer with one sentence and exit code 1; returns the sentence."""
+    """Runs a program that must exit with code 1 and one sentence, and returns the sentence."""
 
     def call(program, *args, **kwargs):
         result = run(program, *args, **kwargs)

@@ -1,10 +1,10 @@
-"""What a program has written for TensorBoard."""
+"""Reads the curves and images that a program wrote for TensorBoard."""
 
 import tensorflow as tf
 
 
 def curves(folder) -> dict[str, dict[int, float]]:
-    """Value by step by name, of all event files of a folder; of steps written twice the later one."""
+    """The values of all event files in a folder, by name and step; the later one if a step was written twice."""
     found = {}
     for path in sorted(folder.glob("events.out.tfevents.*"), key=lambda path: path.stat().st_mtime_ns):
         try:
@@ -13,7 +13,7 @@ def curves(folder) -> dict[str, dict[int, float]]:
                     if value.metadata.plugin_data.plugin_name == "scalars":
                         found.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
         except tf.errors.DataLossError:
-            continue  # The end of the file of a program that was killed.
+            continue  # A killed program leaves a truncated file.
     return found
 
 

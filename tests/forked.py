@@ -1,4 +1,4 @@
-"""What every program that the tests start has imported already; see processes.py."""
+"""Imports the libraries that every program of the tests inherits when it is forked; see processes.py."""
 
 import contextlib
 import gc
@@ -6,10 +6,11 @@ import gc
 import keras  # noqa: F401
 import tensorflow as tf  # noqa: F401
 
-# What they import themselves, as far as it is installed.
+# Programs import these themselves; not all are installed everywhere.
 for name in ("scipy.optimize", "tensorflow_datasets", "apache_beam"):
     with contextlib.suppress(ImportError):
         __import__(name)
-# A first collection in each process would touch, and so copy, all of that: three quarters of what a fork takes.
+# Without this, the first garbage collection in each process would touch, and so copy, all these objects: three quarters
+# of the cost of a fork.
 gc.collect()
 gc.freeze()

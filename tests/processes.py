@@ -1,6 +1,7 @@
-"""Programs as users start them.
+"""Runs programs as users do.
 
-They start in a tenth of a second: a process that has imported TensorFlow, which takes four, is forked.
+They start in a tenth of a second, because they are forked from a process that has already imported TensorFlow, which
+takes four seconds.
 """
 
 import atexit
@@ -24,13 +25,13 @@ _server.set_forkserver_preload(["tests.forked"])
 
 
 class Program:
-    """`python COMMAND`, running, with no input.
+    """A running `python COMMAND`, without input.
 
     Args:
         command: the path of a program, and its arguments.
-        env: all its environment.
-        cwd: the folder it is started in; that of the tests by default.
-        largest_file: what no file can grow beyond, in bytes; a write answers then as a full disk does.
+        env: its whole environment.
+        cwd: its working directory; the directory of the tests by default.
+        largest_file: maximum size of a file, in bytes; writing beyond it fails as on a full disk.
     """
 
     def __init__(
@@ -44,31 +45,31 @@ class Program:
         self._streams = [pathlib.Path(self._folder.name) / name for name in ("stdout", "stderr")]
         for path in self._streams:
             path.touch()
-        # What it does not remove goes with them: a process that was forked runs no atexit.
+        # A forked process runs no atexit handlers, so its temporary files must vanish with this folder.
         env = {**env, "TMPDIR": self._folder.name}
         _start_server()
         self._process = _server.Process(target=_become, args=(command, env, cwd, self._streams, largest_file))
         self._process.start()
-        # If a test that fails leaves it running, no one waits for it.
+        # A failing test may leave it running; then nobody waits for its end.
         atexit.register(self._process.kill)
 
     @property
     def stdout(self) -> str:
-        """What it has written so far."""
+        """Its output so far."""
         return self._streams[0].read_text(encoding="utf-8", errors="replace")
 
     @property
     def stderr(self) -> str:
-        """What it has written so far."""
+        """Its error output so far."""
         return self._streams[1].read_text(encoding="utf-8", errors="replace")
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs, -N if the signal N has ended it."""
+        """Exit code; None while it runs, -N if signal N ended it."""
         return self._process.exitcode
 
     def wait(self) -> int:
-        """The returncode, at its end."""
+        """Waits for its end, and returns the exit code."""
         self._process.join()
         return self.returncode
 
@@ -83,18 +84,18 @@ class Program:
 def run(
     command: Sequence[str], env: Mapping[str, str] = ENV, cwd: os.PathLike | None = None, **options: int
 ) -> subprocess.CompletedProcess:
-    """What a `Program` leaves at its end."""
+    """Runs a `Program` to its end."""
     program = Program(command, env, cwd, **options)
     return subprocess.CompletedProcess(command, program.wait(), program.stdout, program.stderr)
 
 
 def start(program: str, *args, **options) -> Program:
-    """A program of bin/, running."""
+    """Starts a program of bin/."""
     return Program([str(ROOT / "bin" / f"{program}.py"), *map(str, args)], **options)
 
 
 def wait_for(condition: Callable[[], bool], program: Program, seconds: float = 100) -> None:
-    """Until the condition holds while the program runs."""
+    """Waits until the condition holds; the program must still be running."""
     end = time.monotonic() + seconds
     while True:
         begin = time.monotonic()
@@ -102,13 +103,13 @@ def wait_for(condition: Callable[[], bool], program: Program, seconds: float = 1
             return
         assert program.returncode is None, program.stderr
         assert begin < end
-        # What takes long to find out is asked seldom: the program needs the processor.
+        # Check a slow condition less often, since the program needs the processor.
         time.sleep(max(0.002, 5 * (time.monotonic() - begin)))
 
 
 @functools.cache
 def _start_server() -> None:
-    # It finds the modules of the tests in the folder that it is started in.
+    # The server finds the modules of the tests in its working directory.
     folder = os.getcwd()
     os.chdir(ROOT)
     multiprocessing.forkserver.ensure_running()
@@ -124,7 +125,7 @@ def _become(
 ) -> None:
     os.environ.clear()
     os.environ.update(env)
-    tempfile.tempdir = None  # That of the environment.
+    tempfile.tempdir = None  # Forget the cached value; read TMPDIR again.
     if cwd:
         os.chdir(cwd)
     for number, path in enumerate(streams, start=1):

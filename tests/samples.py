@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-# The names of the paintings of the fixture `style_dataset`.
+# Names of the paintings in the fixture `style_dataset`.
 STYLES = ["scream", "wave"]
 
 
 def picture(seed: int, size: tuple[int, int]) -> Image.Image:
-    """Coloured blotches."""
+    """An image of coloured blotches; `size` is width and height."""
     blotches = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
     return Image.fromarray(blotches).resize(size, Image.Resampling.BICUBIC)
 
@@ -22,7 +22,7 @@ def blotches(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def narrow_vgg(depth: int, convolutions_per_block: Sequence[int]) -> dict[str, np.ndarray]:
-    """Random weights of a VGG 4 to 8 channels wide."""
+    """Random weights of a VGG with 4 to 8 channels, by slim's variable names."""
     rng = np.random.default_rng(0)
     weights, channels = {}, 3
     for block, convolutions in enumerate(convolutions_per_block, start=1):
@@ -37,7 +37,7 @@ def narrow_vgg(depth: int, convolutions_per_block: Sequence[int]) -> dict[str, n
 
 
 def golden_painting():
-    """The painting that was given to Magenta's program; it computed the Gram matrices of these very pixels."""
+    """The painting of the reference Gram matrices, uint8 [96, 120, 3]: Magenta took them from these pixels."""
     rng = np.random.default_rng(41)
     colours = (rng.random((14, 17, 3)) * 255).astype(np.uint8)
     smooth = np.asarray(Image.fromarray(colours).resize((120, 96), Image.Resampling.BICUBIC))

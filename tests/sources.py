@@ -1,4 +1,4 @@
-"""Photos to test with, and the ways to store them."""
+"""Photos to test with, stored as files, ImageNet shards and TFDS datasets."""
 
 import io
 
@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-STEP = 16  # The red of photo k is k * STEP everywhere: a batch tells which photos it is made of.
+STEP = 16  # The red of photo k is k * STEP everywhere, so a batch reveals its photos.
 
 
 def encode(picture, **options):
@@ -22,7 +22,7 @@ def colour(k, size=(24, 20), **options):
 
 
 def gradient(width=60, height=40):
-    """A photo that tells where a crop was taken: red to the right, green downwards."""
+    """A photo whose crops reveal their place: red grows to the right, green downwards."""
     red, green = np.meshgrid(np.arange(width) * 4, np.arange(height) * 4)
     return Image.fromarray(np.stack([red, green, np.full_like(red, 64)], axis=-1).astype(np.uint8))
 
@@ -36,7 +36,7 @@ def write_files(folder, photos):
 
 
 def write_shards(folder, photos):
-    """Writes photos as ImageNet's TFRecord shards are, in turn to two of them."""
+    """Writes photos alternately to two TFRecord shards in ImageNet's format."""
     folder.mkdir(parents=True, exist_ok=True)
     shards = [folder / f"train-0000{i}-of-00002" for i in range(2)]
     for i, shard in enumerate(shards):
@@ -50,7 +50,7 @@ def write_shards(folder, photos):
 
 
 class Colours(tfds.core.GeneratorBasedBuilder):
-    """A dataset of TFDS that needs no network: the photos that a test puts here, as PNG."""
+    """A TFDS dataset that needs no network: a test assigns `photos`, encoded as PNG."""
 
     VERSION = tfds.core.Version("1.0.0")
     photos = ()
@@ -83,7 +83,7 @@ class Numbers(tfds.core.GeneratorBasedBuilder):
 
 
 class Embeddings(Numbers):
-    """A dataset whose feature `image` is no picture."""
+    """A dataset whose feature `image` is not an image."""
 
     def _info(self):
         features = tfds.features.FeaturesDict({"image": tfds.features.Tensor(shape=(3,), dtype=tf.float32)})

@@ -1,8 +1,8 @@
-"""The pages keep their word: their commands and their Python run, their links resolve, what they name is there.
+"""The pages are true: their commands and their Python run, their links resolve, and the things that they name exist.
 
-Commands and blocks of Python of a page run one after the other as they stand there, in a folder with small photos and
-paintings under the names that the pages use. Settings that make seconds of hours are added to them, the same for a
-program and for its function.
+The commands and Python blocks of a page run in order and as they stand there, in a folder with small photos and
+paintings under the names that the pages use. Added settings shorten hours to seconds, the same ones for a program and
+for its function.
 """
 
 import ast
@@ -50,9 +50,9 @@ SMALL = {
     "figure": {"image_size": 32, "octaves": 1, "steps": 2, **VGG},
     "deep_dream": {"octaves": 1, "steps": 1, "frames": 1, "model": VGG["vgg_checkpoint"], "end_points": "conv3_1"},
 }
-# These make or need what a test cannot have: another environment, other machines, ImageNet, many minutes.
+# Tests cannot run these: they need another environment, other machines, ImageNet or many minutes.
 _ELSEWHERE = r"(make|source|export|docker|pip|python benchmarks/\w+\.py)\b|.*--(distribution|tfds_name|tfrecord_files)"
-# The page's runtime comes from there.
+# The web page's runtime is downloaded from there.
 _OFFLINE = "registry.npmjs.org"
 
 # The programs of Magenta and their flags (image_stylization's README and sources).
@@ -69,7 +69,7 @@ MAGENTA = {
     "image_stylization_convert_tflite": "num_styles alpha checkpoint output_model quantize image_size",
 }
 OF_A_CLUSTER = {"ps_tasks", "task", "master"}
-# Flags that pages name, of programs that are not ours, and absl's own.
+# Flags on the pages that are absl's own or belong to other programs.
 _FOREIGN = {"flagfile", "help", "logdir", "direct_num_workers", "direct_running_mode", "runner"}
 
 
@@ -82,7 +82,7 @@ def read(path: pathlib.Path) -> str:
 
 
 def blocks(page: pathlib.Path) -> Iterator[tuple[str, str]]:
-    """("python", code) of the fenced blocks and ("command", line) of the indented ones, in order."""
+    """Yields ("python", code) for fenced blocks and ("command", line) for indented ones, in order."""
     pattern = r"^```(\w+)\n(.*?)^```$|^\n((?:^    [^\n]*\n)+)"
     for language, fenced, indented in re.findall(pattern, read(page), re.DOTALL | re.MULTILINE):
         if language == "python":
@@ -99,7 +99,7 @@ def without_code(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    """The project, and in the same folder what the pages take for granted."""
+    """A folder with links to the project, and the files that the pages take for granted."""
     folder = tmp_path_factory.mktemp("template")
     for name in ("bin", "configs", "examples"):
         os.symlink(ROOT / name, folder / name)
@@ -119,7 +119,7 @@ def template(tmp_path_factory):
 
 @pytest.fixture
 def clone(template, tmp_path, monkeypatch):
-    """A copy of the template, the working directory of the test."""
+    """A copy of the template, as the working directory of the test."""
     folder = tmp_path / "clone"
     shutil.copytree(template, folder, symlinks=True)
     monkeypatch.chdir(folder)
@@ -128,11 +128,11 @@ def clone(template, tmp_path, monkeypatch):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Makes magstyle's functions quick: each gets the settings above, whatever its caller wants."""
+    """Makes magstyle's functions quick: the settings above override the caller's."""
 
     def quick(name, function, *args, **kwargs):
         settings = dict(SMALL[name])
-        if kwargs.get("initial_checkpoint"):  # Which has a width of its own.
+        if kwargs.get("initial_checkpoint"):  # The checkpoint sets the width.
             del settings["alpha"]
         return function(*args, **{**kwargs, **settings})
 
@@ -142,7 +142,7 @@ def small(monkeypatch):
 
 @pytest.fixture
 def tensorflow_serving(monkeypatch):
-    """Answers as TensorFlow Serving at port 8501 does, to requests for the models in the folder `serving`."""
+    """Stands in for TensorFlow Serving at port 8501, with the models in the folder `serving`."""
 
     def answer(url, data):
         model = re.fullmatch(r"http://localhost:8501/v1/models/(\w+):predict", url)[1]
@@ -150,7 +150,7 @@ def tensorflow_serving(monkeypatch):
         signature = tf.saved_model.load(f"serving/{model}/1").signatures[body["signature_name"]]
         decoded = {k: base64.b64decode(v["b64"]) if isinstance(v, dict) else v for k, v in body["inputs"].items()}
         ((name, output),) = signature(**{k: tf.constant(v) for k, v in decoded.items()}).items()
-        assert name.endswith("_bytes")  # By that it knows what to send as base64.
+        assert name.endswith("_bytes")  # TensorFlow Serving sends outputs of such names as base64.
         return io.BytesIO(json.dumps({"outputs": {"b64": base64.b64encode(output.numpy()).decode()}}).encode())
 
     monkeypatch.setattr(urllib.request, "urlopen", answer)
@@ -163,7 +163,7 @@ def run_command(command: str, folder: pathlib.Path) -> None:
     settings = " ".join(f"--{name}={value}" for name, value in SMALL.get(program[1], {}).items())
     shell = ["sh", "-c", f"printf '%s\\0' {command} {settings}"]
     arguments = subprocess.run(shell, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\0")[:-1]
-    # Below Python runs it; a shell needs these.
+    # Python runs it below; a shell needs the mode and the first line.
     assert os.access(folder / arguments[0], os.X_OK), arguments[0]
     assert read(folder / arguments[0]).startswith("#!/usr/bin/env python3\n"), arguments[0]
     result = processes.run(arguments, ENV, folder)
@@ -175,7 +175,7 @@ def run_command(command: str, folder: pathlib.Path) -> None:
 
 
 def run_python(code: str, names: dict, folder: pathlib.Path) -> None:
-    """Runs a block of Python, and looks for the files that it writes."""
+    """Runs a block of Python, and checks that it wrote its files."""
     try:
         exec(compile(code, "page", "exec"), names)
     except magstyle.InputError as error:
@@ -187,7 +187,7 @@ def run_python(code: str, names: dict, folder: pathlib.Path) -> None:
 
 
 def prepare(page: pathlib.Path) -> None:
-    """What other pages have made before this one begins."""
+    """Makes the files that a page takes from earlier pages."""
     if page.stem == "magenta":
         magstyle.save_model(magstyle.StyleTransformer(2, alpha=0.1), "model.ckpt-40000")
     if page.stem == "evaluation":
@@ -257,7 +257,7 @@ def test_the_readme_has_at_most_150_lines():
 
 
 def anchors(path: pathlib.Path) -> set[str]:
-    """Those that GitHub gives to the headings of a page."""
+    """The anchors that GitHub gives to the headings of a page."""
     headings = re.findall(
         r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", read(path), flags=re.DOTALL | re.MULTILINE), re.MULTILINE
     )
@@ -265,7 +265,7 @@ def anchors(path: pathlib.Path) -> set[str]:
 
 
 def prose(path: pathlib.Path) -> str:
-    """A page, or what a notebook says between its code."""
+    """The text of a page without its code, or the markdown cells of a notebook."""
     if path.suffix != ".ipynb":
         return without_code(read(path))
     return "\n".join(
@@ -293,14 +293,14 @@ def test_the_design_page_names_every_module_and_only_what_is_there():
     named = set(re.findall(r"`((?:magstyle|bin|configs|benchmarks|docs|examples|tests)/[\w./]*)`", page))
     missing = {path for path in named if not (ROOT / path).exists()}
     assert not missing
-    programs = {f"magstyle/programs/{path.name}" for path in (ROOT / "bin").glob("*.py")}  # Of which it names the room.
+    programs = {f"magstyle/programs/{path.name}" for path in (ROOT / "bin").glob("*.py")}  # The page names their room.
     modules = {name_of(path) for path in (ROOT / "magstyle").rglob("*.py") if path.name != "__init__.py"}
     rooms = {path for path in named if path.endswith(".py")}
     assert modules - programs <= rooms
 
 
 def layers() -> dict[str, int]:
-    """The layer of every module, by its path, as the table of the design page says."""
+    """The layer of every module by its path, from the table of the design page."""
     rows = re.findall(r"^\| (\d+) \| (.*?) \|", read(ROOT / "docs" / "design.md"), re.MULTILINE)
     rooms = {room: int(layer) for layer, names in rows for room in re.findall("`(.*?)`", names)}
     found = {}
@@ -312,7 +312,7 @@ def layers() -> dict[str, int]:
 
 
 def imports(path: pathlib.Path) -> Iterator[str]:
-    """The modules of magstyle that a module imports, anywhere in it, as paths."""
+    """Yields the paths of the magstyle modules that a module imports, anywhere in it."""
 
     def file_of(dotted: str) -> str | None:
         base = dotted.replace(".", "/")
@@ -358,7 +358,7 @@ def cells() -> list[dict]:
 
 def test_the_code_of_the_notebook_runs(clone, small, monkeypatch):
     shutil.copy(ROOT / "examples" / "coffee.jpg", clone)
-    # All that the cells need of IPython; a kernel would bring twenty packages along.
+    # The cells need only this from IPython; a kernel would bring twenty packages along.
     display = types.ModuleType("IPython.display")
     display.Image = Image.open
     monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))

@@ -35,7 +35,7 @@ def test_style_coefficients_weigh_each_image():
 
 def test_total_variation_is_half_the_mean_squared_step_each_way():
     images = np.zeros((2, 2, 3, 1), np.float32)
-    images[0, 1] = 1.0  # One vertical step of 1 in each of 3 columns, no horizontal one.
+    images[0, 1] = 1.0  # One vertical step of 1 in each of 3 columns, and no horizontal step.
     np.testing.assert_allclose(losses.total_variation_loss(images), [0.5, 0])
 
 
@@ -47,7 +47,7 @@ def test_the_checkerboard_is_what_repeats_every_4_pixels():
     found = losses.checkerboard_loss(np.stack([grid, grid + 0.5, noise, smooth]))
     of_grid = np.mean(np.square(grid - grid.mean((0, 1))))
     np.testing.assert_allclose(found[:2], of_grid, rtol=1e-4)
-    # Noise repeats by chance only: its variance of 1 over 32 * 16 blocks.
+    # Noise repeats only by chance: its variance of 1 divided by 32 * 16 blocks.
     np.testing.assert_allclose(found[2], 15 / 16 / 512, rtol=0.3)
     assert found[3] < 1e-6
 
@@ -71,6 +71,6 @@ def test_a_mesh_is_what_gathers_at_few_frequencies():
     found = dict(zip(images, np.asarray(losses.mesh_loss(batch)), strict=True))
     assert found["lattice"] > 2
     assert found["brighter"] == pytest.approx(found["lattice"], rel=1e-3)
-    # In a calm part it counts as much as in all of the picture, however strong the strokes are elsewhere.
+    # A lattice in a calm area counts as much as in the whole picture, however strong the strokes elsewhere.
     assert found["beside strokes"] > 0.2
     assert [name for name in images if found[name] > 0.01] == ["lattice", "brighter", "beside strokes"]
