@@ -1,18 +1,17 @@
-"""The one exception that is meant for people, and what raises it for a choice that is none and a lack of memory."""
+"""The one exception that is meant for people, and functions that raise it for a wrong choice or a lack of memory."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
 
 
 class InputError(ValueError):
-    """An argument, file or array that cannot be used as it was given.
+    """An argument, file or array cannot be used as it was given.
 
-    Its message is one sentence that names the culprit and says what to do; programs print it instead of a traceback.
+    The message is one sentence that names the culprit and says what to do; programs print it instead of a traceback.
 
     Args:
-        message: the sentence. It calls arguments by their Python names: `image_size`.
-        arguments: those names. A program, whose flags are called as the arguments are, prints them as flags:
-            `--image_size`.
+        message: the sentence. It calls arguments by their Python names, such as `image_size`.
+        arguments: these names. A program's flags have the same names, and it prints them as flags: `--image_size`.
     """
 
     def __init__(self, message: str, *arguments: str):
@@ -21,7 +20,7 @@ class InputError(ValueError):
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
-    """Raises an InputError for an argument that is none of the choices."""
+    """Raises an InputError unless an argument is one of the choices."""
     choices = list(choices)
     if value not in choices:
         raise InputError(f"{name}={value} must be one of {', '.join(map(str, choices))}", name)
@@ -29,11 +28,11 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
 
 @contextlib.contextmanager
 def memory_for_features(of: str, height: int, width: int) -> Iterator[None]:
-    """A guard around the features of a picture: a lack of memory becomes an InputError.
+    """Turns a lack of memory into an InputError while the features of a picture are computed in the block.
 
     Args:
         of: what the picture is, such as "a painting".
-        height, width: of it, in pixels.
+        height, width: of the picture, in pixels.
     """
     try:
         yield
@@ -46,7 +45,7 @@ def memory_for_features(of: str, height: int, width: int) -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether Keras's backend, TensorFlow or JAX, or NumPy could not have the memory that it asked for."""
+    """Whether an error of TensorFlow, JAX or NumPy says that they ran out of memory."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "ResourceExhaustedError"

@@ -1,40 +1,42 @@
-"""Users' files: what is wrong with one is one sentence when it is read, and none is ever half written."""
+"""Users' files: a file that cannot be read is an error of one sentence, and no file is left half written."""
 
 import contextlib
 import os
 import pathlib
 import re
 import shutil
+import sys
 import zipfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import psutil
 
-try:
-    import fcntl
-except ImportError:  # Windows.
-    fcntl = None
-    import msvcrt
-
 from magstyle.errors import InputError, is_out_of_memory
 
-# Weights hardly compress; what asks for more than this many times its file's size was made to fill the memory.
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+# Weights hardly compress: anything that expands further, beyond _SMALL bytes, is treated as a decompression bomb.
 _EXPANSION = 20
 _SMALL = 2**20
 
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike, kind: str) -> Iterator[None]:
-    """A guard around whatever reads a file: all that goes wrong in the block becomes an InputError of one sentence.
+    """Turns whatever a library raises when it reads a file into an InputError of one sentence.
+
+    The block holds the library's calls alone. In code of our own, an exception is a bug, and must be seen as one.
 
     Args:
         path: of the file.
-        kind: what it must be, such as ".npz file".
+        kind: what the file must be, such as ".npz file".
 
     Raises:
-        InputError: for a path that `check_regular` refuses; for what the operating system says of the file, the lack of
-            memory, or any other exception, which means that the file is not of that kind.
+        InputError: as `check_regular`; and if the block raises an error of the operating system, runs out of memory, or
+            raises anything else, which means that the file is not of that kind or is damaged.
     """
     check_regular(path)
     try:
@@ -45,12 +47,12 @@ def reading(path: str | os.PathLike, kind: str) -> Iterator[None]:
         if is_out_of_memory(error):
             reason = "there is no memory for it"
         else:
-            reason = getattr(error, "strerror", None) or f"it is no {kind}, or a damaged one"
+            reason = getattr(error, "strerror", None) or f"it is not a valid {kind}"
         raise InputError(f"cannot read {path}: {reason}") from error
 
 
 def read_bytes(path: str) -> bytes:
-    """The bytes of a file, local or in a bucket; raises an InputError if it cannot be read."""
+    """Reads the bytes of a file, local or in a bucket; raises an InputError if that fails."""
     if "://" not in path:
         check_regular(path)
         try:
@@ -67,21 +69,21 @@ def read_bytes(path: str) -> bytes:
 
 
 def check_regular(path: str | os.PathLike) -> None:
-    """Raises an InputError for a named pipe or a device, which a reader would wait for for ever.
+    """Raises an InputError for a named pipe or a device, on which a reader would wait forever.
 
-    Folders, and paths where there is nothing, are left to what the operating system says of them.
+    Folders and missing files pass: the operating system reports them when they are opened.
     """
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-        raise InputError(f"cannot read {path}: it is no regular file")
+        raise InputError(f"cannot read {path}: it is not a regular file")
 
 
 def check_expansion(path: str | os.PathLike, size: int, stored: int | None = None) -> None:
-    """Raises an InputError if a file asks for out of proportion more memory than it takes on disk.
+    """Raises an InputError if a file takes far more memory than its size on disk accounts for.
 
     Args:
         path: of the file.
-        size: how many bytes it is to take in memory.
-        stored: how many it takes on disk; the size of the file by default.
+        size: the bytes that it would take in memory.
+        stored: the bytes that it takes on disk; the size of the file by default.
     """
     stored = os.path.getsize(path) if stored is None else stored
     if size > _EXPANSION * stored + _SMALL:
@@ -99,14 +101,14 @@ def check_hdf5(path: str | os.PathLike, file: BinaryIO | None = None) -> int:
 
     Args:
         path: of the file.
-        file: its content, where it is part of the file at `path`.
+        file: its content, if that is only a part of the file at `path`.
 
     Returns:
-        How many bytes its arrays take in memory.
+        The bytes that its arrays take in memory.
     """
-    import h5py  # Here, as most readers can do without.
+    import h5py  # Here, as most readers do without it.
 
-    sizes = []
+    sizes: list[int] = []
     with h5py.File(path if file is None else file, "r") as content:
         content.visititems(lambda _, item: sizes.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
     check_expansion(path, sum(sizes))
@@ -114,18 +116,18 @@ def check_hdf5(path: str | os.PathLike, file: BinaryIO | None = None) -> int:
 
 
 def expanded(path: str | os.PathLike) -> pathlib.Path:
-    """The path, "~" replaced by the home of its user; raises an InputError if there is none."""
+    """Replaces "~" in a path by the user's home folder; raises an InputError if there is none."""
     try:
         return pathlib.Path(path).expanduser()
     except RuntimeError as error:
-        raise InputError(f"cannot find {path}: there is no home of that user") from error
+        raise InputError(f"cannot find {path}: that user has no home folder") from error
 
 
 def for_tensorflow(path: str | os.PathLike) -> str:
-    """A path, local or in a bucket, as TensorFlow takes it, in any locale.
+    """Returns a path, local or in a bucket, as TensorFlow expects it in any locale.
 
     Raises:
-        InputError: if it is not in UTF-8, or begins as `https://` does, for which TensorFlow has no file system.
+        InputError: if it is not in UTF-8, or begins with a scheme, such as `https://`, that TensorFlow cannot open.
     """
     try:
         found = os.fsencode(path).decode()
@@ -133,7 +135,7 @@ def for_tensorflow(path: str | os.PathLike) -> str:
         raise InputError(f"cannot use {path}: TensorFlow takes only paths in UTF-8") from error
     scheme, address, _ = found.partition("://")
     if address:
-        import tensorflow as tf  # Here, as local files can do without.
+        import tensorflow as tf  # Here, as local files do without it.
 
         if scheme not in tf.io.gfile.get_registered_schemes():
             raise InputError(f"cannot use {path}: there are no files at {scheme}://; download it first")
@@ -141,12 +143,12 @@ def for_tensorflow(path: str | os.PathLike) -> str:
 
 
 def inside(path: str | os.PathLike, source: object, suffix: str) -> pathlib.Path:
-    """Where to write what is made of a checkpoint: a path or, where that is a folder, a file in it.
+    """Returns where to write what is made from a checkpoint: a path or, if that is a folder, a file in it.
 
     Args:
-        path: "~" is expanded.
-        source: the checkpoint, by whose name such a file is called, "model" if it has none.
-        suffix: of such a file.
+        path: the path; "~" is expanded.
+        source: the checkpoint, after which a file in a folder is named, or "model" if it is not a path.
+        suffix: of a file in a folder.
 
     Raises:
         InputError: as `expanded`.
@@ -159,13 +161,13 @@ def inside(path: str | os.PathLike, source: object, suffix: str) -> pathlib.Path
 
 
 def make_folder(path: str | os.PathLike) -> pathlib.Path:
-    """Makes a folder and its parents where they are missing.
+    """Makes a folder and its parents, unless they exist.
 
     Raises:
-        InputError: if it cannot be made, or written to.
+        InputError: if the folder cannot be made or written to.
     """
     path = pathlib.Path(path)
-    if re.match(r"[a-z][a-z0-9]+:/", str(path)):  # Which would become a folder of that name here.
+    if re.match(r"[a-z][a-z0-9]+:/", str(path)):  # It would become a local folder of that name.
         raise InputError(f"cannot make the folder {path}: it must be on a local or shared disk, not in a bucket")
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -178,9 +180,9 @@ def make_folder(path: str | os.PathLike) -> pathlib.Path:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a temporary name beside `path` to write a file or a folder to; renames it to `path` after the block.
+    """Gives a temporary path beside `path`, to write a file or a folder to; renames it to `path` after the block.
 
-    The folder of `path` is made if it is missing. If the block fails, what was written goes and `path` is as it was.
+    Makes the folder of `path` if it is missing. If the block fails, removes what it wrote and leaves `path` as it was.
 
     Raises:
         InputError: if the operating system refuses (no space, no permission, a folder of that name).
@@ -201,17 +203,16 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike, refusal: InputError) -> Iterator[None]:
-    """Holds a file, made if it is missing, so that no other process can do so during the block.
+    """Locks a file, made if it is missing, for this process during the block.
 
-    The operating system lets go of it however the process ends; the file stays. Where a disk knows no locks, there is
-    none.
+    The operating system unlocks it however the process ends; the file stays. On a disk without locks, does nothing.
 
     Args:
         path: of the file.
-        refusal: what to raise if it is held already.
+        refusal: what to raise if another process holds the lock.
 
     Raises:
-        InputError: that one, or if the file cannot be made.
+        InputError: the refusal; or if the file cannot be made.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -228,14 +229,14 @@ def locked(path: str | os.PathLike, refusal: InputError) -> Iterator[None]:
         os.close(file)
 
 
-def remove_leftovers(folder: str | os.PathLike, name: str = ".*") -> None:
-    """Removes what programs that were killed had half written in a folder and in those below.
+def remove_leftovers(folder: str | os.PathLike[str], name: str = ".*") -> None:
+    """Removes the half-written files that killed programs left in a folder and below it.
 
     Args:
         folder: where to look.
-        name: a regular expression of the names that the files were to have.
+        name: a regular expression for the names that the files were to have.
     """
-    for below, _, names in os.walk(folder):
+    for below, _, names in os.walk(os.fspath(folder)):
         for found in names:
             leftover = re.fullmatch(rf"\.(\d+)-(?:{name})", found)
             if leftover and _has_ended(int(leftover[1])):
@@ -243,18 +244,18 @@ def remove_leftovers(folder: str | os.PathLike, name: str = ".*") -> None:
 
 
 def _lock(file: int) -> None:
-    if fcntl:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
+    if sys.platform == "win32":
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _half_written(path: pathlib.Path) -> pathlib.Path:
-    """Where this process writes what is to become `path`."""
-    # Hidden, and with the same extension: libraries choose the format by it.
+    """The temporary path at which this process writes what is to become `path`."""
+    # Hidden, and with the same extension, by which libraries choose the format.
     return path.with_name(f".{os.getpid()}-{path.name}")
 
 
 def _has_ended(process: int) -> bool:
-    # A number that is now our own was another's when it wrote.
+    # If the number is now our own, the process that wrote the file had it before us.
     return process == os.getpid() or not psutil.pid_exists(process)

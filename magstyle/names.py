@@ -1,24 +1,24 @@
-"""Names of styles and files, from wherever they come, as text that can be printed and written."""
+"""Turns names of styles and files, wherever they come from, into text that can be printed and written."""
 
 import sys
 import unicodedata
 
-# Control characters, halves of characters (such as bytes of a file name that is no text), line and paragraph breaks.
+# Control characters, surrogates (such as bytes of a file name that is not text), line and paragraph breaks.
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 
 
 def printable(name: str) -> str:
-    r"""A name as one line of text: what is none of that is written as Python escapes it, as in `a\nb`."""
+    r"""Makes a name one line of printable text; escapes other characters as Python does, as in `a\nb`."""
     return "".join(c.encode("unicode_escape").decode() if _is_unprintable(c) else c for c in name)
 
 
 def in_file_name(name: str) -> str:
-    """A name as a part of one of a file: what cannot be in that, on this machine, becomes `_`."""
+    """Makes a name usable as part of a file name: characters that this machine's file names cannot have become `_`."""
     return "".join("_" if c in "/\\" or _is_unprintable(c) or not _file_system_has(c) else c for c in name)
 
 
 def to_bytes(text: str) -> bytes:
-    """Text with names of files in it as UTF-8, the names with their own bytes."""
+    """Encodes text in UTF-8, keeping the original bytes of the file names in it."""
     return text.encode("utf-8", "surrogateescape")
 
 

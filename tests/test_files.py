@@ -80,7 +80,7 @@ def test_whatever_a_reader_raises_is_one_sentence(tmp_path):
     path = tmp_path / "a.npz"
     path.write_text("no zip")
     for error in (RuntimeError("x"), NotImplementedError(), KeyError("x"), zipfile.BadZipFile(), OSError("h5")):
-        with pytest.raises(InputError, match="it is no zip, or a damaged one"), files.reading(path, "zip"):
+        with pytest.raises(InputError, match="it is not a valid zip"), files.reading(path, "zip"):
             raise error
     with pytest.raises(InputError, match="there is no memory for it"), files.reading(path, ".npz file"):
         raise MemoryError
@@ -95,7 +95,7 @@ def test_whatever_a_reader_raises_is_one_sentence(tmp_path):
 def test_a_named_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.npz")
     path = tmp_path / "pipe.npz"
-    with pytest.raises(InputError, match="it is no regular file"), files.reading(path, ".npz file"):
+    with pytest.raises(InputError, match="it is not a regular file"), files.reading(path, ".npz file"):
         pytest.fail("has been opened")
 
 

@@ -357,11 +357,11 @@ def test_named_pipes_are_not_waited_for(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         os.mkfifo(tmp_path / name)
         given = tmp_path / name if tmp_path in (tmp_path / name).parents[:1] else (tmp_path / name).parent
-        with pytest.raises(InputError, match="it is no regular file"):
+        with pytest.raises(InputError, match="it is not a regular file"):
             model_files.load_model(given)
 
 
 def test_a_list_of_checkpoints_that_is_no_text_is_one_sentence(tmp_path):
     (tmp_path / "checkpoint").write_bytes(b'model_checkpoint_path: "\xff\xfe"')
-    with pytest.raises(InputError, match=r"checkpoint: it is no list of checkpoints, or a damaged one"):
+    with pytest.raises(InputError, match=r"checkpoint: it is not a valid list of checkpoints"):
         model_files.load_model(tmp_path)

@@ -1,5 +1,8 @@
 import os
 import struct
+import subprocess
+import sys
+import warnings
 import zlib
 
 import numpy as np
@@ -294,7 +297,7 @@ def test_a_missing_file_a_folder_and_a_bomb_are_one_sentence(tmp_path, monkeypat
 def test_a_named_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "photo.jpg")
     for read in (images.read_image, images.read_size, files.read_bytes):
-        with pytest.raises(InputError, match=r"cannot read .*photo\.jpg: it is no regular file"):
+        with pytest.raises(InputError, match=r"cannot read .*photo\.jpg: it is not a regular file"):
             read(str(tmp_path / "photo.jpg"))
 
 
@@ -327,12 +330,12 @@ def test_a_large_image_is_not_read_ahead(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("size", "image_size"), [((1, 60000), 60), ((40, 60), 60000), ((60000, 1), 100)])
 def test_a_result_of_too_many_pixels_is_refused_before_any_work(tmp_path, monkeypatch, size, image_size):
     images.write_image(tmp_path / "a.png", np.zeros((*size, 3)))
-    monkeypatch.setattr(images, "_to_srgb", lambda _: pytest.fail("has been decoded"))
+    monkeypatch.setattr(images, "_to_srgb", lambda *_: pytest.fail("has been decoded"))
     for resize in (
         lambda: images.read_image(tmp_path / "a.png", image_size),
         lambda: images.scaled_size(images.read_size(tmp_path / "a.png"), image_size),
     ):
-        with pytest.raises(InputError, match=f"image_size={image_size} makes a picture of .* too many") as error:
+        with pytest.raises(InputError, match=f"image_size={image_size} scales .* too many") as error:
             resize()
         assert error.value.arguments == ("image_size",)
 
@@ -367,3 +370,54 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match=r"cannot write .*folder\.png"):
         images.write_image(tmp_path / "folder.png", gradient())
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def fail(*_):
+    raise ZeroDivisionError("a bug of ours")
+
+
+@pytest.mark.parametrize("ours", ["_random_box", "_scaled_box", "to_float", "scaled_size", "_to_eight_bits"])
+def test_a_bug_of_ours_is_not_taken_for_a_damaged_image(tmp_path, monkeypatch, ours):
+    pixels = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    monkeypatch.setattr(images, ours, fail)
+    with pytest.raises(ZeroDivisionError, match="a bug of ours"):
+        images.read_image(tmp_path / "a.png", 20)
+        images.training_crop((tmp_path / "a.png").read_bytes(), "a.png", 16, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp", "a.gif"])
+def test_damage_that_shows_only_when_the_image_is_decoded_is_one_sentence(tmp_path, name):
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole", {".jpg": "JPEG", ".tif": "TIFF"}.get(name[1:], name[2:]))
+    whole = (tmp_path / "whole").read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) * 2 // 3])
+    for read in (
+        lambda: images.read_image(tmp_path / name),
+        lambda: images.training_crop((tmp_path / name).read_bytes(), name, 16),
+    ):
+        with pytest.raises(InputError, match=rf"cannot read .*{name}"):
+            read()
+
+
+def test_running_out_of_memory_while_an_image_is_converted_is_one_sentence(tmp_path, monkeypatch):
+    def run_out(*_):
+        raise MemoryError
+
+    images.write_image(tmp_path / "a.png", gradient())
+    monkeypatch.setattr(images, "to_float", run_out)
+    with pytest.raises(InputError, match=r"a\.png: there is no memory for it"):
+        images.read_image(tmp_path / "a.png")
+
+
+def test_a_users_filters_of_warnings_stay_and_are_obeyed(tmp_path, monkeypatch):
+    code = "import warnings, numpy, PIL; before = warnings.filters[:]; import magstyle.data.images; "
+    code += "assert warnings.filters == before"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    pillow(gradient()).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 60 - 1)
+    with pytest.warns(Image.DecompressionBombWarning):
+        assert images.read_image(tmp_path / "a.png").shape == (40, 60, 3)
+    with warnings.catch_warnings(), pytest.raises(Image.DecompressionBombWarning):
+        warnings.simplefilter("error")
+        images.read_image(tmp_path / "a.png")

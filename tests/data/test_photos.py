@@ -207,9 +207,9 @@ def test_no_source_or_two_are_refused_by_the_names_that_a_caller_has(folder):
 
 def test_records_in_a_named_pipe_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "train-00000-of-00001")
-    with pytest.raises(InputError, match="it is no regular file"):
+    with pytest.raises(InputError, match="it is not a regular file"):
         photos.from_tfrecords(tmp_path / "train-00000-of-00001")
-    with pytest.raises(InputError, match="it is no regular file"):
+    with pytest.raises(InputError, match="it is not a regular file"):
         photos.from_imagenet(tmp_path)
 
 
@@ -325,7 +325,7 @@ def test_a_damaged_shard_gives_what_is_before_the_damage(tmp_path):
     path.write_bytes(path.read_bytes()[:-5])
     first, other, last = photos.from_tfrecords(path).shards[0].photos()
     assert first.read() == b"a"
-    with pytest.raises(InputError, match=r"cannot read .*a:1: it is no Example with image/encoded"):
+    with pytest.raises(InputError, match=r"cannot read .*a:1: it is not an Example with image/encoded"):
         other.read()
     with pytest.raises(InputError, match=r"a from record 2 on: .* cut short"):
         last.read()
@@ -333,13 +333,13 @@ def test_a_damaged_shard_gives_what_is_before_the_damage(tmp_path):
 
 def test_what_is_no_tfrecord_file_of_images_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("Dear diary,\n" * 50)
-    with pytest.raises(InputError, match=r"notes.txt from record 0 on: it is no TFRecord file"):
+    with pytest.raises(InputError, match=r"notes.txt from record 0 on: it is not a TFRecord file"):
         photos.from_tfrecords(tmp_path / "notes.txt")
     path = write_records(tmp_path / "in" / "a", [{"image": b"a"}])
-    with pytest.raises(InputError, match=r"cannot read .*a:0: it is no Example with image/encoded"):
+    with pytest.raises(InputError, match=r"cannot read .*a:0: it is not an Example with image/encoded"):
         photos.from_tfrecords(path)
     (tmp_path / "greeting").write_text("hello")
-    with pytest.raises(InputError, match="greeting: it is no TFRecord file"):
+    with pytest.raises(InputError, match="greeting: it is not a TFRecord file"):
         photos.from_tfrecords([tmp_path / "greeting"])
     for pattern in (f"{tmp_path}/missing*", tmp_path / "in"):
         with pytest.raises(InputError, match=f"no TFRecord file at {pattern}"):
@@ -399,7 +399,7 @@ def test_records_without_an_image_are_skipped_and_named(tmp_path):
     source = photos.from_imagenet(tmp_path)
     assert list(passed(source).values()) == [1]
     assert sorted(source.skipped) == [f"{first}:0", f"{first}:1"]
-    assert all("no Example with image/encoded" in reason for reason in source.skipped.values())
+    assert all("not an Example with image/encoded" in reason for reason in source.skipped.values())
 
 
 def test_a_folder_without_shards_is_one_sentence(tmp_path):

@@ -211,7 +211,7 @@ def test_a_photo_of_one_colour_is_skipped_and_named(tmp_path):
     for augment in (False, True):
         assert set(photos_of(take(source, 4, augment=augment))) == {3}
     [(name, reason)] = source.skipped.items()
-    assert reason == f"cannot use {name}: there is but one colour in it"
+    assert reason == f"cannot use {name}: it has only one colour"
 
 
 def test_a_crop_of_almost_one_colour_gives_way_to_the_centre():

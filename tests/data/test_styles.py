@@ -83,7 +83,7 @@ def test_a_record_that_claims_to_be_longer_than_its_file_does_not_end_the_proces
     header = length.to_bytes(8, "little")
     # The checksum of the length itself is right, so TensorFlow believes it.
     (tmp_path / "long").write_bytes(header + masked_crc32c(header).to_bytes(4, "little") + bytes(100))
-    with pytest.raises(InputError, match=r"cannot read .*long: it is no style dataset, or a damaged one"):
+    with pytest.raises(InputError, match=r"cannot read .*long: it is not a valid style dataset"):
         styles.read(tmp_path / "long")
 
 
@@ -100,7 +100,7 @@ def masked_crc32c(content):
 
 def test_a_named_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="it is no regular file"):
+    with pytest.raises(InputError, match="it is not a regular file"):
         styles.read(tmp_path / "pipe")
 
 

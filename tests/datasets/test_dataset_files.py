@@ -136,7 +136,7 @@ def test_sizes_that_cannot_be_had_are_failures_before_any_work(stylize, tmp_path
     monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("has been decoded"))
     made = stylize(tmp_path / "out", output_format="png", image_size=60000)
     assert (made.written, made.failed) == (0, 12)
-    assert "image_size=60000 makes a picture of" in (tmp_path / "out" / "failures.txt").read_text()
+    assert "image_size=60000 scales " in (tmp_path / "out" / "failures.txt").read_text()
 
 
 def test_a_style_or_a_mixture_is_for_all_photos(stylize, small_model, folder, tmp_path):
@@ -197,7 +197,7 @@ def test_failures_are_kept_when_a_run_goes_on(stylize, folder, tmp_path, output_
     assert made.paths[-1] == out / "failures.txt"
     before = contents(out)
     assert before["failures.txt"].decode().splitlines() == [
-        f"{i}/bad.jpg\tcannot read {i}/bad.jpg: it is no JPEG, PNG, WebP, GIF, TIFF or BMP image" for i in range(2)
+        f"{i}/bad.jpg\tcannot read {i}/bad.jpg: it is not a JPEG, PNG, WebP, GIF, TIFF or BMP image" for i in range(2)
     ]
     lost = next(path for path in sorted(out.rglob("*[0-9g]")) if path.name[0] != "." and path.is_file())
     lost.unlink()

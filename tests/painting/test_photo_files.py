@@ -188,7 +188,7 @@ def test_damaged_photos_are_named_when_the_others_are_painted(folder, small_mode
     with pytest.raises(magstyle.InputError) as caught:
         magstyle.stylize_photos(folder, folder / "out", checkpoint=small_model)
     assert str(caught.value).startswith(
-        f"2 of 5 photos could not be painted: cannot read {folder}/1.jpg: it is no JPEG"
+        f"2 of 5 photos could not be painted: cannot read {folder}/1.jpg: it is not a JPEG"
     )
     assert f"; cannot read {folder}/sea/0.jpg: the image is damaged or cut short" in str(caught.value)
     pictures = sorted(path.relative_to(folder / "out").as_posix() for path in folder.glob("out/**/*.png"))
@@ -203,7 +203,7 @@ def test_photos_none_of_which_can_be_read_leave_nothing(small_model, tmp_path):
         (tmp_path / name).write_text("no photo")
     with pytest.raises(magstyle.InputError, match="2 of 2 photos could not be painted"):
         magstyle.stylize_photos(tmp_path, tmp_path / "out", checkpoint=small_model)
-    with pytest.raises(magstyle.InputError, match=r"^cannot read .*a\.jpg: it is no JPEG"):
+    with pytest.raises(magstyle.InputError, match=r"^cannot read .*a\.jpg: it is not a JPEG"):
         magstyle.stylize_photos(tmp_path / "a.jpg", tmp_path / "out", checkpoint=small_model)
     assert not (tmp_path / "out").exists()
 

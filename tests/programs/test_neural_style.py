@@ -84,7 +84,7 @@ def test_the_photos_colours_are_kept(run, flags, folder, tmp_path):
         ("--content_end_points=conv4_7", "there is no end point 'conv4_7'; the nearest are conv4_"),
         ("--style_masks={0}/one.png --style_masks={0}/two.png", "--style_masks has 2 images, and --style_images 1"),
         ("--octaves=3", "--octaves=3 begin with 10 x 8 pixels, of 40 x 32; no side can have fewer than 16"),
-        ("--output_image={0}/photo.png", "photo.png would overwrite the image that it is made of"),
+        ("--output_image={0}/photo.png", "photo.png would overwrite the image that it is made from"),
         ("--output_image=picture.gif", "cannot write picture.gif: its name must end in one of .png"),
         ("--style_scale=0", "--style_scale=0.0 must be a number from 0.01 to 100"),
         ("--steps=0", "flag --steps=0: 0 is not a positive integer"),

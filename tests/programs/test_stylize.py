@@ -147,8 +147,8 @@ def test_the_trained_network_of_shared_paints_a_photo(shared, run, tmp_path):
 
 FLAGS = {
     "--checkpoint=missing.keras": "no checkpoint at missing.keras",
-    "--checkpoint={text}": "notes.txt: it is no TensorFlow checkpoint",
-    "--input_image={text}": "notes.txt: it is no JPEG",
+    "--checkpoint={text}": "notes.txt: it is not a valid TensorFlow checkpoint",
+    "--input_image={text}": "notes.txt: it is not a JPEG",
     "--input_image=missing.jpg": "no image at missing.jpg",
     "--input_image={cut}": "cut.jpg: the image is damaged or cut short",
     "--which_styles=[7]": "no style 7; its styles are 0 to 2, or scream, wave, starry_night",
