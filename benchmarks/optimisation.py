@@ -16,7 +16,7 @@ import measuring
 from magstyle import models, project
 from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images
-from magstyle.optimization import deep_dream, neural_style, objectives, pixels, reconstruction
+from magstyle.optimization import deep_dream, jobs, neural_style, objectives, pixels, reconstruction
 from memory import peak_memory
 
 COLUMNS = ["figure", "pixels", "result"]
@@ -48,11 +48,11 @@ def measure(
     needed = 1 + int(np.argmax(losses["lbfgs"] <= losses["adam"][-1]))
     yield [f"L-BFGS's evaluations for Adam's loss after {steps}", size, f"{needed}"]
 
-    for name in neural_style.STYLE_END_POINTS:
+    for name in jobs.STYLE_END_POINTS:
         found = reconstruction.invert(image, part(vgg, [name]), pixels.minimize, steps)
         yield [f"{name} inverted, PSNR, dB", size, f"{-10 * np.log10(np.mean(np.square(found - image))):.1f}"]
 
-    up_to = neural_style.STYLE_END_POINTS[: neural_style.STYLE_END_POINTS.index(texture_end_point) + 1]
+    up_to = jobs.STYLE_END_POINTS[: jobs.STYLE_END_POINTS.index(texture_end_point) + 1]
     network, style = part(vgg, up_to), images.read_image(painting, texture_size)
     texture = reconstruction.invert(style, network, pixels.minimize, texture_steps, "style")
     grams = [
@@ -90,10 +90,9 @@ def style_evaluation(vgg: keras.Model, image: np.ndarray, style: np.ndarray) -> 
 
 def paint(vgg: keras.Model, image: np.ndarray, style: np.ndarray, minimize: pixels.Minimize, steps: int) -> np.ndarray:
     """Neural style with the end points of the paper."""
-    content_names = models.find_end_points(neural_style.CONTENT_END_POINTS, vgg.output)
-    style_names = models.find_end_points(neural_style.STYLE_END_POINTS, vgg.output)
-    network = part(vgg, [*content_names, *style_names])
-    return neural_style.paint(image, [style], network, content_names, style_names, minimize, steps=steps)
+    network = part(vgg, [*jobs.CONTENT_END_POINTS, *jobs.STYLE_END_POINTS])
+    options = jobs.StyleOptions(octaves=1, steps=steps)
+    return neural_style.paint(image, [neural_style.Painting(style)], network, options, minimize)
 
 
 def part(vgg: keras.Model, end_points: Sequence[str]) -> keras.Model:
@@ -103,7 +102,7 @@ def part(vgg: keras.Model, end_points: Sequence[str]) -> keras.Model:
 
 def cpu_times(vgg: keras.Model, image: np.ndarray, evaluate: pixels.Evaluation, repetitions: int) -> dict[str, float]:
     """What an evaluation takes, alone and with L-BFGS around it, relative to the network alone."""
-    network = part(vgg, [*neural_style.CONTENT_END_POINTS, *neural_style.STYLE_END_POINTS])
+    network = part(vgg, [*jobs.CONTENT_END_POINTS, *jobs.STYLE_END_POINTS])
     ones = {name: tf.ones(values.shape) for name, values in network(image[None]).items()}
 
     @tf.function(autograph=False)
@@ -148,7 +147,7 @@ if __name__ == "__main__":
     parser.add_argument("--texture_size", type=int, default=256, help="shorter side of the texture, in pixels")
     parser.add_argument("--texture_steps", type=int, default=200, help="evaluations of the texture's optimisation")
     parser.add_argument(
-        "--texture_end_point", default="conv4_1", choices=neural_style.STYLE_END_POINTS, help="the texture's last one"
+        "--texture_end_point", default="conv4_1", choices=jobs.STYLE_END_POINTS, help="the texture's last one"
     )
     parser.add_argument("--end_point", default="conv4_2", help="what the dream climbs")
     parser.add_argument("--memory_sizes", type=int, nargs="*", default=[512, 1024], help="shorter sides, in pixels")

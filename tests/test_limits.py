@@ -94,7 +94,7 @@ def test_a_home_that_nobody_has_is_refused(small_model):
         lambda path: magstyle.export_saved_model(small_model, path),
         lambda path: magstyle.build_page(small_model, path),
     ):
-        with pytest.raises(magstyle.InputError, match=r"^cannot find ~nosuchuser/x: there is no home of that user$"):
+        with pytest.raises(magstyle.InputError, match=r"^cannot find ~nosuchuser/x: that user has no home folder$"):
             write("~nosuchuser/x")
 
 

@@ -1,4 +1,4 @@
-"""Users' files: `images`, every source of `photos` in `shards`, the training `pipeline`, and datasets of `styles`.
+"""Users' files: `images`, sources of `photos` and their `shards`, the `pipeline` of training, datasets of `styles`.
 
-The way in is `images` for one picture, `photos` for many.
+Start with `images` for one picture, `photos` for many.
 """

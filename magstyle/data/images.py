@@ -344,7 +344,7 @@ def _to_srgb(image: Image.Image, name: str) -> Image.Image:
     with _decoding(name):
         unsigned = False
         if _is_tiff(image):
-            unsigned = image.mode == "I" and image.tag_v2.get(ExifTags.Base.SampleFormat, (1,))[0] == 1
+            unsigned = image.mode == "I" and 1 in image.tag_v2.get(ExifTags.Base.SampleFormat, (1,))
             _widen_planes(image)
         image.load()  # Turns a TIFF file upright, and drops its orientation.
         if _orientation(image) > 1:
@@ -374,7 +374,9 @@ def _widen_planes(image: "TiffImagePlugin.TiffImageFile") -> None:
     planes = tags.get(ExifTags.Base.PlanarConfiguration) == 2
     if planes and 16 in tags.get(ExifTags.Base.BitsPerSample, ()) and image.tile[0].codec_name == "raw":
         end = "16L" if tags.prefix == b"II" else "16B"
-        image.tile = [tile._replace(args=(f"{tile.args[0]};{end}", *tile.args[1:])) for tile in image.tile]
+        for number, tile in enumerate(image.tile):
+            assert isinstance(tile.args, tuple)  # Those of the codec "raw" are.
+            image.tile[number] = tile._replace(args=(f"{tile.args[0]};{end}", *tile.args[1:]))
 
 
 def _to_eight_bits(image: Image.Image, unsigned: bool) -> Image.Image:

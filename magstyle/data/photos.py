@@ -1,7 +1,7 @@
-"""Photos, wherever they are: which files a folder stands for, and every source that photos are taken from.
+"""Photos, wherever they are: finds image files in folders, and opens every source of photos.
 
 `find` needs no TensorFlow for local files. `open_source` opens image files, TFRecords or a dataset of TensorFlow
-Datasets as a `Source`, which training takes in a shuffled order and `magstyle.datasets.dataset_files` shard by shard.
+Datasets as a `Source`, which training reads in a shuffled order and `magstyle.datasets.dataset_files` shard by shard.
 """
 
 import contextlib
@@ -21,28 +21,29 @@ from magstyle.files import check_regular, for_tensorflow
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from magstyle.data.shards import Shard
+    from magstyle.data.shards import Records, Shard
 
-# A name, a glob (`**` for any depth) or a folder, or several of them.
+# A name, a glob (`**` for any depth) or a folder, or several of these.
 Patterns = str | os.PathLike | Sequence[str | os.PathLike]
 
-# About as many as ImageNet's shards have.
+# About as in ImageNet's shards.
 _PHOTOS_PER_SHARD = 1000
-# Photos in shards are shuffled within a window of this many, files as a whole.
+# Photos in shards are shuffled within windows of this many; files are shuffled as a whole.
 _SHUFFLE_WINDOW = 1024
 _SHARDS_AT_A_TIME = 4
 
 
 def find(patterns: Patterns, outside: str | os.PathLike | None = None) -> list[str]:
-    """The image files that names, globs and folders stand for, local or in a bucket.
+    """Finds the image files that names, globs and folders stand for, local or in a bucket.
 
-    A folder stands for all images below it, by extension, at any depth; hidden files and folders are left out. A glob
-    stands for its matches, and folders among them for what is below. A name stands for its file, whatever it is.
+    A folder stands for all files below it, at any depth, that have the extension of an image; hidden files and folders
+    are left out. A glob stands for its matches, and for the images below folders among them. A name stands for its
+    file, whatever that is.
 
     Args:
         patterns: the names, globs and folders.
-        outside: a folder where output goes, so that what was made of photos is not taken for photos: what is in it is
-            left out where a folder around it is searched.
+        outside: a folder where output goes. The search of a folder around it leaves it out, so that pictures made from
+            photos are not taken for photos.
 
     Returns:
         The paths, in the order of the patterns and sorted for each of them, each path once.
@@ -54,11 +55,11 @@ def find(patterns: Patterns, outside: str | os.PathLike | None = None) -> list[s
 
 
 def places(patterns: Patterns, outside: str | os.PathLike | None = None) -> dict[str, str]:
-    """What `find` finds, and the place of each below the folder that was searched.
+    """Finds what `find` does, with the path of each file below the folder that was searched.
 
     `photos` and `photos/*/*.jpg` both give {"photos/sea/1.jpg": "sea/1.jpg"}, and `photos/sea/1.jpg` gives "1.jpg".
     """
-    found = {}
+    found: dict[str, str] = {}
     for pattern in _as_list(patterns):
         at_pattern = _found(pattern, _images_below, outside)
         if not at_pattern:
@@ -69,7 +70,7 @@ def places(patterns: Patterns, outside: str | os.PathLike | None = None) -> dict
 
 
 def passed_over(patterns: Patterns, outside: str | os.PathLike | None = None) -> list[str]:
-    """The visible files in folders that `find` leaves out, as they have not the extensions of images: videos, say."""
+    """The visible files in folders that `find` leaves out as they lack the extension of an image, such as clips."""
     return [path for pattern in _as_list(patterns) for path in _found(pattern, _others_below, outside)]
 
 
@@ -78,13 +79,13 @@ class Source:
     """A collection of encoded photos.
 
     Attributes:
-        name: what to call it in a message.
+        name: what messages call it.
         shards: all the photos, in pieces of work.
-        root: the folder below which photos and shards are named; "" where they are in no folder of their own.
+        root: the folder below which photos and shards are named; "" if they have no folder of their own.
         unit: of the sizes of shards and photos, for a progress bar.
-        files: the photos, where each is a file of its own; else empty.
-        pairs: name and encoded bytes of every photo, where TensorFlow reads them without Python, several times as fast.
-        skipped: the photos that training could not use so far, with the reason, by name.
+        files: the photos, if each is a file of its own; else empty.
+        pairs: name and encoded bytes of every photo, if TensorFlow can read them without Python, several times as fast.
+        skipped: for each photo that training could not use so far, the reason, by name.
     """
 
     name: str
@@ -101,7 +102,7 @@ class Source:
         return sum(shard.size for shard in self.shards)
 
     def deal(self, num_shards: int) -> "Source":
-        """The same files in another number of shards; every n-th goes to the same, so each has some of all folders.
+        """Deals the files out to this number of shards, one by one, so that each has some of every folder.
 
         Raises:
             InputError: for more shards than files.
@@ -121,7 +122,7 @@ class Source:
         return dataclasses.replace(self, shards=dealt)
 
     def examples(self, seed: "tf.Tensor") -> "tf.data.Dataset":
-        """One pass over the photos, in an order of its own for every seed.
+        """Makes one pass over the photos, in an order that depends on the seed alone.
 
         Photos that cannot be read are left out, and noted in `skipped`; a damaged shard gives those before the damage.
 
@@ -129,13 +130,13 @@ class Source:
             seed: int32 [2].
 
         Returns:
-            Pairs of strings: the name of a photo, and its encoded bytes; these are empty for `files`, which are left to
-            be read in parallel.
+            Pairs of strings: the name of a photo, and its encoded bytes. For `files`, these are empty: the caller reads
+            the files in parallel.
         """
         import tensorflow as tf
 
         if self.files:
-            # File names need not be text.
+            # File names are bytes, not always text.
             return _in_order_of(seed, [os.fsencode(file) for file in self.files]).map(lambda name: (name, ""))
         if self.pairs is not None:
             return _shuffled(self.pairs, seed)
@@ -161,17 +162,16 @@ def open_source(
     outside: str | os.PathLike | None = None,
     **sources: Patterns | None,
 ) -> Source:
-    """The photos of the one source that was given.
+    """Opens the one source of photos that was given.
 
     Args:
-        tfds_data_dir: the folder of the datasets of TensorFlow Datasets; their default one if None.
-        outside: a folder whose files are no photos, as for `find`.
-        **sources: those of `content_files`, `tfrecord_files`, `imagenet_data_dir` and `tfds_name` that the caller
-            takes from its user, with None for what was not given. The error names these and no others.
+        tfds_data_dir: the folder for TensorFlow Datasets; their default folder if None.
+        outside: a folder whose files are not photos, as for `find`.
+        **sources: the arguments of `content_files`, `tfrecord_files`, `imagenet_data_dir` and `tfds_name` that the
+            caller offers its user, None for those that were not given. The error names these alone.
 
     Raises:
-        InputError: unless exactly one was given, and where `from_files`, `from_tfrecords`, `from_imagenet` or
-            `from_tfds` does.
+        InputError: unless exactly one was given; and as `from_files`, `from_tfrecords`, `from_imagenet` or `from_tfds`.
     """
     openers = {
         "content_files": lambda patterns: from_files(patterns, outside),
@@ -187,43 +187,43 @@ def open_source(
 
 
 def from_files(patterns: Patterns, outside: str | os.PathLike | None = None) -> Source:
-    """Image files, as `find` finds them.
+    """Opens image files, as `find` finds them.
 
     Raises:
         InputError: for a pattern that no image file matches.
     """
     patterns = _as_list(patterns)
-    # In whatever order the patterns are given, the same seed gives the same training.
+    # Sorted, so that the same seed gives the same training in whatever order the patterns are given.
     files = sorted(find(patterns, outside))
     source = Source(", ".join(patterns), [], _common_root(patterns), files=files)
     return source.deal(-(-len(files) // _PHOTOS_PER_SHARD))
 
 
 def from_tfrecords(patterns: Patterns, outside: str | os.PathLike | None = None) -> Source:
-    """TFRecord files of Examples with the feature `image/encoded`, by names and globs; each is a shard.
+    """Opens TFRecord files of Examples with the feature `image/encoded`, by names and globs; each is a shard.
 
     Raises:
-        InputError: for a pattern without files, or a file that is no such TFRecord file.
+        InputError: for a pattern without files, or a file that is not such a TFRecord file.
     """
     patterns = _as_list(patterns)
-    paths = set()
+    paths: set[str] = set()
     for pattern in patterns:
         found = _found(pattern, lambda match: [] if _is_folder(match) else [match], outside)
         if not found:
             raise InputError(f"no TFRecord file at {pattern}")
         paths.update(map(_absolute, found))
-    source = _of_records(", ".join(patterns), paths, _common_root(patterns))
-    for shard in source.shards:
+    records = _records(paths, _common_root(patterns))
+    for shard in records:
         first = next(shard.photos(), None)
         if first is not None:
             first.read()
         elif shard.size:  # TensorFlow takes a few bytes of anything for the end of a file.
-            raise InputError(f"cannot read {shard.file}: it is no TFRecord file")
-    return source
+            raise InputError(f"cannot read {shard.file}: it is not a TFRecord file")
+    return Source(", ".join(patterns), records, _common_root(patterns), "B")
 
 
 def from_imagenet(data_dir: str | os.PathLike) -> Source:
-    """The training shards `train-00000-of-01024`, ... of ImageNet, of Examples with the feature `image/encoded`.
+    """Opens ImageNet's training shards `train-00000-of-01024`, ... of Examples with the feature `image/encoded`.
 
     Raises:
         InputError: for a folder without such shards.
@@ -235,13 +235,13 @@ def from_imagenet(data_dir: str | os.PathLike) -> Source:
     paths = [os.path.join(folder, name) for name in names if re.fullmatch(r"train-\d+-of-\d+", name)]
     if not paths:
         raise InputError(f"there are no shards train-00000-of-01024, ... in {data_dir}")
-    return _of_records(os.fspath(data_dir), paths, folder)
+    return Source(os.fspath(data_dir), _records(paths, folder), folder, "B")
 
 
 def from_tfds(name: str, data_dir: str | os.PathLike | None = None) -> Source:
-    """A dataset of TensorFlow Datasets with a feature `image`: its split `train`, or else its first, in its own shards.
+    """Opens a dataset of TensorFlow Datasets with a feature `image`: its split `train`, or else its first split.
 
-    It is prepared if that has not been done yet; `imagenet2012` needs its tar files in `data_dir`/downloads/manual.
+    The dataset is prepared first if need be; `imagenet2012` needs its tar files in `data_dir`/downloads/manual.
 
     Raises:
         InputError: for a dataset that is unknown, has no images or cannot be prepared.
@@ -251,10 +251,10 @@ def from_tfds(name: str, data_dir: str | os.PathLike | None = None) -> Source:
 
     from magstyle.data import shards
 
-    data_dir = data_dir and _absolute(os.fspath(data_dir))
-    logging.getLogger("absl").setLevel(logging.WARNING)  # It tells of every file that it opens.
+    folder = _absolute(os.fspath(data_dir)) if data_dir else None
+    logging.getLogger("absl").setLevel(logging.WARNING)  # TFDS logs every file that it opens.
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        builder = tfds.builder(name, data_dir=folder)
         with contextlib.redirect_stdout(sys.stderr):
             builder.download_and_prepare()
     except (Exception, SystemExit) as error:  # Builders, downloads and file systems raise what they like.
@@ -267,7 +267,7 @@ def from_tfds(name: str, data_dir: str | os.PathLike | None = None) -> Source:
     split = "train" if "train" in splits else splits[0]
     lengths = builder.info.splits[split].shard_lengths
     dealt = [
-        shards.Tfds(shards.shard_name(split, i, len(lengths)), length, name, data_dir, f"{split}[{i}shard]")
+        shards.Tfds(shards.shard_name(split, i, len(lengths)), length, name, folder, f"{split}[{i}shard]")
         for i, length in enumerate(lengths)
     ]
     dataset = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
@@ -279,16 +279,16 @@ def from_tfds(name: str, data_dir: str | os.PathLike | None = None) -> Source:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether a path is that of a folder or of something in it, both as they are written."""
+    """Whether a path is that of a folder or of anything in it, both as they are written."""
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
-def _of_records(name: str, paths: Sequence[str], root: str) -> Source:
-    from magstyle.data import shards
+def _records(paths: Iterable[str], root: str) -> "list[Records]":
+    from magstyle.data.shards import Records
 
     for path in paths:
         check_regular(path)
-    return Source(name, [shards.Records(_below(path, root), path) for path in sorted(paths)], root, "B")
+    return [Records(_below(path, root), path) for path in sorted(paths)]
 
 
 def _in_order_of(seed: "tf.Tensor", values: Sequence) -> "tf.data.Dataset":
@@ -302,8 +302,8 @@ def _in_order_of(seed: "tf.Tensor", values: Sequence) -> "tf.data.Dataset":
 def _shuffled(dataset: "tf.data.Dataset", seed: "tf.Tensor") -> "tf.data.Dataset":
     import tensorflow as tf
 
-    # Dataset.shuffle takes no tensor for a seed where a global seed is set.
-    def shuffle(*columns):
+    # Dataset.shuffle refuses a tensor as its seed if a global seed is set.
+    def shuffle(*columns: tf.Tensor) -> tuple[tf.Tensor, ...]:
         order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(columns[0])), seed)
         return tuple(tf.gather(column, order) for column in columns)
 
@@ -316,7 +316,7 @@ def _as_list(patterns: Patterns) -> list[str]:
 
 
 def _found(pattern: str, files_at: Callable[[str], Iterable[str]], outside: str | os.PathLike | None) -> dict[str, str]:
-    """The files at the matches of a pattern, sorted, and the place of each below the folder that is searched."""
+    """The files at the matches of a pattern, sorted, and the path of each below the folder that is searched."""
     root = _root(pattern)
     made = "" if outside is None or _is_file(pattern) else _place_of_output(outside, root)
     found = {path: _below(path, root) for match in _matches(pattern) for path in files_at(match)}
@@ -327,7 +327,7 @@ def _matches(pattern: str) -> list[str]:
     """The files and folders that a name or a glob stands for."""
     if _exists(pattern):
         return [pattern]
-    # TensorFlow's knows no `**`.
+    # TensorFlow's glob does not know `**`.
     return _gfile().glob(pattern) if _is_in_bucket(pattern) else glob.glob(pattern, recursive=True)
 
 
@@ -353,13 +353,13 @@ def _root(pattern: str) -> str:
 
 
 def _common_root(patterns: Sequence[str]) -> str:
-    """The deepest folder that all matches of the patterns are in."""
+    """The deepest folder that holds all matches of the patterns."""
     parts = [_absolute(_root(pattern)).split("/") for pattern in patterns]
-    return "/".join(os.path.commonprefix(parts))  # noqa: RUF071  Of the parts; commonpath knows no buckets.
+    return "/".join(os.path.commonprefix(parts))  # noqa: RUF071  Compares parts; commonpath does not know buckets.
 
 
 def _place_of_output(outside: str | os.PathLike, root: str) -> str:
-    """The place of a folder below a root, or "" if it is not in it."""
+    """The path of a folder below a root; "" if it is not below it."""
     outside, root = os.path.realpath(os.path.expanduser(outside)), os.path.realpath(root)
     return _below(outside, root) if is_below(outside, root) and not _is_in_bucket(root) else ""
 
@@ -386,7 +386,7 @@ def _is_file(path: str) -> bool:
 
 
 def _is_in_bucket(path: str) -> bool:
-    """Whether TensorFlow's file systems are to find a path; raises an InputError if none of them has it."""
+    """Whether a path belongs to TensorFlow's file systems; raises an InputError if none of them knows its scheme."""
     if "://" not in path:
         return False
     for_tensorflow(path)
@@ -394,6 +394,6 @@ def _is_in_bucket(path: str) -> bool:
 
 
 def _gfile():
-    import tensorflow as tf  # Here, as local files can do without.
+    import tensorflow as tf  # Here, as local files do without it.
 
     return tf.io.gfile

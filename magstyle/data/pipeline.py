@@ -1,9 +1,10 @@
 """The endless tf.data pipeline of training: photos of any source, cropped and batched while the training runs.
 
-What comes when depends on the seed alone, and a pipeline can be started anywhere in it, so that a training that was
-killed goes on with the photo that it would have seen next.
+The seed alone decides the order. A pipeline can start at any position in it, so that a training that was killed goes on
+with the photo that was due next.
 """
 
+import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -15,8 +16,11 @@ from magstyle.data import images
 from magstyle.data.photos import Source
 from magstyle.errors import InputError
 
-# In the place of a photo, after the last one of an epoch; without it, an epoch of no photos would leave no trace.
+# The index of an example that marks the end of an epoch, so that an epoch without photos still counts.
 _END_OF_EPOCH = -1
+
+# Tensors by name: a photo, or a batch of photos.
+_Example = dict[str, tf.Tensor]
 
 
 def batches(
@@ -29,11 +33,11 @@ def batches(
     position: Sequence[int] = (0, 0),
     shard: tuple[int, int] = (1, 0),
 ) -> tf.data.Dataset:
-    """Photos with a style each, for `magstyle.training.StyleTraining`, without end.
+    """Gives photos with a style each, for `magstyle.training.StyleTraining`, without end.
 
-    Every photo is cropped as `magstyle.data.images.training_crop` does. Images that are damaged or too small are left
-    out, and noted in `source.skipped`. Where all of them are, once those that there were have vanished, the dataset
-    ends; `nothing_left` says so.
+    Crops every photo as `magstyle.data.images.training_crop` does. Leaves out images that are damaged or too small, and
+    notes them in `source.skipped`. If no usable image remains, because all of them have vanished, the dataset ends;
+    `nothing_left` says so.
 
     Args:
         source: the photos.
@@ -41,95 +45,125 @@ def batches(
         batch_size: photos per batch.
         num_styles: labels are drawn from 0 to num_styles - 1.
         seed: of the order, the labels and the crops.
-        augment: crops at random places and sizes, mirrored at random, instead of the centre.
-        position: where to start; the `position` of the batch that was used last, or (0, 0).
+        augment: cut crops at random places and sizes, mirrored at random, instead of the centre.
+        position: where to start: the `position` of the last batch that was used, or (0, 0).
         shard: (n, i): only every n-th photo, from the i-th on, for one of n machines.
 
     Returns:
         A dataset of dictionaries: `image` [B, image_size, image_size, 3], float32 RGB in [0, 1]; `label` [B], int32;
-        `position` [B, 2], int32, epoch and place in it after the last photo of the batch.
+        `position` [B, 2], int32: the epoch, and the place in it after the last photo of the batch.
 
     Raises:
-        InputError: if not one image of the source can be used.
+        InputError: if no image of the source can be used.
     """
-    machines, machine = shard
-    # The first epoch may begin near its end. And of a few usable photos, by chance, a machine's share may have none for
-    # some epochs; for so many, with a probability below 1 in 10^8.
-    patience = 2 if machines == 1 else 20 * machines
-    # It is plain Python, which AutoGraph cannot read all of.
-    examples = tf.autograph.experimental.do_not_convert(source.examples)
-
-    def one_epoch(epoch, start=0):
-        numbered = examples(tf.stack([seed, tf.cast(epoch, tf.int32)])).enumerate().skip(start)
-        return numbered.map(lambda index, example: (epoch, index, *example))
-
-    def from_position(epoch):
-        start = tf.where(epoch == int(position[0]), tf.constant(int(position[1]), tf.int64), 0)
-        end = tf.data.Dataset.from_tensors((epoch, tf.constant(_END_OF_EPOCH, tf.int64), "", ""))
-        return one_epoch(epoch, start).filter(mine).concatenate(end)
-
-    def mine(epoch, index, *_):
-        # By the place in the epoch, wherever the pipeline starts; in turns, as photos may be fewer than machines.
-        return (epoch + index) % machines == machine
-
-    def read(epoch, index, name, encoded):
-        nothing = np.zeros((0, 0, 3), np.uint8), np.int32(0)
-        if index == _END_OF_EPOCH:
-            return nothing
-        name = os.fsdecode(name)
-        rng = np.random.default_rng([seed, epoch, index])
-        try:
-            encoded = files.read_bytes(name) if source.files else encoded
-            crop = images.training_crop(encoded, name, image_size, rng if augment else None)
-        except InputError as error:
-            source.skipped[name] = str(error)
-            return nothing
-        return crop, rng.integers(num_styles, dtype=np.int32)
-
-    def load(epoch, index, name, encoded):
-        image, label = tf.numpy_function(read, [epoch, index, name, encoded], [tf.uint8, tf.int32], stateful=False)
-        return {
-            "image": tf.ensure_shape(image, (None, None, 3)),
-            "label": tf.ensure_shape(label, ()),
-            # Where the next round of all machines starts, so that each can go on from the position of any.
-            "position": tf.cast([epoch, (index // machines + 1) * machines], tf.int32),
-            "ends_epoch": index == _END_OF_EPOCH,
-        }
-
-    def usable(example):
-        return tf.size(example["image"]) > 0
-
-    def count_epochs_in_vain(epochs, example):
-        epochs = tf.where(usable(example), 0, epochs + tf.cast(example["ends_epoch"], tf.int32))
-        return epochs, {**example, "epochs_in_vain": epochs}
-
-    def to_batch(example):
-        image = tf.ensure_shape(example["image"], (batch_size, image_size, image_size, 3))
-        last = example["position"][-1:]
-        return {
-            "image": tf.image.convert_image_dtype(image, tf.float32),
-            "label": example["label"],
-            "position": tf.repeat(last, batch_size, axis=0),
-        }
-
-    if not any(True for _ in one_epoch(tf.constant(0, tf.int64)).map(load).filter(usable).take(1)):
+    pipeline = _Pipeline(source, image_size, batch_size, num_styles, seed, augment, *shard)
+    if not pipeline.has_photos():
         reason = next(iter(source.skipped.values()), "it is empty")
         raise InputError(f"there is no image to train on in {source.name}: {reason}")
-    return (
-        tf.data.Dataset.counter(int(position[0]))
-        .flat_map(from_position)
-        .map(load, num_parallel_calls=tf.data.AUTOTUNE)
-        .scan(0, count_epochs_in_vain)
-        .take_while(lambda example: example["epochs_in_vain"] < patience)
-        .filter(usable)
-        .batch(batch_size, drop_remainder=True)
-        .map(to_batch)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return pipeline.batches(int(position[0]), int(position[1]))
 
 
 def nothing_left(source: Source) -> InputError:
-    """What to raise where `batches` has come to its end."""
-    # The photos that were broken from the start come before those that have vanished.
+    """The error to raise when `batches` has come to its end."""
+    # The last reason: photos that were broken from the start come before those that have vanished.
     reason = next(reversed(source.skipped.values()), "it is empty")
     return InputError(f"there is no image left that can be used in {source.name}: {reason}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pipeline:
+    """The steps of `batches`, with its arguments; this is one of a number of machines, which take turns."""
+
+    source: Source
+    image_size: int
+    batch_size: int
+    num_styles: int
+    seed: int
+    augment: bool
+    machines: int
+    machine: int
+
+    def has_photos(self) -> bool:
+        """Whether any photo of the source can be used."""
+        usable = self._epoch(tf.constant(0, tf.int64), 0).map(self._load).filter(_is_usable)
+        return any(True for _ in usable.take(1))
+
+    def batches(self, epoch: int, start: int) -> tf.data.Dataset:
+        """Batches without end, from a place in an epoch on."""
+        # The first epoch may begin near its end. If only few photos are usable, a machine's share may by chance have
+        # none for some epochs; for 20 times the number of machines, with a probability below 1 in 10^8.
+        patience = 2 if self.machines == 1 else 20 * self.machines
+        return (
+            tf.data.Dataset.counter(epoch)
+            .flat_map(lambda number: self._share(number, tf.where(number == epoch, tf.constant(start, tf.int64), 0)))
+            .map(self._load, num_parallel_calls=tf.data.AUTOTUNE)
+            .scan(0, _count_epochs_in_vain)
+            .take_while(lambda example: example["epochs_in_vain"] < patience)
+            .filter(_is_usable)
+            .batch(self.batch_size, drop_remainder=True)
+            .map(self._to_batch)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def _epoch(self, epoch: tf.Tensor, start: int | tf.Tensor) -> tf.data.Dataset:
+        """One pass over the photos, from the `start`-th on: epoch, index, name and encoded bytes of each."""
+        # AutoGraph cannot read all of `examples`, which is plain Python.
+        examples = tf.autograph.experimental.do_not_convert(self.source.examples)
+        numbered = examples(tf.stack([self.seed, tf.cast(epoch, tf.int32)])).enumerate().skip(start)
+        return numbered.map(lambda index, example: (epoch, index, *example))
+
+    def _share(self, epoch: tf.Tensor, start: tf.Tensor) -> tf.data.Dataset:
+        """This machine's share of an epoch, and the mark of its end."""
+
+        # Goes by the place in the epoch, wherever the pipeline starts; in turns, as machines may outnumber photos.
+        def is_mine(epoch: tf.Tensor, index: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
+            return (epoch + index) % self.machines == self.machine
+
+        end = tf.data.Dataset.from_tensors((epoch, tf.constant(_END_OF_EPOCH, tf.int64), "", ""))
+        return self._epoch(epoch, start).filter(is_mine).concatenate(end)
+
+    def _load(self, epoch: tf.Tensor, index: tf.Tensor, name: tf.Tensor, encoded: tf.Tensor) -> _Example:
+        """Reads and crops a photo; the image is empty if the photo cannot be used."""
+        given, types = [epoch, index, name, encoded], [tf.uint8, tf.int32]
+        image, label = tf.numpy_function(self._read, given, types, stateful=False)
+        return {
+            "image": tf.ensure_shape(image, (None, None, 3)),
+            "label": tf.ensure_shape(label, ()),
+            # Where the machines' next round starts, so that each can go on from the position of any other.
+            "position": tf.cast([epoch, (index // self.machines + 1) * self.machines], tf.int32),
+            "ends_epoch": index == _END_OF_EPOCH,
+        }
+
+    def _read(self, epoch: int, index: int, name: bytes, encoded: bytes) -> tuple[np.ndarray, np.int32]:
+        """The crop and the label of a photo."""
+        nothing = np.zeros((0, 0, 3), np.uint8), np.int32(0)
+        if index == _END_OF_EPOCH:
+            return nothing
+        path = os.fsdecode(name)
+        rng = np.random.default_rng([self.seed, epoch, index])
+        try:
+            encoded = files.read_bytes(path) if self.source.files else encoded
+            crop = images.training_crop(encoded, path, self.image_size, rng if self.augment else None)
+        except InputError as error:
+            self.source.skipped[path] = str(error)
+            return nothing
+        return crop, rng.integers(self.num_styles, dtype=np.int32)
+
+    def _to_batch(self, examples: _Example) -> _Example:
+        """The batch that training takes; its position is that of the last photo."""
+        image = tf.ensure_shape(examples["image"], (self.batch_size, self.image_size, self.image_size, 3))
+        return {
+            "image": tf.image.convert_image_dtype(image, tf.float32),
+            "label": examples["label"],
+            "position": tf.repeat(examples["position"][-1:], self.batch_size, axis=0),
+        }
+
+
+def _is_usable(example: _Example) -> tf.Tensor:
+    return tf.size(example["image"]) > 0
+
+
+def _count_epochs_in_vain(epochs: tf.Tensor, example: _Example) -> tuple[tf.Tensor, _Example]:
+    """Counts the epochs that have ended since the last usable photo."""
+    epochs = tf.where(_is_usable(example), 0, epochs + tf.cast(example["ends_epoch"], tf.int32))
+    return epochs, {**example, "epochs_in_vain": epochs}

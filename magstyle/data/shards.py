@@ -1,6 +1,6 @@
-"""Photos in shards, each of them one piece of work: what a `magstyle.data.photos.Source` is made of.
+"""Photos in shards, each one piece of work: the parts of a `magstyle.data.photos.Source`.
 
-What comes with a photo (labels, names) comes along, so that a dataset made of it can be used in the same way.
+A photo keeps its labels and names, so that a dataset made from it can be used in the same way.
 """
 
 import bisect
@@ -25,12 +25,12 @@ class Photo:
     """An encoded photo.
 
     Attributes:
-        name: what to call it; no other photo of the source has that name.
+        name: its name, unique in the source.
         stem: where its picture goes in a folder of pictures, without an extension: `n01440764/photo`.
         origin: where to look for it: its file, `FILE:RECORD`, or `DATASET/SHARD:EXAMPLE`.
-        features: what came with it, as features of a `tf.train.Example`.
-        read: gives its bytes, or raises an InputError.
-        size: as that of its shard.
+        features: its labels and names, as features of a `tf.train.Example`.
+        read: returns its bytes, or raises an InputError.
+        size: its share of the shard's size.
     """
 
     name: str
@@ -42,25 +42,25 @@ class Photo:
 
 
 class Shard(Protocol):
-    """Some photos of a source; a plain value that can be sent to another machine.
+    """Some photos of a source; a plain value that can be sent to another machine."""
 
-    Attributes:
-        name: of the shard made of it, such as `train-00000-of-00010`.
-        size: how much of the source it is.
-    """
+    @property
+    def name(self) -> str:
+        """The name of the shard made from it, such as `train-00000-of-00010`."""
 
-    name: str
-    size: int
+    @property
+    def size(self) -> int:
+        """Its share of the source: a number of photos, or of bytes."""
 
     def photos(self) -> Iterator[Photo]:
-        """All its photos, always in the same order; the last one of a damaged shard cannot be read."""
+        """Yields its photos, always in the same order; the last one of a damaged shard cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Image files, named by their places below a folder.
+    """Image files, named by their paths below the folder `root`.
 
-    Their class is the folder that they are in; its number is its place among `classes`, from 1 as in ImageNet's shards.
+    The class of a photo is its folder, numbered by its place among `classes`, from 1 as in ImageNet's shards.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Files:
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """A TFRecord file of Examples with the feature `image/encoded`; its size is in bytes."""
+    """A TFRecord file of Examples with the feature `image/encoded`, measured in bytes."""
 
     name: str
     file: str
@@ -97,23 +97,23 @@ class Records:
         for index, record in _examples(tf.data.TFRecordDataset(files.for_tensorflow(self.file))):
             name, origin = f"{self.name}:{index}", f"{self.file}:{index}"
             if record is None:
-                reason = f"{self.file} from record {index} on: it is no TFRecord file, damaged or cut short"
+                reason = f"{self.file} from record {index} on: it is not a TFRecord file, or is damaged or cut short"
                 yield _unreadable(name, self.file, reason)
                 continue
             try:
                 features = dict(tf.train.Example.FromString(record).features.feature)
                 encoded = features.pop("image/encoded").bytes_list.value[0]
-            except Exception:  # protobuf's DecodeError is in a private module; the others mean the same here.
-                yield _unreadable(name, origin, f"{origin}: it is no Example with image/encoded")
+            except Exception:  # protobuf's DecodeError is private; a missing feature is a KeyError or an IndexError.
+                yield _unreadable(name, origin, f"{origin}: it is not an Example with image/encoded")
                 continue
             read = functools.partial(bytes, encoded)
-            # A record has 16 bytes of lengths and checksums.
+            # A record has 16 more bytes, for its length and checksums.
             yield Photo(name, _stem(self.name, index, features), origin, features, read, len(record) + 16)
 
 
 @dataclasses.dataclass(frozen=True)
 class Tfds:
-    """A shard of a dataset of TensorFlow Datasets with the feature `image`; `split` says which: `train[3shard]`."""
+    """A shard, such as the `split` `train[3shard]`, of a dataset of TensorFlow Datasets with the feature `image`."""
 
     name: str
     size: int
@@ -135,7 +135,7 @@ class Tfds:
                 yield _unreadable(name, origin, reason)
                 continue
             encoded = example.pop("image")
-            # Texts, numbers and lists of these; masks, boxes and what is nested have no place in an Example.
+            # Texts, numbers and lists of these; masks, boxes and nested features do not fit into an Example.
             features = {
                 key: feature(value)
                 for key, value in example.items()
@@ -148,17 +148,17 @@ class Tfds:
 
 
 def classes(files: Iterable[str], root: str) -> tuple[str, ...]:
-    """The folders below a root that files are in, sorted."""
+    """The folders of files, by their paths below a root, sorted."""
     return tuple(sorted({os.path.dirname(_place(file, root)) for file in files} - {""}))
 
 
 def shard_name(split: str, index: int, count: int) -> str:
-    """The name that ImageNet's shards have, by which training finds them."""
+    """The name of a shard in the style of ImageNet's, by which training finds it."""
     return f"{split}-{index:05d}-of-{count:05d}"
 
 
 def feature(value: Any) -> tf.train.Feature:
-    """A feature of a `tf.train.Example` of a text, bytes, a number, or an array of these (flattened)."""
+    """Makes a feature of a `tf.train.Example` from a text, bytes, a number, or an array of these (flattened)."""
     if isinstance(value, str):
         value = to_bytes(value)
     if isinstance(value, bytes):
@@ -172,7 +172,7 @@ def feature(value: Any) -> tf.train.Feature:
 
 
 def _examples(dataset: tf.data.Dataset) -> Iterator[tuple[int, Any]]:
-    """Number and value of every example; the value is None where the file is damaged, and ends."""
+    """Yields number and value of every example; the value is None at damage, after which it ends."""
     examples = dataset.as_numpy_iterator()
     for index in itertools.count():
         try:
@@ -186,7 +186,7 @@ def _examples(dataset: tf.data.Dataset) -> Iterator[tuple[int, Any]]:
 
 
 def _unreadable(name: str, origin: str, reason: str) -> Photo:
-    def read():
+    def read() -> bytes:
         raise InputError(f"cannot read {reason}")
 
     return Photo(name, name, origin, {}, read, 0)
@@ -197,13 +197,13 @@ def _place(file: str, root: str) -> str:
 
 
 def _stem(shard: str, index: int, features: Mapping[str, tf.train.Feature]) -> str:
-    """Place of a picture by shard, class and number: `val/n01440764/val-00000-of-00001-00007`."""
+    """The path of a picture, by shard, class and number: `val/n01440764/val-00000-of-00001-00007`."""
     folder, shard = os.path.split(shard)
     return os.path.join(folder, _class(features), f"{shard}-{index:05d}")
 
 
 def _class(features: Mapping[str, tf.train.Feature]) -> str:
-    """The class of a photo as the name of a folder, or "" if it has none."""
+    """The class of a photo as the name of a folder; "" if it has no class."""
     for key in ("image/class/synset", "image/class/text", "image/class/label", "label"):
         if key in features:
             values = features[key].bytes_list.value or features[key].int64_list.value

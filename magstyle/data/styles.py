@@ -1,12 +1,13 @@
 """Style datasets: paintings and their Gram matrices in one TFRecord file, in Magenta's format.
 
 Each painting is an Example with `image_raw` (JPEG bytes), `label` (0, 1, ...) and the flattened Gram matrix of every
-end point of VGG, as Magenta's reader expects them; and with two features that it ignores: `name`, and `vgg`, which
-tells the Gram matrices of one VGG from those of another.
+end point of VGG, as Magenta's reader expects them. It also has two features that Magenta ignores: `name`, and `vgg`,
+which identifies the VGG that the Gram matrices come from.
 """
 
 import dataclasses
 import io
+import math
 import os
 import pathlib
 from collections.abc import Iterable
@@ -25,9 +26,9 @@ class Style:
 
     Attributes:
         name: of the style.
-        jpeg: the painting, encoded.
+        jpeg: the encoded painting.
         gram_matrices: [C, C] by end point; may be empty.
-        vgg: of which VGG they are, as `magstyle.models.vgg.fingerprint` says; "" if unknown.
+        vgg: the `magstyle.models.vgg.fingerprint` of the VGG that they come from; "" if unknown.
     """
 
     name: str
@@ -37,12 +38,12 @@ class Style:
 
     @property
     def image(self) -> np.ndarray:
-        """float32 RGB [H, W, 3] in [0, 1]."""
+        """The painting, float32 RGB [H, W, 3] in [0, 1]."""
         return images.read_image(io.BytesIO(self.jpeg), name=self.name)
 
 
 def write(styles: Iterable[Style], path: str | os.PathLike) -> pathlib.Path:
-    """Writes a style dataset, style by style; the file appears complete or not at all.
+    """Writes a style dataset, one style after the other; the file appears complete or not at all.
 
     Args:
         styles: in the order of the labels.
@@ -66,30 +67,28 @@ def write(styles: Iterable[Style], path: str | os.PathLike) -> pathlib.Path:
 def read(path: str | os.PathLike) -> list[Style]:
     """Reads a style dataset, of this project or of Magenta, in the order of the labels.
 
-    Styles without a name (Magenta's) are called by their label.
+    Styles without a name (Magenta's) are named after their label.
 
     Raises:
-        InputError: for a file that is missing, damaged, empty or no style dataset, or whose labels are not 0, 1, 2, ...
+        InputError: for a file that is missing, damaged, empty or not a style dataset, or whose labels are not 0, 1, ...
     """
     path = files.for_tensorflow(os.path.expanduser(path))
     if not tf.io.gfile.exists(path):
         raise InputError(f"there is no style dataset at {path}; create_style_dataset makes one")
-    styles = []
     with files.reading(path, "style dataset"):
         _check_lengths(path)
-        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            features = tf.train.Example.FromString(record).features.feature
-            label = features["label"].int64_list.value[0]
-            styles.append((label, _from_features(features, label)))
+        records = tf.data.TFRecordDataset(path).as_numpy_iterator()
+        examples = [tf.train.Example.FromString(record) for record in records]
+    styles = [_from_example(example, path) for example in examples]
     for _, style in styles:
         try:
-            style.image  # noqa: B018  A painting that cannot be decoded is found here, not in the middle of a training.
+            style.image  # noqa: B018  A painting that cannot be decoded is found now, not in the middle of training.
         except InputError as error:
             raise InputError(f"cannot read {path}: {error}") from error
     styles.sort(key=lambda labelled: labelled[0])
     labels = [label for label, _ in styles]
     if not labels:
-        raise InputError(f"cannot read {path}: there is no style in it")
+        raise InputError(f"cannot read {path}: it holds no style")
     if labels != list(range(len(labels))):
         raise InputError(f"cannot read {path}: its labels are {labels}, not 0, 1, 2, ...")
     return [style for _, style in styles]
@@ -98,7 +97,7 @@ def read(path: str | os.PathLike) -> list[Style]:
 def _check_lengths(path: str) -> None:
     """Raises an EOFError for a TFRecord file that ends within a record.
 
-    TensorFlow aborts the process where it cannot have the memory for a record, however long that claims to be.
+    TensorFlow aborts the process if it cannot allocate a record, however long the record claims to be.
     """
     left = tf.io.gfile.stat(path).length
     with tf.io.gfile.GFile(path, "rb") as file:
@@ -112,7 +111,7 @@ def _check_lengths(path: str) -> None:
 
 
 def _to_example(style: Style, label: int) -> tf.train.Example:
-    def of_bytes(value):
+    def of_bytes(value: bytes) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
     features = {
@@ -126,15 +125,26 @@ def _to_example(style: Style, label: int) -> tf.train.Example:
     return tf.train.Example(features=tf.train.Features(feature=features))
 
 
-def _from_features(features, label: int) -> Style:
-    def text(name):
-        return features[name].bytes_list.value[0].decode() if name in features else ""
+def _from_example(example: tf.train.Example, path: str) -> tuple[int, Style]:
+    """The label and the style in an Example of the file at `path`."""
+    features = example.features.feature
+
+    def first(name: str) -> bytes:
+        return next(iter(features[name].bytes_list.value), b"") if name in features else b""
 
     grams = {}
-    for name in list(features):
-        if name.startswith("vgg_"):
-            values = np.array(features[name].float_list.value, np.float32)
-            grams[name] = values.reshape(2 * [round(len(values) ** 0.5)])
-    return Style(
-        names.printable(text("name")) or str(label), features["image_raw"].bytes_list.value[0], grams, text("vgg")
-    )
+    for end_point in [name for name in features if name.startswith("vgg_")]:
+        gram = np.array(features[end_point].float_list.value, np.float32)
+        side = math.isqrt(gram.size)
+        if side**2 != gram.size:
+            raise _invalid(path)
+        grams[end_point] = gram.reshape(side, side)
+    labels, jpeg = features["label"].int64_list.value, first("image_raw")
+    if not (labels and jpeg):
+        raise _invalid(path)
+    name = names.printable(first("name").decode(errors="replace")) or str(labels[0])
+    return labels[0], Style(name, jpeg, grams, first("vgg").decode(errors="replace"))
+
+
+def _invalid(path: str) -> InputError:
+    return InputError(f"cannot read {path}: it is not a valid style dataset")

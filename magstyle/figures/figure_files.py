@@ -147,30 +147,18 @@ def _by_network(job: FigureJob, stylizer: Stylizer, names: Sequence[str]) -> Pai
 
 
 def _by_optimization(job: FigureJob, paintings: Sequence[np.ndarray]) -> Paint:
-    import keras  # Here, as the network paints without it.
+    # Here, as the network paints without Keras.
+    from magstyle.optimization import neural_style, neural_style_files, pixels, transforms
+    from magstyle.optimization.jobs import StyleOptions
 
-    from magstyle import models
-    from magstyle.checkpoints.vgg_files import load_vgg
-    from magstyle.optimization import neural_style, pixels, transforms
-
-    vgg = load_vgg(job.vgg_checkpoint)
-    content = models.find_end_points(neural_style.CONTENT_END_POINTS, vgg.output)
-    style = models.find_end_points(neural_style.STYLE_END_POINTS, vgg.output)
-    vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in [*content, *style]})
+    style = StyleOptions(vgg_checkpoint=job.vgg_checkpoint, octaves=job.octaves, steps=job.steps)
+    vgg = neural_style_files.open_network(style)
 
     def paint(image: np.ndarray, weights: dict[int, float]) -> np.ndarray:
+        shown = [neural_style.Painting(paintings[number], weight) for number, weight in weights.items()]
         with tqdm(total=sum(transforms.octave_steps(job.octaves, job.steps)), unit="step", leave=False) as bar:
-            picture = neural_style.paint(
-                image,
-                [paintings[number] for number in weights],
-                vgg,
-                content,
-                style,
-                functools.partial(pixels.minimize, report=lambda *_: bar.update()),
-                steps=job.steps,
-                painting_weights=list(weights.values()),
-                octaves=job.octaves,
-            )
+            minimize = functools.partial(pixels.minimize, report=lambda *_: bar.update())
+            picture = neural_style.paint(image, shown, vgg, style, minimize)
         return job.recolor(image, picture)
 
     return paint

@@ -1,4 +1,4 @@
-"""DeepDream from file to file, with any Keras model; one picture, or a journey into it."""
+"""DeepDream from file to file, with any Keras model: one picture, or a journey into it."""
 
 import contextlib
 import difflib
@@ -6,65 +6,35 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 
-from magstyle import files, limits, models
+from magstyle import files, models, options
 from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.optimization import deep_dream as dreaming
 from magstyle.optimization import pixels, progress, transforms
+from magstyle.optimization.jobs import DeepDreamJob
+from magstyle.optimization.pixels import Tensor
 from magstyle.video import animations
 
-# Enough to see what is in it; each place of a picture is compared with all places of the guide.
+# Large enough to show what is in it; no larger, as each place of a picture is compared with all places of the guide.
 _GUIDE_SIDE = 224
+# What builds a model of keras.applications, and what prepares images [B, H, W, 3] in [0, 255] for it.
+_Application = tuple[Callable[..., keras.Model], Callable[[Tensor], Tensor]]
 
 
-def deep_dream(
-    input_image: str | os.PathLike,
-    output_image: str | os.PathLike,
-    *,
-    model: str | os.PathLike = "InceptionV3",
-    end_points: Sequence[str] = ("mixed3", "mixed5"),
-    guide_image: str | os.PathLike | None = None,
-    image_size: int | None = None,
-    octaves: int = 4,
-    octave_scale: float = 1.4,
-    steps: int = 10,
-    learning_rate: float = 0.02,
-    tile_size: int = 512,
-    frames: int = 1,
-    zoom: float = 1.05,
-    seed: int = 0,
-) -> list[pathlib.Path]:
+@options.takes(DeepDreamJob)
+def deep_dream(job: DeepDreamJob) -> list[pathlib.Path]:
     """Makes an image show more of what a network sees in it.
 
-    Progress is shown on stderr. If it is interrupted, the picture of that moment is written, or the frames so far.
-
-    Args:
-        input_image: the image.
-        output_image: the picture to write, .png, .jpg or .webp; one that is there is replaced. Several frames become an
-            animation in a .gif, .webp, .mp4 or .webm (the last two with the extra `video`), or numbered pictures beside
-            that path.
-        model: the network: one of `keras.applications` by name, such as "InceptionV3" (downloaded on first use), a
-            .keras file that takes images in [0, 1], or a VGG as `magstyle.load_vgg` opens it.
-        end_points: the layers to climb; "mixed3:13" is channel 13 of one.
-        guide_image: an image whose features it is to climb towards.
-        image_size: shorter side of the picture; as it is by default.
-        octaves: sizes to dream at, from coarse to fine.
-        octave_scale: of each size to the one before it.
-        steps: per octave.
-        learning_rate: how far a step goes, in units of [0, 1].
-        tile_size: the largest side of what is computed at once, in pixels; memory grows with it and not with the image.
-        frames: of a journey into the picture, each dreamed from the middle of the one before.
-        zoom: from one frame to the next.
-        seed: of the places where tiles are cut.
+    Shows progress on stderr. If interrupted, writes the picture of that moment, or the frames so far.
 
     Returns:
-        The path of the picture or animation, or those of the frames.
+        The path of the picture or animation, or the paths of the frames.
 
     Raises:
         InputError: for files, layers or numbers that cannot be used, or tiles that do not fit into memory.
@@ -72,72 +42,52 @@ def deep_dream(
     Reference:
         Mordvintsev, Olah, Tyka: Inceptionism: Going Deeper into Neural Networks. Google Research Blog, 2015.
     """
-    limits.check(
-        {
-            "image_size": image_size,
-            "octaves": octaves,
-            "octave_scale": octave_scale,
-            "steps": steps,
-            "learning_rate": learning_rate,
-            "tile_size": tile_size,
-            "frames": frames,
-            "zoom": zoom,
-            "seed": seed,
-        }
-    )
-    output = pathlib.Path(output_image).expanduser()
-    images.check_output(output, [input_image, *([guide_image] if guide_image else [])])
+    output = pathlib.Path(job.output_image).expanduser()
+    images.check_output(output, [job.input_image, *([job.guide_image] if job.guide_image else [])])
     suffix = output.suffix.lower()
-    animated = suffix in animations.SUFFIXES and (frames > 1 or suffix != ".webp")
-    if animated and frames == 1:
+    animated = suffix in animations.SUFFIXES and (job.frames > 1 or suffix != ".webp")
+    if animated and job.frames == 1:
         raise InputError(f"{output} would be an animation, but frames=1 makes a single picture", "frames")
     if animated:
         animations.check_writable(output)
 
-    image = images.read_image(os.path.expanduser(input_image), image_size)
+    image = images.read_image(os.path.expanduser(job.input_image), job.image_size)
+    size = image.shape[:2]
     if not animated:
-        images.check_writable(output, *image.shape[:2])
-    smallest = transforms.octave_sizes(image.shape[:2], octaves, octave_scale)[0]
-    network, channels = open_network(model, end_points)
-    check_size(network, [min(side, tile_size) for side in smallest])
-    guide = None if guide_image is None else images.read_image(os.path.expanduser(guide_image), _GUIDE_SIDE)
+        images.check_writable(output, *size)
+    smallest = transforms.octave_sizes(size, job.octaves, job.octave_scale)[0]
+    network, channels = open_network(job.model, job.end_points)
+    check_size(network, [min(side, job.tile_size) for side in smallest])
+    guide = None if job.guide_image is None else images.read_image(os.path.expanduser(job.guide_image), _GUIDE_SIDE)
     evaluate = pixels.evaluation_of(dreaming.dream_objective(network, channels, guide))
-    paths = [output] if animated else []
 
-    def write(picture: np.ndarray, _: int | None = None) -> None:
-        picture = transforms.resize(picture, image.shape[:2])
-        if animated:
-            add(images.to_uint8(picture))
-            return
-        path = output if frames == 1 else output.with_name(f"{output.stem}_{len(paths):05d}{output.suffix}")
-        images.write_image(path, picture)
-        paths.append(path)
-
-    rng = np.random.default_rng(seed)
-    animation = animations.writing(output, image.shape[:2]) if animated else contextlib.nullcontext()
-    with animation as add, progress.watched(frames * octaves * steps, write) as report:
-        for _ in range(frames):
+    rng, steps = np.random.default_rng(job.seed), job.frames * job.octaves * job.steps
+    with _writing(output, size, job.frames, animated) as (write, paths), progress.watched(steps, write) as report:
+        for _ in range(job.frames):
             image = dreaming.dream(
                 image,
                 evaluate,
-                octaves=octaves,
-                octave_scale=octave_scale,
-                steps=steps,
-                learning_rate=learning_rate,
-                tile_size=tile_size,
+                octaves=job.octaves,
+                octave_scale=job.octave_scale,
+                steps=job.steps,
+                learning_rate=job.learning_rate,
+                tile_size=job.tile_size,
                 rng=rng,
                 report=report,
             )
-            write(image)
-            image = dreaming.zoomed(image, zoom)
+            write(image, None)
+            image = dreaming.zoomed(image, job.zoom)
     return paths
 
 
 def open_network(model: str | os.PathLike, end_points: Sequence[str]) -> tuple[keras.Model, dict[str, int | None]]:
-    """A network from pictures [1, H, W, 3] in [0, 1] to features, and the channel of each end point, or None for all.
+    """Opens a network from pictures [1, H, W, 3] in [0, 1] to features by end point.
+
+    Returns:
+        The network, and the channel of each end point, None for all channels.
 
     Raises:
-        InputError: for no such model, layer or channel, or a model that does not take one image.
+        InputError: if there is no such model, layer or channel, or the model does not take one image.
     """
     path = os.path.expanduser(os.fspath(model))
     preprocess = None
@@ -152,7 +102,7 @@ def open_network(model: str | os.PathLike, end_points: Sequence[str]) -> tuple[k
         with files.reading(path, ".keras file"):
             files.check_archive(path)
             network = keras.saving.load_model(path, compile=False)
-            layers = _layers(network)
+        layers = _layers(network)
     else:
         nearest = difflib.get_close_matches(path, filter(_application, vars(keras.applications)))
         if nearest and not os.path.exists(path):
@@ -162,20 +112,18 @@ def open_network(model: str | os.PathLike, end_points: Sequence[str]) -> tuple[k
         network = load_vgg(path)
         layers = network.output
     numbers, names = zip(*(_channel(end_point) for end_point in end_points), strict=True)
-    names = models.find_end_points(names, layers)
-    for name, number in zip(names, numbers, strict=True):
+    channels = dict(zip(models.find_end_points(names, layers), numbers, strict=True))
+    for name, number in channels.items():
         if number is not None and number >= layers[name].shape[-1]:
             raise InputError(f"{name} has the channels 0 to {layers[name].shape[-1] - 1}, not {number}", "end_points")
-    return _of_any_size(network, {name: layers[name] for name in names}, preprocess), dict(
-        zip(names, numbers, strict=True)
-    )
+    return _of_any_size(network, {name: layers[name] for name in channels}, preprocess), channels
 
 
 def check_size(network: keras.Model, size: Sequence[int]) -> None:
     """Raises an InputError if an image of this height and width leaves no feature at some end point."""
     height, width = size
     shapes = {}
-    with contextlib.suppress(ValueError):  # Of a convolution that is larger than what it sees.
+    with contextlib.suppress(ValueError):  # A convolution may be larger than its input.
         shapes = network.compute_output_shape((1, height, width, 3))
     if not shapes or not all(all(shape) and min(shape) > 0 for shape in shapes.values()):
         raise InputError(
@@ -185,23 +133,42 @@ def check_size(network: keras.Model, size: Sequence[int]) -> None:
         )
 
 
-def _application(name: str) -> tuple | None:
-    """What builds a model of keras.applications, and what prepares images of 0 to 255 for it; None for other names."""
+@contextlib.contextmanager
+def _writing(
+    output: pathlib.Path, size: tuple[int, int], frames: int, animated: bool
+) -> Iterator[tuple[Callable[[np.ndarray, int | None], None], list[pathlib.Path]]]:
+    """Gives a function that writes a picture in this size, and the list of the paths that it has written to."""
+    if animated:
+        with animations.writing(output, size) as add:
+            yield lambda picture, _: add(images.to_uint8(transforms.resize(picture, size))), [output]
+        return
+    paths: list[pathlib.Path] = []
+
+    def write(picture: np.ndarray, _: int | None) -> None:
+        path = output if frames == 1 else output.with_name(f"{output.stem}_{len(paths):05d}{output.suffix}")
+        images.write_image(path, transforms.resize(picture, size))
+        paths.append(path)
+
+    yield write, paths
+
+
+def _application(name: str) -> _Application | None:
+    """The model of keras.applications of that name, if there is one."""
     build = getattr(keras.applications, name, None)
     if not name[:1].isupper() or not callable(build):
         return None
-    # Each family is a module with its own; the public modules lack some models.
+    # Each family of models is a module with its own preprocessing; the public modules lack some models.
     return build, sys.modules[build.__module__].preprocess_input
 
 
-def _layers(network: keras.Model) -> dict:
+def _layers(network: keras.Model) -> dict[str, Tensor]:
     """The outputs of all layers that are images of features, by the names of the layers.
 
     Raises:
-        InputError: for a model that does not go from one image to such layers.
+        InputError: for a model whose input is not one image.
     """
-    one_image = len(network.inputs or ()) == 1 and network.inputs[0].shape[1:][2:] == (3,)
-    if not one_image:
+    inputs = getattr(network, "inputs", None) or ()  # A .keras file may hold a model that is not a graph of layers.
+    if not (len(inputs) == 1 and inputs[0].shape[1:][2:] == (3,)):
         raise InputError("the model must take one input, images [B, H, W, 3]", "model")
     found = {}
     for layer in network.layers:
@@ -211,7 +178,9 @@ def _layers(network: keras.Model) -> dict:
     return found
 
 
-def _of_any_size(network: keras.Model, outputs: Mapping, preprocess) -> keras.Model:
+def _of_any_size(
+    network: keras.Model, outputs: Mapping[str, Tensor], preprocess: Callable[[Tensor], Tensor] | None
+) -> keras.Model:
     """The part of a network up to some outputs, for images in [0, 1] of any height and width."""
     part = keras.Model(network.inputs[0], dict(outputs))
     if part.input_shape[1:3] != (None, None):
@@ -226,6 +195,6 @@ def _of_any_size(network: keras.Model, outputs: Mapping, preprocess) -> keras.Mo
 
 
 def _channel(end_point: str) -> tuple[int | None, str]:
-    """The number of the channel, if there is one, and the name of the layer, of "mixed3:13" or "mixed3"."""
+    """Parses an end point, "mixed3:13" or "mixed3": the number of the channel, if any, and the name of the layer."""
     match = re.fullmatch(r"(.+):(\d+)", end_point)
     return (int(match[2]), match[1]) if match else (None, end_point)

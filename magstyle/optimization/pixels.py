@@ -1,8 +1,8 @@
 """The one loop of this room: a picture follows the gradient of an objective.
 
 An objective is a function from pictures [1, H, W, 3] in [0, 1] to numbers by name, whose sum is to become small;
-`objectives` makes some. `evaluation_of` compiles it with its gradient, `transforms` may shift or cut what it sees, and
-`minimize` goes down.
+`objectives` makes some. `evaluation_of` compiles it with its gradient, `transforms` may shift or cut the pictures that
+it sees, and `minimize` descends.
 """
 
 import contextlib
@@ -14,23 +14,28 @@ from scipy import optimize
 
 from magstyle.errors import memory_for_features
 
-Objective = Callable[..., Mapping]
+# A tensor of Keras's backend, or an array that it takes for one.
+Tensor = keras.KerasTensor
+# From pictures [1, H, W, 3] to terms by name.
+Objective = Callable[[Tensor], Mapping[str, Tensor]]
 # From a picture [H, W, 3] to its terms by name, and the gradient [H, W, 3] of their sum.
 Evaluation = Callable[[np.ndarray], tuple[dict[str, float], np.ndarray]]
-# Told after each evaluation: the picture [H, W, 3] to keep if this were the last one, and its terms.
+# Called after each evaluation, with the picture [H, W, 3] to keep if this is the last one, and its terms.
 Report = Callable[[np.ndarray, Mapping[str, float]], None]
-# `minimize` with its optimizer: from an evaluation, an image [H, W, 3] and steps to a picture of its size.
+# `minimize` with its optimizer: from an evaluation, an image [H, W, 3] and steps to a picture of the same size.
 Minimize = Callable[[Evaluation, np.ndarray, int], np.ndarray]
+# The loss and the gradient of a picture [H, W, 3].
+_Loss = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 OPTIMIZERS = ("lbfgs", "adam", "normalized_gradient")
-# The steps that L-BFGS remembers.
+# The number of steps that L-BFGS remembers.
 PAIRS = 10
 
 
 def evaluation_of(objective: Objective) -> Evaluation:
-    """An objective and its gradient, compiled by TensorFlow or JAX for each size of pictures.
+    """Compiles an objective and its gradient, with TensorFlow or JAX, for each size of pictures.
 
-    The evaluation raises an InputError where a picture does not fit into memory.
+    The evaluation raises an InputError if a picture does not fit into memory.
     """
     differentiate = {"tensorflow": _tensorflow, "jax": _jax}[keras.backend.backend()](objective)
 
@@ -43,7 +48,7 @@ def evaluation_of(objective: Objective) -> Evaluation:
 
 
 def features_of(image: np.ndarray, network: keras.Model) -> dict[str, np.ndarray]:
-    """The features [1, h, w, C] of an image [H, W, 3] in [0, 1], by end point of a network.
+    """Computes the features [1, h, w, C] of an image [H, W, 3] in [0, 1], by end point of a network.
 
     Raises:
         InputError: if they do not fit into memory.
@@ -60,60 +65,64 @@ def minimize(
     learning_rate: float = 0.02,
     report: Report | None = None,
 ) -> np.ndarray:
-    """Goes down from an image, its pixels kept in [0, 1].
+    """Descends from an image, and keeps its pixels in [0, 1].
 
     Args:
         evaluate: the objective; see `evaluation_of`.
-        image: where to start, [H, W, 3] in [0, 1].
-        steps: evaluations of the objective and its gradient, at most.
+        image: the image to start from, [H, W, 3] in [0, 1].
+        steps: the largest number of evaluations of the objective and its gradient.
         optimizer: "lbfgs", SciPy's L-BFGS-B; "adam"; or "normalized_gradient", which follows the gradient divided by
             its standard deviation, for objectives that move.
-        learning_rate: of the last two, a step in units of [0, 1].
-        report: told how it goes.
+        learning_rate: of the last two optimizers, in units of [0, 1] per step.
+        report: called after each evaluation.
 
     Returns:
-        The picture of the least loss that was met, float32 [H, W, 3]; the last one by "normalized_gradient", where no
-        two losses can be compared.
+        The picture with the least loss, float32 [H, W, 3]. With "normalized_gradient", whose losses cannot be compared,
+        the last picture.
 
     References:
         Byrd, Lu, Nocedal, Zhu: A Limited Memory Algorithm for Bound Constrained Optimization. SIAM, 1995.
         Kingma, Ba: Adam: A Method for Stochastic Optimization. arXiv 1412.6980.
     """
     image = np.asarray(image, np.float32)
-    best, least, terms_of_best = image, np.inf, {}
+    best, least, terms_of_best = image, np.inf, dict[str, float]()
 
     def tracked(picture: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal best, least, terms_of_best
         terms, gradient = evaluate(picture)
         loss = sum(terms.values())
-        # The last evaluation need not be the best one, where it is the number of them that ends the search.
+        # The last evaluation need not be the best one, as their number ends the search.
         if loss < least or optimizer == "normalized_gradient":
             best, least, terms_of_best = picture, loss, terms
         if report:
             report(best, terms_of_best)
         return loss, gradient
 
-    descend = {"lbfgs": _lbfgs, "adam": _adam, "normalized_gradient": _normalized_gradient}[optimizer]
-    last = descend(tracked, image, steps, learning_rate)
-    return last if optimizer == "normalized_gradient" else best
+    if optimizer == "normalized_gradient":
+        return _normalized_gradient(tracked, image, steps, learning_rate)
+    if optimizer == "lbfgs":
+        _lbfgs(tracked, image, steps)
+    else:
+        _adam(tracked, image, steps, learning_rate)
+    return best
 
 
-def _lbfgs(evaluate: Callable, image: np.ndarray, steps: int, _) -> None:
-    class EnoughEvaluations(Exception):  # noqa: N818  It is no error.
+def _lbfgs(evaluate: _Loss, image: np.ndarray, steps: int) -> None:
+    class EnoughEvaluations(Exception):  # noqa: N818  It is not an error.
         pass
 
     made = 0
 
     def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal made
-        # SciPy looks at the number of evaluations only between two of its iterations.
+        # SciPy checks the number of evaluations only between its iterations.
         if made == steps:
             raise EnoughEvaluations
         made += 1
         loss, gradient = evaluate(flat.reshape(image.shape).astype(np.float32))
         return loss, gradient.ravel().astype(np.float64)
 
-    # Our losses are means over pixels, so that the gradient of each pixel is always small: it does not end the search.
+    # gtol is 0 as a small gradient must not end the search: our losses are means over pixels, so each pixel's is small.
     options = {"maxfun": steps, "maxiter": steps, "gtol": 0, "maxcor": PAIRS}
     with contextlib.suppress(EnoughEvaluations):
         optimize.minimize(
@@ -126,7 +135,7 @@ def _lbfgs(evaluate: Callable, image: np.ndarray, steps: int, _) -> None:
         )
 
 
-def _adam(evaluate: Callable, image: np.ndarray, steps: int, learning_rate: float) -> None:
+def _adam(evaluate: _Loss, image: np.ndarray, steps: int, learning_rate: float) -> None:
     optimizer = keras.optimizers.Adam(learning_rate)
     picture = keras.Variable(image)
     for _ in range(steps):
@@ -135,7 +144,7 @@ def _adam(evaluate: Callable, image: np.ndarray, steps: int, learning_rate: floa
         picture.assign(keras.ops.clip(picture, 0, 1))
 
 
-def _normalized_gradient(evaluate: Callable, image: np.ndarray, steps: int, learning_rate: float) -> np.ndarray:
+def _normalized_gradient(evaluate: _Loss, image: np.ndarray, steps: int, learning_rate: float) -> np.ndarray:
     for _ in range(steps):
         _, gradient = evaluate(image)
         image = np.clip(image - learning_rate * gradient / (gradient.std() + np.float32(1e-12)), 0, 1)

@@ -1,8 +1,8 @@
-"""What is seen of a long optimisation while it runs, and what is left of it when it is interrupted."""
+"""Shows the progress of a long optimisation, and saves its picture if it is interrupted."""
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from tqdm import tqdm
@@ -16,17 +16,18 @@ def watched(
 ) -> Iterator[Report]:
     """Gives a report that shows steps and losses on stderr, and writes snapshots.
 
-    If the block is interrupted, by Ctrl-C or SIGTERM, the picture of that moment is written, and stderr says so.
+    If Ctrl-C or SIGTERM interrupts the block, writes the picture of that moment, and says so on stderr.
 
     Args:
-        steps: how many there will be.
-        write: writes a picture [H, W, 3], given the number of the step for a snapshot, or None for the last one.
-        snapshot_steps: how often to write one; never by default.
+        steps: the total number of steps.
+        write: writes a picture [H, W, 3]; its second argument is the number of steps of a snapshot, None for the last
+            picture.
+        snapshot_steps: steps from one snapshot to the next; no snapshots by default.
     """
     latest = None
     with tqdm(total=steps, unit="step") as bar:
 
-        def report(picture: np.ndarray, terms: dict[str, float]) -> None:
+        def report(picture: np.ndarray, terms: Mapping[str, float]) -> None:
             nonlocal latest
             latest = picture
             bar.set_postfix({name: f"{value:.4g}" for name, value in terms.items()}, refresh=False)
@@ -39,5 +40,5 @@ def watched(
         except (KeyboardInterrupt, SystemExit):
             if latest is not None:
                 write(latest, None)
-                tqdm.write(f"interrupted after {bar.n} steps; what is there so far is written", sys.stderr)
+                tqdm.write(f"interrupted after {bar.n} steps; the result so far is written", sys.stderr)
             raise

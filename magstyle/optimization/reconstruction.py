@@ -1,4 +1,4 @@
-"""What a layer keeps of a picture: the pixels that are found again from its features, or from their Gram matrices.
+"""Shows what a layer keeps of a picture: finds pixels again from its features, or from their Gram matrices.
 
 References:
     Mahendran, Vedaldi: Understanding Deep Image Representations by Inverting Them. arXiv 1412.0035.
@@ -6,11 +6,14 @@ References:
         Convolutional Neural Networks. arXiv 1505.07376.
 """
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 
 from magstyle import losses
 from magstyle.optimization import neural_style, objectives, pixels
+from magstyle.optimization.pixels import Tensor
 
 
 def invert(
@@ -22,28 +25,28 @@ def invert(
     total_variation_weight: float = 0.0,
     seed: int = 0,
 ) -> np.ndarray:
-    """Finds a picture, from noise, that has the same features as an image, or the same Gram matrices.
+    """Finds a picture, starting from noise, that has the same features as an image, or the same Gram matrices.
 
     Args:
         image: [H, W, 3] in [0, 1].
-        network: from pictures to the features, by end point, that count.
+        network: a network from pictures to the features that count, by end point.
         minimize: `pixels.minimize`.
-        steps: of it.
-        kind: "content", for the features themselves, or "style", for their Gram matrices: a texture.
-        total_variation_weight: of the differences of neighbouring pixels.
-        seed: of the noise.
+        steps: its number of evaluations.
+        kind: "content", for the features themselves, or "style", for their Gram matrices, which gives a texture.
+        total_variation_weight: weight of the differences between neighbouring pixels.
+        seed: seed of the noise.
 
     Returns:
         float32 [H, W, 3] in [0, 1].
 
     Raises:
-        InputError: for a lack of memory.
+        InputError: if memory runs out.
     """
     targets = pixels.features_of(image, network)
     if kind == "style":
         targets = neural_style.style_targets(targets, list(targets), objectives.gram)
 
-    def terms(features, pictures):
+    def terms(features: Mapping[str, Tensor], pictures: Tensor) -> dict[str, Tensor]:
         if kind == "style":
             found = {"style_loss": objectives.style_loss(features, targets, objectives.gram)}
         else:

@@ -1,4 +1,4 @@
-"""What pictures and evaluations go through: sizes from coarse to fine, shifts, tiles."""
+"""Transforms of pictures and evaluations: sizes from coarse to fine, shifts, tiles."""
 
 import math
 
@@ -8,19 +8,20 @@ import numpy as np
 from magstyle.errors import InputError
 from magstyle.optimization.pixels import Evaluation
 
-# Four poolings leave one feature of it.
+# Four poolings reduce it to one feature.
 SMALLEST_SIDE = 16
 
 
 def octave_sizes(size: tuple[int, int], octaves: int, scale: float = 2.0) -> list[tuple[int, int]]:
-    """Heights and widths from coarse to fine, each `scale` times that before it; the last is `size`.
+    """Heights and widths from coarse to fine, each `scale` times the one before it; the last is `size`.
 
     Raises:
-        InputError: where the first would have a side of fewer than 16 pixels.
+        InputError: if the first would have a side of fewer than 16 pixels.
     """
-    sizes = [tuple(max(1, round(side / scale**k)) for side in size) for k in reversed(range(octaves))]
+    height, width = size
+    scales = [scale**k for k in reversed(range(octaves))]
+    sizes = [(max(1, round(height / divisor)), max(1, round(width / divisor))) for divisor in scales]
     if min(sizes[0]) < SMALLEST_SIDE:
-        height, width = size
         raise InputError(
             f"octaves={octaves} begin with {sizes[0][1]} x {sizes[0][0]} pixels, of {width} x {height}; no side can "
             f"have fewer than {SMALLEST_SIDE}",
@@ -30,12 +31,12 @@ def octave_sizes(size: tuple[int, int], octaves: int, scale: float = 2.0) -> lis
 
 
 def octave_steps(octaves: int, steps: int) -> list[int]:
-    """The steps of each octave: half as many as of the one before it, which is smaller, and at least one."""
+    """The steps of each octave: half as many as the one before it, which is smaller, but at least one."""
     return [max(1, steps // 2**octave) for octave in range(octaves)]
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An image [H, W, C] in [0, 1] at another height and width, by antialiased bicubic interpolation."""
+    """Resizes an image [H, W, C] in [0, 1] to a height and width, by antialiased bicubic interpolation."""
     if image.shape[:2] == tuple(size):
         return image
     resized = keras.ops.image.resize(image, size, interpolation="bicubic", antialias=True, data_format="channels_last")
@@ -43,14 +44,14 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_change(change: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The difference [H, W, C] of two images, in [-1, 1], at another height and width."""
+    """Resizes the difference [H, W, C] of two images, in [-1, 1], to a height and width."""
     return 2 * resize((change + 1) / 2, size) - 1
 
 
 def jittered(evaluate: Evaluation, rng: np.random.Generator) -> Evaluation:
-    """An evaluation of the picture shifted around by a random number of pixels, another one each time."""
+    """Makes an evaluation shift the picture around by a random number of pixels, a new one each time."""
 
-    def shifted(picture: np.ndarray):
+    def shifted(picture: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
         shift = tuple(int(rng.integers(side)) for side in picture.shape[:2])
         terms, gradient = evaluate(np.roll(picture, shift, (0, 1)))
         return terms, np.roll(gradient, [-pixels for pixels in shift], (0, 1))
@@ -59,13 +60,13 @@ def jittered(evaluate: Evaluation, rng: np.random.Generator) -> Evaluation:
 
 
 def tiled(evaluate: Evaluation, side: int) -> Evaluation:
-    """An evaluation tile by tile, so that it takes the memory of one, however large the picture is.
+    """Makes an evaluation go tile by tile, so that it takes the memory of one tile, however large the picture is.
 
-    Tiles are all of one size, and overlap by a few pixels where that size does not divide the picture's. Terms are
-    means over the tiles.
+    All tiles have one size, with no side longer than `side`, and overlap by a few pixels if that does not divide the
+    picture's size. Terms are means over the tiles.
     """
 
-    def by_tiles(picture: np.ndarray):
+    def by_tiles(picture: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
         height, width, _ = picture.shape
         rows, columns = _cuts(height, side), _cuts(width, side)
         gradient = np.empty_like(picture)
@@ -80,7 +81,7 @@ def tiled(evaluate: Evaluation, side: int) -> Evaluation:
 
 
 def _cuts(length: int, side: int) -> list[slice]:
-    """The fewest pieces of one size, at most `side`, that cover a length."""
+    """The smallest number of pieces of one size, at most `side`, that cover a length."""
     count = math.ceil(length / side)
     piece = math.ceil(length / count)
     return [slice(start, start + piece) for start in (min(k * piece, length - piece) for k in range(count))]

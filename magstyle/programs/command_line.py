@@ -13,6 +13,7 @@ import pathlib
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
@@ -46,6 +47,8 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     _prepare_streams()
+    # Pillow warns of damage that it can live with and of large files; whether a photo fits, the stylizer says.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     define_flags()
     # absl shows the docstring of the main module and the flags of sys.argv[0], which a launcher does not have.
     sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__

@@ -9,6 +9,7 @@ Ctrl-C ends it, and writes what is there so far.
 
 from absl import flags
 
+from magstyle import files
 from magstyle.data import images
 from magstyle.programs import command_line, shared_flags
 
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
     for flag in ("input_image", "guide_image"):
         if FLAGS[flag].value:
-            images.read_size(command_line.path_of(flag))  # What is not there is refused at once.
+            images.read_size(files.expanded(FLAGS[flag].value))  # Refuses a missing image at once.
     command_line.import_tensorflow()
     from magstyle.optimization.deep_dream_files import deep_dream
 

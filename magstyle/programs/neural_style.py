@@ -11,6 +11,7 @@ Ctrl-C ends it, and writes the picture of that moment.
 
 from absl import flags
 
+from magstyle import files
 from magstyle.data import images, photos
 from magstyle.programs import command_line, shared_flags
 
@@ -61,7 +62,7 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     style_images = [*FLAGS.style_images, *arguments]
-    images.read_size(command_line.path_of("content_image"))  # What is not there is refused at once.
+    images.read_size(files.expanded(FLAGS.content_image))  # Refuses a missing image at once.
     photos.find(style_images)
     command_line.import_tensorflow()
     from magstyle.optimization.neural_style_files import neural_style

@@ -9,6 +9,7 @@ Ctrl-C ends it, and writes the picture of that moment.
 
 from absl import flags
 
+from magstyle import files
 from magstyle.data import images
 from magstyle.programs import command_line, shared_flags
 
@@ -33,7 +34,7 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
-    images.read_size(command_line.path_of("input_image"))  # What is not there is refused at once.
+    images.read_size(files.expanded(FLAGS.input_image))  # Refuses a missing image at once.
     command_line.import_tensorflow()
     from magstyle.optimization.reconstruction_files import reconstruct
 

@@ -324,3 +324,14 @@ def test_fewer_photos_than_a_batch_still_fill_it(files_of):
     photos = photos_of(batches)
     assert len(photos) == 15
     assert photos.count(0) in (7, 8)
+
+
+def test_a_bug_of_ours_ends_the_pipeline_and_skips_no_photo(files_of, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("a bug of ours")
+
+    source = files_of([colour(k) for k in range(3)])
+    monkeypatch.setattr(images, "_random_box", fail)
+    with pytest.raises(tf.errors.OpError, match="ZeroDivisionError: a bug of ours"):
+        take(source, 1, augment=True)
+    assert source.skipped == {}

@@ -7,7 +7,8 @@ import pytest
 
 from magstyle.data import images
 from magstyle.models import vgg
-from magstyle.optimization import neural_style, pixels
+from magstyle.optimization import jobs, neural_style, pixels
+from magstyle.optimization.neural_style import Painting
 from tests.samples import narrow_vgg, picture
 
 CONTENT, ONE, TWO = (images.to_float(picture(k, (40, 36))) for k in range(3))
@@ -23,9 +24,11 @@ def network():
 
 @pytest.fixture
 def paint(network):
-    def call(paintings=(ONE,), steps=8, report=None, **options):
-        minimize, end_points = functools.partial(pixels.minimize, report=report), ([CONTENT_NAME], STYLE_NAMES)
-        return neural_style.paint(CONTENT, paintings, network, *end_points, minimize, steps=steps, **options)
+    def call(*paintings, report=None, **options):
+        options = {"octaves": 1, "steps": 8, "content_end_points": [CONTENT_NAME], **options}
+        job = jobs.StyleOptions(style_end_points=STYLE_NAMES, **options)
+        minimize = functools.partial(pixels.minimize, report=report)
+        return neural_style.paint(CONTENT, paintings or [Painting(ONE)], network, job, minimize)
 
     return call
 
@@ -72,7 +75,7 @@ def test_it_starts_from_photo_painting_or_noise(paint):
 
 
 def test_the_weight_of_a_painting_decides_how_near_the_picture_comes_to_it(paint, network):
-    mostly_one, mostly_two = (paint((ONE, TWO), painting_weights=weights) for weights in ((3, 1), (1, 3)))
+    mostly_one, mostly_two = (paint(Painting(ONE, one), Painting(TWO, two)) for one, two in ((3, 1), (1, 3)))
     for painting, near, far in ((ONE, mostly_one, mostly_two), (TWO, mostly_two, mostly_one)):
         assert numpy_losses(network, near, painting)[1] < 0.8 * numpy_losses(network, far, painting)[1]
 
@@ -80,9 +83,10 @@ def test_the_weight_of_a_painting_decides_how_near_the_picture_comes_to_it(paint
 def test_a_style_is_painted_in_its_region_alone(paint):
     left = np.zeros(CONTENT.shape[:2], np.float32)
     left[:, :12] = 1
-    change = np.abs(paint(masks=(left,)) - CONTENT)
+    change = np.abs(paint(Painting(ONE, mask=left)) - CONTENT)
     assert change[:, 20:].mean() < change[:, :12].mean() / 4
-    np.testing.assert_allclose(paint(masks=(np.ones_like(left),), steps=3), paint(steps=3), atol=1e-5)
+    everywhere = Painting(ONE, mask=np.ones_like(left))
+    np.testing.assert_allclose(paint(everywhere, steps=3), paint(steps=3), atol=1e-5)
 
 
 def test_octaves_paint_from_coarse_to_fine(paint):
@@ -99,7 +103,7 @@ def test_what_octaves_paint_comes_over_the_photos_own_detail(paint):
 def test_the_scale_of_the_style_is_that_of_the_painting(paint, network):
     stripes = np.zeros_like(ONE)
     stripes[:, ::2] = 1
-    fine, coarse = (paint((stripes,), style_scale=scale, start="noise", steps=15) for scale in (1, 4))
+    fine, coarse = (paint(Painting(stripes), style_scale=scale, start="noise", steps=15) for scale in (1, 4))
     steps = [np.abs(np.diff(image, axis=1)).mean() for image in (fine, coarse)]
     assert steps[0] > steps[1]
 

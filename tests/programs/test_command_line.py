@@ -39,7 +39,7 @@ REFUSED = [
     ),
     (
         ["create_style_dataset", "--style_files=a", "--output_file=~nosuchuser/a"],
-        "cannot find ~nosuchuser/a: there is no home of that user",
+        "cannot find ~nosuchuser/a: that user has no home folder",
     ),
     (["train", "--style_dataset_file=a", "--train_dir=b"], "give the photos by one of --content_files, "),
     (

@@ -48,7 +48,7 @@ def test_an_interrupted_program_writes_what_it_has(flags, tmp_path):
     wait_for((tmp_path / "out" / "picture_00002.png").exists, process)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
-    assert re.search(r"interrupted after \d+ steps; what is there so far is written", process.stderr)
+    assert re.search(r"interrupted after \d+ steps; the result so far is written", process.stderr)
     assert "Traceback" not in process.stderr
     assert images.read_image(tmp_path / "out" / "picture.png").shape == (32, 40, 3)
 
@@ -59,7 +59,7 @@ def test_masks_of_any_size_are_scaled_and_what_they_leave_out_is_said(run, flags
     Image.fromarray(mask).save(tmp_path / "left.png")
     result = run("neural_style", *flags, f"--style_masks={tmp_path}/left.png", "--style_weight=100")
     assert result.returncode == 0, result.stderr
-    assert "50.0% of the picture are in no mask" in result.stderr
+    assert "50.0% of the picture is in no mask" in result.stderr
     change = np.abs(images.read_image(tmp_path / "out" / "picture.png") - images.read_image(folder / "photo.png", 32))
     assert change[:, :16].mean() > 1.2 * change[:, 32:].mean()
 
