@@ -111,8 +111,9 @@ def open_network(model: str | os.PathLike, end_points: Sequence[str]) -> tuple[k
             )
         network = load_vgg(path)
         layers = network.output
-    numbers, names = zip(*(_channel(end_point) for end_point in end_points), strict=True)
-    channels = dict(zip(models.find_end_points(names, layers), numbers, strict=True))
+    wanted = [_layer_and_channel(end_point) for end_point in end_points]
+    names = models.find_end_points([name for name, _ in wanted], layers)
+    channels = {name: channel for name, (_, channel) in zip(names, wanted, strict=True)}
     for name, number in channels.items():
         if number is not None and number >= layers[name].shape[-1]:
             raise InputError(f"{name} has the channels 0 to {layers[name].shape[-1] - 1}, not {number}", "end_points")
@@ -136,7 +137,7 @@ def check_size(network: keras.Model, size: Sequence[int]) -> None:
 @contextlib.contextmanager
 def _writing(
     output: pathlib.Path, size: tuple[int, int], frames: int, animated: bool
-) -> Iterator[tuple[Callable[[np.ndarray, int | None], None], list[pathlib.Path]]]:
+) -> Iterator[tuple[Callable[[np.ndarray, int | None], object], list[pathlib.Path]]]:
     """Gives a function that writes a picture in this size, and the list of the paths that it has written to."""
     if animated:
         with animations.writing(output, size) as add:
@@ -167,7 +168,7 @@ def _layers(network: keras.Model) -> dict[str, Tensor]:
     Raises:
         InputError: for a model whose input is not one image.
     """
-    inputs = getattr(network, "inputs", None) or ()  # A .keras file may hold a model that is not a graph of layers.
+    inputs = getattr(network, "inputs", None) or []  # A .keras file may hold a model that is not a graph of layers.
     if not (len(inputs) == 1 and inputs[0].shape[1:][2:] == (3,)):
         raise InputError("the model must take one input, images [B, H, W, 3]", "model")
     found = {}
@@ -194,7 +195,7 @@ def _of_any_size(
     return keras.Model(image, part(preprocess(image * 255.0) if preprocess else image))
 
 
-def _channel(end_point: str) -> tuple[int | None, str]:
-    """Parses an end point, "mixed3:13" or "mixed3": the number of the channel, if any, and the name of the layer."""
+def _layer_and_channel(end_point: str) -> tuple[str, int | None]:
+    """Parses an end point, "mixed3:13" or "mixed3": the name of the layer, and the number of the channel, if any."""
     match = re.fullmatch(r"(.+):(\d+)", end_point)
-    return (int(match[2]), match[1]) if match else (None, end_point)
+    return (match[1], int(match[2])) if match else (end_point, None)

@@ -7,6 +7,7 @@ it sees, and `minimize` descends.
 
 import contextlib
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from scipy import optimize
 from magstyle.errors import memory_for_features
 
 # A tensor of Keras's backend, or an array that it takes for one.
-Tensor = keras.KerasTensor
+Tensor: TypeAlias = keras.KerasTensor
 # From pictures [1, H, W, 3] to terms by name.
 Objective = Callable[[Tensor], Mapping[str, Tensor]]
 # From a picture [H, W, 3] to its terms by name, and the gradient [H, W, 3] of their sum.

@@ -45,9 +45,8 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
-    for flag in ("input_image", "guide_image"):
-        if FLAGS[flag].value:
-            images.read_size(files.expanded(FLAGS[flag].value))  # Refuses a missing image at once.
+    for path in filter(None, (FLAGS.input_image, FLAGS.guide_image)):
+        images.read_size(files.expanded(path))  # Refuses a missing image at once.
     command_line.import_tensorflow()
     from magstyle.optimization.deep_dream_files import deep_dream
 

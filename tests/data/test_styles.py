@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from magstyle import names
 from magstyle.data import images, styles
 from magstyle.errors import InputError
 from tests.samples import golden_painting, picture
@@ -51,6 +52,10 @@ def test_what_is_no_style_dataset_is_one_sentence(tmp_path, dataset):
     foreign.features.feature["image/encoded"].bytes_list.value.append(b"jpeg")
     no_image = tf.train.Example()
     no_image.features.feature["label"].int64_list.value.append(0)
+    no_square = tf.train.Example()
+    no_square.features.feature["vgg_16/conv1"].float_list.value.extend([1, 2, 3])
+    no_square.features.feature["label"].int64_list.value.append(0)
+    no_square.features.feature["image_raw"].bytes_list.value.append(b"jpeg")
     broken_image = tf.train.Example.FromString(no_image.SerializeToString())
     broken_image.features.feature["image_raw"].bytes_list.value.append(b"no jpeg")
     for name, content in {
@@ -62,6 +67,7 @@ def test_what_is_no_style_dataset_is_one_sentence(tmp_path, dataset):
         (tmp_path / name).write_bytes(content)
     for name, record in {
         "foreign": foreign.SerializeToString(),
+        "no_square": no_square.SerializeToString(),
         "no_image": no_image.SerializeToString(),
         "broken_image": broken_image.SerializeToString(),
         "no_example": b"this is no Example",
@@ -69,13 +75,22 @@ def test_what_is_no_style_dataset_is_one_sentence(tmp_path, dataset):
         with tf.io.TFRecordWriter(str(tmp_path / name)) as writer:
             writer.write(record)
     (tmp_path / "folder").mkdir()
-    names = ["empty", "text", "cut", "damaged", "foreign", "no_image", "broken_image", "no_example", "folder"]
-    for name in names:
+    wrong = ["empty", "text", "cut", "damaged", "foreign", "no_square", "no_image", "broken_image", "no_example"]
+    for name in [*wrong, "folder"]:
         with pytest.raises(InputError, match=f"cannot read {tmp_path / name}") as error:
             styles.read(tmp_path / name)
         assert "\n" not in str(error.value)
     with pytest.raises(InputError, match=r"there is no style dataset at .*missing"):
         styles.read(tmp_path / "missing")
+
+
+def test_a_bug_of_ours_is_not_taken_for_a_damaged_dataset(dataset, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr(names, "printable", fail)
+    with pytest.raises(ZeroDivisionError, match="a bug of ours"):
+        styles.read(dataset)
 
 
 @pytest.mark.parametrize("length", [2**20, 2**40, 2**62])

@@ -1,9 +1,10 @@
 import functools
+import struct
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffTags
 
 import magstyle
 from magstyle.data import images
@@ -120,6 +121,33 @@ def test_a_download_that_fails_is_said(downloads):
 def test_models_of_other_inputs_are_refused(small_checkpoint):
     with pytest.raises(InputError, match="the model must take one input, images"):
         deep_dream_files.open_network(small_checkpoint, ["conv"])
+
+
+def test_a_model_that_is_not_a_graph_of_layers_is_refused(tmp_path):
+    keras.Sequential([keras.layers.Conv2D(4, 3, name="edges")]).save(tmp_path / "model.keras")
+    with pytest.raises(InputError, match="the model must take one input, images"):
+        deep_dream_files.open_network(tmp_path / "model.keras", ["edges"])
+
+
+def test_a_bug_of_ours_is_not_taken_for_a_damaged_model(tmp_path, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("a bug of ours")
+
+    keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 3)]).save(tmp_path / "model.keras")
+    monkeypatch.setattr(deep_dream_files, "_layers", fail)
+    with pytest.raises(ZeroDivisionError, match="a bug of ours"):
+        deep_dream_files.open_network(tmp_path / "model.keras", ["edges"])
+
+
+def test_a_program_does_not_show_pillows_warnings(refused, flags, tmp_path):
+    tag = struct.pack("<HHLL", 274, TiffTags.SHORT, 1, 6)
+    picture(0, (48, 40)).save(tmp_path / "turned.tif", tiffinfo={274: 6})
+    damaged = (tmp_path / "turned.tif").read_bytes().replace(tag, struct.pack("<HHLL", 274, TiffTags.SHORT, 2, 6))
+    (tmp_path / "turned.tif").write_bytes(damaged)
+    with pytest.warns(UserWarning, match="tag 274 had too many entries"):
+        images.read_size(tmp_path / "turned.tif")
+    sentence = refused("deep_dream", *flags, f"--input_image={tmp_path}/turned.tif", "--guide_image=none.png")
+    assert "cannot read none.png" in sentence
 
 
 @pytest.mark.parametrize(
