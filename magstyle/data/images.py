@@ -159,10 +159,10 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: "np.random.Ge
         encoded: the bytes of any file that `read_image` reads.
         name: what messages call the image.
         image_size: side of the square, in pixels.
-        rng: if given, cuts the square at a random place, scales it to image_size and mirrors every other one. Its side
-            is log-uniform, from half of image_size (which shows a photo as large as its strokes, as in a large picture)
-            or the image's shorter side, if that is less, to the whole shorter side. If the square's colours deviate by
-            less than two of 255, cuts the centre as without rng.
+        rng: if given, cuts the square at a random place, scales it to image_size and mirrors it half of the time. Its
+            side is log-uniform, from half of image_size (which shows a photo as large as its strokes, as in a large
+            picture) or the image's shorter side, if that is less, to the whole shorter side. If the square's colours
+            deviate by less than two of 255, cuts the centre as without rng.
 
     Returns:
         uint8 RGB [image_size, image_size, 3], scaled by antialiased bicubic interpolation.
