@@ -4,7 +4,7 @@ bin/deep_dream.py --input_image=photo.jpg --output_image=dream.png
 bin/deep_dream.py --input_image=photo.jpg --model=vgg_16.h5 --end_points=conv4_3,conv5_1:7 --output_image=dream.png
 bin/deep_dream.py --input_image=photo.jpg --frames=60 --output_image=journey.gif
 
-Ctrl-C ends it, and writes what is there so far.
+Ctrl-C ends it, and writes the result so far.
 """
 
 from absl import flags
