@@ -32,8 +32,8 @@ class Stylizer:
 
     Args:
         checkpoint_or_model: a StyleTransformer, or anything else that `magstyle.load_model` opens.
-        engine: how it is computed. "litert" uses all cores of the CPU, without TensorFlow and Keras, and copies the
-            weights of a StyleTransformer as they are now. "keras" uses Keras's backend, on its device. "auto" is "keras" if
+        engine: how it is computed. "litert" uses all cores of the CPU, without TensorFlow and Keras; it copies the
+            weights that a StyleTransformer has now. "keras" uses Keras's backend, on its device. "auto" is "keras" if
             that is a GPU or a TPU, and "litert" elsewhere. Both paint the same pictures.
 
     Attributes:

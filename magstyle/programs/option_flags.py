@@ -90,6 +90,8 @@ def define_option(name: str, annotation: object, default: Any, meaning: str) -> 
     elif os.PathLike in kinds and any(typing.get_origin(kind) is Sequence for kind in kinds):
         flags.DEFINE_multi_string(name, default, text)
         mark_as_path(name)
+    elif kinds == {Sequence[str]}:
+        flags.DEFINE_list(name, list(default), text)
     else:
         flags.DEFINE_string(name, default, text)
         if os.PathLike in kinds:

@@ -11,25 +11,14 @@ from absl import flags
 
 from magstyle import files
 from magstyle.data import images
-from magstyle.programs import command_line, shared_flags
+from magstyle.optimization.jobs import ReconstructionJob
+from magstyle.programs import command_line, option_flags
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    flags.DEFINE_string("input_image", None, "The image.")
-    flags.DEFINE_string("end_point", None, "Of VGG, such as conv3_1.")
-    flags.DEFINE_bool("all_layers", False, "Instead: conv1_1 to conv5_1, content and style, on one sheet.")
-    flags.DEFINE_enum(
-        "kind",
-        "content",
-        ["content", "style"],
-        "The features themselves, or the Gram matrices up to there, which make a texture.",
-    )
-    flags.DEFINE_string("output_image", None, "The picture to write: .png, .jpg or .webp.")
-    shared_flags.define_pixels(image_size=256)
-    flags.mark_flags_as_required(["input_image", "output_image"])
-    shared_flags.mark_as_paths("input_image", "output_image")
+    option_flags.define_options(ReconstructionJob)
 
 
 def main(arguments: list[str]) -> None:

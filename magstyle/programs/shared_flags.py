@@ -28,19 +28,6 @@ def mark_as_paths(*names: str) -> None:
         option_flags.mark_as_path(name)
 
 
-def define_pixels(image_size: int) -> None:
-    """How the pixels of a picture are optimised for features of VGG."""
-    flags.DEFINE_string("vgg_checkpoint", "imagenet", VGG)
-    flags.DEFINE_enum("pooling", "avg", ["avg", "max"], "How VGG pools.")
-    flags.DEFINE_float("total_variation_weight", 0.0, "Of the differences of neighbouring pixels.", lower_bound=0)
-    flags.DEFINE_integer("image_size", image_size, "Shorter side of the picture.", lower_bound=1)
-    flags.DEFINE_integer("steps", 200, "Evaluations of the losses and their gradient.", lower_bound=1)
-    flags.DEFINE_enum("optimizer", "lbfgs", ["lbfgs", "adam"], "L-BFGS or Adam.")
-    flags.DEFINE_float("learning_rate", 0.02, "Of Adam.")
-    flags.DEFINE_integer("seed", 0, "Of the noise.", lower_bound=0)
-    mark_as_paths("vgg_checkpoint")
-
-
 def define_which_styles(several: str) -> None:
     """The styles to paint in.
 
