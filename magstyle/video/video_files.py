@@ -1,5 +1,6 @@
 """Clips in files to painted clips in files, with their sound."""
 
+import dataclasses
 import math
 import os
 import pathlib
@@ -7,12 +8,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import files, limits
+from magstyle import files, limits, options
 from magstyle.checkpoints.networks import Network
 from magstyle.data import images
 from magstyle.errors import InputError
@@ -27,13 +28,11 @@ if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
 Style = int | str | Mapping[int | str, float]
-# A frame, with its motion from the one before where that is wanted and there is one, to its picture, float32 [H, W, 3]
-# in [0, 1], and that to what is written, uint8; both frame after frame.
-Paint = Callable[[codec.Frame, optical_flow.Motion | None], np.ndarray]
-Finish = Callable[[codec.Frame, optical_flow.Motion | None, np.ndarray], np.ndarray]
-# Of a frame's pictures, as numbers, that are held at a time: read, painted and written ones; and as measured, what
-# motion and steadiness take beside these.
-_PICTURES, _OF_STEADINESS = 12, 24
+# A frame, with its motion from the one before if pictures are to be steady and there is one.
+MovingFrame = tuple[codec.Frame, optical_flow.Motion | None]
+# How many float32 pictures of a frame's size are in memory at a time: those being read, painted and written; and, as
+# measured, those that motion and steadiness take in addition.
+_PICTURES, _PICTURES_OF_STEADINESS = 12, 24
 
 
 def stylize_video(
@@ -56,165 +55,268 @@ def stylize_video(
 ) -> pathlib.Path:
     """Paints a clip in a style of a model, and keeps its sound.
 
-    Frames keep their times, also where these are uneven, and the clip keeps its colour space and range. It is turned
-    upright, and its pixels become square. Sound is copied as it is, or encoded anew where the new file cannot hold it.
-    Reading, painting and writing overlap, and memory does not grow with the length of the clip. Progress is shown on
-    stderr.
+    Frames keep their times, even uneven ones, and the clip keeps its colour space and range. It is turned upright, and
+    its pixels become square. Sound is copied unchanged, or encoded anew if the new file cannot hold it. Reading,
+    painting and writing overlap, and memory does not grow with the length of the clip. Progress is shown on stderr.
 
-    If it is interrupted, or the clip is damaged, the frames painted until then are written.
+    If painting is interrupted, or the clip is damaged, the frames painted until then are written.
 
     Args:
         input_video: the clip, of any container and codec that FFmpeg reads.
-        output_video: the clip to write, .mp4 (H.264; a row or a column is repeated where a side is odd), .webm (VP9)
-            or .gif, which has no sound.
+        output_video: the clip to write: .mp4 (H.264; an odd side repeats its last row or column), .webm (VP9), or .gif,
+            which has no sound.
         checkpoint: the model, anything that `magstyle.load_model` opens.
-        engine: what computes it, as Stylizer's: "litert" on this machine's CPU, "keras", or "auto".
+        engine: as for `Stylizer`: "litert" on this machine's CPU, "keras", or "auto".
         which_styles: a style by number or name, or {style: weight} for a mixture; for a walk several, or "all".
         walk: go from each of several styles to the next, from the first frame to the last.
-        image_size: shorter side of the pictures; as it is by default.
-        mask: images, with the style of what is white in each, in every frame, as `stylize_photos` takes them; what is
-            in none of them takes `which_styles`, or stays as it is where that is "photo".
-        strength, stroke_size: as of `stylize_photos`.
-        start: seconds from the clip's start at which to begin.
+        image_size: shorter side of the pictures, in pixels; that of the clip by default.
+        mask: images, each with the style of its white area in every frame, as for `stylize_photos`; the area outside
+            all masks takes `which_styles`, or stays unpainted if that is "photo".
+        strength, stroke_size: as for `stylize_photos`.
+        start: where to begin, in seconds from the clip's start.
         duration: seconds to paint; to the end by default.
-        fps: frames per second to paint at most; those between are left out. All by default.
-        preserve_color: keep the clip's colours, take only the strokes.
-        steady: keep strokes where they are on what moves, instead of painting every frame by itself, which flickers.
+        fps: frames per second to paint at most; the frames between are left out. All by default.
+        preserve_color: keep the clip's colours and take only the strokes.
+        steady: let strokes move with what they paint; painted one by one, frames flicker.
 
     Returns:
         The path of the painted clip.
 
     Raises:
         InputError: before any work, for a clip that cannot be read or does not fit into memory, styles that the model
-            does not have, an output_video that is there already, or without OpenCV where pictures are to be steady. In
-            the end, for a clip that is damaged.
+            does not have, an output_video that exists already, or if `steady` needs OpenCV and it is missing. At the
+            end, for a clip that is damaged. For a file that cannot be written.
     """
-    limits.check({"strength": strength, "stroke_size": stroke_size})
-    output = files.expanded(output_video)
-    codec.check_writable(output)
-    if output.exists():
-        raise InputError(f"{output} exists already; remove it first, or choose another output_video", "output_video")
+    options.check_value("strength", strength, limits.Strength)
+    options.check_value("stroke_size", stroke_size, limits.StrokeSize)
+    output = _checked_output(output_video)
     if steady:
-        optical_flow.opencv()  # If it is missing, that is said before any work.
+        optical_flow.opencv()  # If it is missing, say so before any work.
     with codec.Clip(files.expanded(input_video), image_size, start, duration, fps) as clip:
         stylizer = Stylizer(checkpoint, engine)
-        weights_at, weights = _weights_over_time(which_styles, walk, stylizer, clip, clip_may_stay=len(mask) > 0)
-        mask_images, mask_weights = regions.opened(mask, stylizer)
-        for image in mask_images:
-            regions.check_shape(image, clip.size, str(clip.path))
-        areas = [regions.read(image, clip.size) for image in mask_images]
-        # Without motion, both leave frames and pictures as they are.
-        painter, steadiness = FramePainter(clip.size, stroke_size), Steadiness()
-        largest = painter.largest_canvas() if steady else clip.size
-        pictures = _PICTURES + (_OF_STEADINESS if steady else 0)
-        keeps, styles_of_pixels = pictures * math.prod(clip.size) * 3 * 4, 0
-        if areas:
-            styles_of_pixels = np.count_nonzero(np.any([*mask_weights, *weights], axis=0))
-            keeps += regions.needed(len(areas), stylizer.network.num_styles, *largest)
-        stylizer.check_size(*largest, keeps, regions=styles_of_pixels, stroke_size=stroke_size)
-
-        def paint(frame: codec.Frame, motion: optical_flow.Motion | None) -> np.ndarray:
-            def stylize(canvas: np.ndarray, placement: Placement) -> np.ndarray:
-                weights = weights_at(frame.time)
-                if areas:
-                    weights = regions.style_weights([placement.lay(area) for area in areas], mask_weights, weights)
-                return stylizer.stylize(canvas, weights, stroke_size=stroke_size)
-
-            image = images.to_float(frame.image)
-            picture = painter.paint(image, motion, stylize)
-            # Of the frame as it is, not as it is on the canvas.
-            return strokes.with_strength(picture, image, strength)
-
-        def finish(frame: codec.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> np.ndarray:
-            picture = steadiness.steady(picture, motion)
-            if preserve_color:
-                picture = keep_color(images.to_float(frame.image), picture)
-            if weights_at(frame.time) is None:
-                image = images.to_float(frame.image)
-                picture = image + regions.covered(areas)[..., None] * (picture - image)
-            return images.to_uint8(picture)
-
-        interruption = _write(output, clip, paint, finish, steady)
+        styles = _styles_over_time(which_styles, walk, stylizer, clip, clip_may_stay=len(mask) > 0)
+        masks = _read_masks(mask, stylizer, clip)
+        painter = _ClipPainter(stylizer, styles, masks, clip.size, strength, stroke_size, preserve_color)
+        painter.check_size(steady)
+        interruption = _write(output, clip, painter, steady)
     if isinstance(interruption, InputError):
-        raise InputError(f"{interruption}; {output} holds what is before", *interruption.arguments) from interruption
+        raise InputError(f"{interruption}; {output} holds the frames before", *interruption.arguments) from interruption
     if interruption:
         raise interruption
     return output
 
 
-def _write(
-    output: pathlib.Path, clip: codec.Clip, paint: Paint, finish: Finish, with_motion: bool
-) -> BaseException | None:
-    """Writes the clip that `paint` and `finish` make of another.
+class _Styles(NamedTuple):
+    """The weights [num_styles] that a clip is painted with.
+
+    Attributes:
+        at: the weights at a time, in seconds; None if what is in no mask stays as it is.
+        ends: the weights that those of any time are mixed from.
+    """
+
+    at: Callable[[Fraction], np.ndarray | None]
+    ends: Sequence[np.ndarray]
+
+
+class _Masks(NamedTuple):
+    """The masks of a clip.
+
+    Attributes:
+        areas: [H, W] in [0, 1] each, of the size of the frames.
+        weights: [num_styles] of what is white in each.
+    """
+
+    areas: list[np.ndarray]
+    weights: list[np.ndarray]
+
+
+@dataclasses.dataclass
+class _ClipPainter:
+    """Paints the frames of a clip, first to last.
+
+    A frame goes through `paint`, then through `finish`; a later frame may be painted while one before is finished.
+    Without motion, each frame is painted by itself.
+    """
+
+    stylizer: Stylizer
+    styles: _Styles
+    masks: _Masks
+    size: tuple[int, int]
+    strength: float
+    stroke_size: float
+    preserve_color: bool
+
+    def __post_init__(self) -> None:
+        self._painter, self._steadiness = FramePainter(self.size, self.stroke_size), Steadiness()
+
+    def check_size(self, steady: bool) -> None:
+        """Raises an InputError if painting such frames does not fit into memory."""
+        largest = self._painter.largest_canvas() if steady else self.size
+        pictures = _PICTURES + (_PICTURES_OF_STEADINESS if steady else 0)
+        keeps, styles_of_pixels = pictures * math.prod(self.size) * 3 * 4, 0
+        if self.masks.areas:
+            styles_of_pixels = int(np.count_nonzero(np.any([*self.masks.weights, *self.styles.ends], axis=0)))
+            keeps += regions.needed(len(self.masks.areas), self.stylizer.network.num_styles, *largest)
+        self.stylizer.check_size(*largest, keeps, regions=styles_of_pixels, stroke_size=self.stroke_size)
+
+    def paint(self, frame: codec.Frame, motion: optical_flow.Motion | None) -> np.ndarray:
+        """The picture of a frame, float32 [H, W, 3] in [0, 1]."""
+
+        def stylize(canvas: np.ndarray, placement: Placement) -> np.ndarray:
+            return self.stylizer.stylize(canvas, self._weights(frame.time, placement), stroke_size=self.stroke_size)
+
+        image = images.to_float(frame.image)
+        picture = self._painter.paint(image, motion, stylize)
+        # The strength refers to the frame itself, not to the frame on its canvas.
+        return strokes.with_strength(picture, image, self.strength)
+
+    def finish(self, frame: codec.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> np.ndarray:
+        """What is written of a picture, uint8 [H, W, 3]."""
+        picture = self._steadiness.steady(picture, motion)
+        if self.preserve_color:
+            picture = keep_color(images.to_float(frame.image), picture)
+        if self.styles.at(frame.time) is None:
+            image = images.to_float(frame.image)
+            picture = image + regions.covered(self.masks.areas)[..., None] * (picture - image)
+        return images.to_uint8(picture)
+
+    def _weights(self, time: Fraction, placement: Placement) -> np.ndarray:
+        """The weights [num_styles] of a frame or, with masks, those of each pixel of its canvas."""
+        weights = self.styles.at(time)
+        if self.masks.areas:
+            areas = [placement.lay(area) for area in self.masks.areas]
+            return regions.style_weights(areas, self.masks.weights, weights)
+        assert weights is not None  # Only a clip with masks may stay as it is elsewhere.
+        return weights
+
+
+class _Pipeline:
+    """Paints a frame while the next one is read and the one before is written, both on threads of this pipeline.
+
+    A context manager: whatever ends its block, both threads have come to their end after it, and a write that failed
+    raises its error.
+
+    Args:
+        frames: what is painted.
+        write: takes each frame with its picture, in their order.
+
+    Attributes:
+        written: how many frames have been written.
+    """
+
+    def __init__(
+        self,
+        frames: Iterator[MovingFrame],
+        write: Callable[[codec.Frame, optical_flow.Motion | None, np.ndarray], None],
+    ):
+        self._frames, self._write = frames, write
+        self._reading, self._writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self.written = 0
+        # Here, not in a future alone: Ctrl-C may come before the painting thread holds that.
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> "_Pipeline":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reading.shutdown()
+        self._writing.shutdown()
+        self._check()
+
+    def run(self, paint: Callable[[codec.Frame, optical_flow.Motion | None], np.ndarray]) -> None:
+        """Paints all frames.
+
+        Args:
+            paint: gives the picture of a frame.
+        """
+        following, writing = self._reading.submit(next, self._frames, None), None
+        while (read := following.result()) is not None:
+            following = self._reading.submit(next, self._frames, None)
+            picture = paint(*read)
+            if writing:
+                writing.result()
+            self._check()
+            writing = self._writing.submit(self._write_one, *read, picture)
+
+    def _write_one(self, frame: codec.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> None:
+        try:
+            self._write(frame, motion, picture)
+        except BaseException as error:
+            self._failure = error
+        else:
+            self.written += 1
+
+    def _check(self) -> None:
+        if self._failure:
+            raise self._failure
+
+
+def _checked_output(output_video: str | os.PathLike) -> pathlib.Path:
+    """The path to write to; raises an InputError if there is a file already, or the name is not that of a clip."""
+    output = files.expanded(output_video)
+    codec.check_writable(output)
+    if output.exists():
+        raise InputError(f"{output} exists already; remove it first, or choose another output_video", "output_video")
+    return output
+
+
+def _read_masks(mask: regions.Masks, stylizer: Stylizer, clip: codec.Clip) -> _Masks:
+    mask_images, weights = regions.opened(mask, stylizer)
+    for image in mask_images:
+        regions.check_shape(image, clip.size, str(clip.path))
+    return _Masks([regions.read(image, clip.size) for image in mask_images], weights)
+
+
+def _write(output: pathlib.Path, clip: codec.Clip, painter: _ClipPainter, steady: bool) -> BaseException | None:
+    """Writes a clip, painted.
 
     Returns:
-        What ended it before its end, when some frames had been written.
+        The error or interruption that ended it before its end, if frames had been written by then.
     """
-    interruption = None
+    interruption: BaseException | None = None
     total = clip.duration and clip.rate and max(1, math.ceil(clip.duration * clip.rate))
     with (
         files.replacing(output) as temporary,
         codec.Writer(temporary, clip.size, clip.time_base, clip.rate, clip.colors, sound_of=clip) as writer,
+        tqdm(total=total, unit="frame") as bar,
     ):
-        with tqdm(total=total, unit="frame") as bar:
-            try:
-                _paint_frames(_frames(clip, with_motion), paint, finish, writer, bar)
-            except (KeyboardInterrupt, SystemExit, InputError) as error:
-                if not bar.n:
-                    raise
-                interruption = error
-        for remark in writer.remarks:
-            print(remark, file=sys.stderr)
-        if interruption and not isinstance(interruption, InputError):
-            print(f"interrupted after {bar.n} frames; what is there so far is written", file=sys.stderr)
+
+        def write(frame: codec.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> None:
+            writer.write(painter.finish(frame, motion, picture), frame.time, frame.duration)
+            bar.update()
+
+        pipeline = _Pipeline(_frames(clip, steady), write)
+        try:
+            with pipeline:
+                pipeline.run(painter.paint)
+        except (KeyboardInterrupt, SystemExit, InputError) as error:
+            if not pipeline.written:
+                raise
+            interruption = error
+    # Said only now, because completing the file may fail, too.
+    for remark in writer.remarks:
+        print(remark, file=sys.stderr)
+    if interruption and not isinstance(interruption, InputError):
+        print(f"interrupted after {pipeline.written} frames; these are written", file=sys.stderr)
     return interruption
 
 
-def _frames(clip: codec.Clip, with_motion: bool) -> Iterator[tuple[codec.Frame, optical_flow.Motion | None]]:
-    """The frames of a clip, with their motions if these are wanted."""
+def _frames(clip: codec.Clip, with_motion: bool) -> Iterator[MovingFrame]:
+    """The frames of a clip, with their motions if wanted."""
     before = None
     for frame in clip.frames():
         yield frame, optical_flow.motion(before, frame.image) if with_motion and before is not None else None
         before = frame.image
 
 
-def _paint_frames(
-    frames: Iterator[tuple[codec.Frame, optical_flow.Motion | None]],
-    paint: Paint,
-    finish: Finish,
-    writer: codec.Writer,
-    bar: tqdm,
-) -> None:
-    """Paints a frame while the next one is read, and the one before is finished and written."""
-
-    def write(frame: codec.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> None:
-        writer.write(finish(frame, motion, picture), frame.time, frame.duration)
-
-    written = None
-    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
-        following = reading.submit(next, frames, None)
-        while (read := following.result()) is not None:
-            following = reading.submit(next, frames, None)
-            picture = paint(*read)
-            if written:
-                written.result()
-            written = writing.submit(write, *read, picture)
-            bar.update()
-        if written:
-            written.result()
-
-
-def _weights_over_time(
+def _styles_over_time(
     which_styles: Style | Sequence[Style], walk: bool, stylizer: Stylizer, clip: codec.Clip, clip_may_stay: bool
-) -> tuple[Callable[[Fraction], np.ndarray | None], Sequence[np.ndarray]]:
-    """The weights [num_styles] of the frame at a time, in seconds; None of "photo", if the clip may stay as it is.
-
-    Beside them, the weights that they are mixed from.
-    """
+) -> _Styles:
+    """The styles of a clip; "photo" is one of them if the clip may stay as it is."""
     names = stylizer.network.style_names
     if isinstance(which_styles, str) and which_styles == "all" and "all" not in names:
         which_styles = list(names)
-    several = list(which_styles) if isinstance(which_styles, list | tuple | np.ndarray) else [which_styles]
+    several = list(which_styles) if isinstance(which_styles, list | tuple | np.ndarray) else [cast(Style, which_styles)]
     if walk and len(several) < 2:
         raise InputError(
             f"walk leads from style to style, and which_styles={which_styles} is but one", "walk", "which_styles"
@@ -228,10 +330,10 @@ def _weights_over_time(
     if several == [regions.PHOTO] and regions.PHOTO not in names:
         if not clip_may_stay:
             raise InputError(f"which_styles={regions.PHOTO} needs a mask", "which_styles", "mask")
-        return lambda time: None, []
-    weights = np.stack([stylizer.style_weights(style) for style in several])
+        return _Styles(lambda time: None, [])
+    weights = [stylizer.style_weights(style) for style in several]
     if not walk:
-        return lambda time: weights[0], weights
+        return _Styles(lambda time: weights[0], weights)
     if not clip.duration:
         raise InputError(
             f"{clip.path} does not say how long it is, which walk must know; give duration", "walk", "duration"
@@ -243,4 +345,4 @@ def _weights_over_time(
         before = min(int(place), len(weights) - 2)
         return weights[before] + np.float32(place - before) * (weights[before + 1] - weights[before])
 
-    return weights_at, weights
+    return _Styles(weights_at, weights)

@@ -1,9 +1,11 @@
 """Painting a clip, by the program and from Python; clips themselves are tested in tests/video/test_codec.py."""
 
+import errno
 import itertools
 import re
 import signal
 import sys
+import threading
 
 import av
 import numpy as np
@@ -180,7 +182,7 @@ def test_of_a_damaged_clip_the_frames_before_the_damage_are_painted(small_model,
     for packet in packets[16:]:
         content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
     clip.write_bytes(content)
-    with pytest.raises(magstyle.InputError, match=r"^cannot read .*a\.mp4: .*; .*b\.mp4 holds what is before$"):
+    with pytest.raises(magstyle.InputError, match=r"^cannot read .*a\.mp4: .*; .*b\.mp4 holds the frames before$"):
         magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model)
     assert 0 < len(frames_of(tmp_path / "b.mp4")) <= 16
     assert 0 < len(clips.sound_of(tmp_path / "b.mp4")) < len(clips.sound_of(clip))
@@ -207,9 +209,36 @@ def test_what_is_there_when_it_is_interrupted_can_be_played(tmp_path, small_chec
     processes.wait_for(lambda: re.search(r"[1-9]/300", process.stderr), process)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
-    assert "what is there so far is written" in process.stderr
-    assert 0 < len(frames_of(tmp_path / "b.mp4")) < 300
+    count = int(re.search(r"^interrupted after (\d+) frames; these are written$", process.stderr, re.MULTILINE)[1])
+    assert 0 < count == len(frames_of(tmp_path / "b.mp4")) < 300
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}
+
+
+def test_a_full_disk_is_told_even_if_ctrl_c_comes_meanwhile(clip, small_model, monkeypatch, tmp_path, capsys):
+    disk_is_full, painted, written = threading.Event(), [], []
+    write, stylize = codec.Writer.write, magstyle.Stylizer.stylize
+
+    def fail_at_the_second(writer, image, time, duration):
+        if written:
+            disk_is_full.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(writer, image, time, duration)
+        written.append(time)
+
+    def interrupt_at_the_third(stylizer, image, *arguments, **options):
+        painted.append(image)
+        if len(painted) == 3:
+            assert disk_is_full.wait(60)
+            raise KeyboardInterrupt
+        return stylize(stylizer, image, *arguments, **options)
+
+    monkeypatch.setattr(codec.Writer, "write", fail_at_the_second)
+    monkeypatch.setattr(magstyle.Stylizer, "stylize", interrupt_at_the_third)
+    with pytest.raises(magstyle.InputError, match=r"cannot write .*b\.mp4: No space left on device$"):
+        magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, steady=False)
+    assert len(written) == 1
+    assert "interrupted" not in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 @pytest.mark.parametrize(("rest", "in_use"), [(2, 2), ("photo", 1)])
