@@ -1,11 +1,15 @@
 """Do steady pictures of a clip flicker less, and keep their style? Clips in files, and pans and zooms over photos.
 
 For each, means over the styles: the warping error of the clip itself; that of steady pictures, as part of that of
-frames painted one by one; and how many per cent higher their style loss is.
+frames painted one by one; and how many per cent higher their style loss is. With --vary, the same for other values of
+the constants that were tuned, each in rows of its own.
 """
 
+import contextlib
+import importlib
 import pathlib
 import tempfile
+import unittest.mock
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -32,6 +36,7 @@ def measure(
     vgg_checkpoint: str,
     image_size: int,
     num_frames: int,
+    vary: Sequence[str],
 ) -> Iterator[list[str]]:
     # Only the clips are looked at, not this photo.
     objective = Objective(content_files=PHOTO, vgg_checkpoint=vgg_checkpoint, image_size=image_size, batch_size=1)
@@ -44,17 +49,34 @@ def measure(
                 moving.append(pathlib.Path(folder, f"{name} over {pathlib.Path(photo).stem}.mp4"))
                 write_moving(moving[-1], photo, image_size, num_frames, step, zoom)
         for clip in [*clips, *moving]:
-            found = evaluation.measure_steadiness(transformer, evaluation.read_clip(clip, num_frames))
-            ratio = found["warping_error/steady"] / found["warping_error/one_by_one"]
-            more = 100 * (found["relative_style_loss/steady"] / found["relative_style_loss/one_by_one"] - 1)
-            yield [
-                pathlib.Path(clip).stem,
-                f"{found['warping_error/clip'].mean():.3f}",
-                f"{ratio.mean():.2f}",
-                f"{ratio.max():.2f}",
-                f"{more.mean():.0f}",
-                f"{more.max():.0f}",
-            ]
+            frames = evaluation.read_clip(clip, num_frames)
+            for constant in ["", *vary]:
+                with changed(constant) if constant else contextlib.nullcontext():
+                    found = evaluation.measure_steadiness(transformer, frames)
+                yield [f"{pathlib.Path(clip).stem} {constant}".rstrip(), *figures(found)]
+
+
+def figures(found: dict[str, np.ndarray]) -> list[str]:
+    """The columns of a row, from what `Evaluation.measure_steadiness` returns."""
+    ratio = found["warping_error/steady"] / found["warping_error/one_by_one"]
+    more = 100 * (found["relative_style_loss/steady"] / found["relative_style_loss/one_by_one"] - 1)
+    return [
+        f"{found['warping_error/clip'].mean():.3f}",
+        f"{ratio.mean():.2f}",
+        f"{ratio.max():.2f}",
+        f"{more.mean():.0f}",
+        f"{more.max():.0f}",
+    ]
+
+
+def changed(constant: str) -> contextlib.AbstractContextManager:
+    """A block in which a constant of magstyle.video has another value, as in "steadiness._TRACE=0.16"."""
+    name, value = constant.split("=")
+    module, attribute = name.split(".")
+    number = float(value)
+    return unittest.mock.patch.object(
+        importlib.import_module(f"magstyle.video.{module}"), attribute, int(number) if number.is_integer() else number
+    )
 
 
 def write_moving(
@@ -85,5 +107,6 @@ if __name__ == "__main__":
     parser.add_argument("--vgg_checkpoint", default="imagenet", help="what measures the style")
     parser.add_argument("--image_size", type=int, default=256, help="shorter side of the frames")
     parser.add_argument("--num_frames", type=int, default=24, help="of each clip, from its start")
+    parser.add_argument("--vary", nargs="*", default=[], help="other values, such as steadiness._TRACE=0.16")
     flags = parser.parse_args()
     measuring.print_table(COLUMNS, measure(**vars(flags)))

@@ -1,4 +1,4 @@
-"""A static web page that paints photos in the browser, by LiteRT.js: HTML, CSS and JavaScript, no server's work."""
+"""A static web page that paints photos in the browser with LiteRT.js: HTML, CSS and JavaScript, without a server."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from magstyle import files, limits, sizes
+from magstyle import files, limits, options, sizes
 from magstyle.checkpoints import model_files
 from magstyle.data import images
 from magstyle.errors import InputError
@@ -26,15 +26,15 @@ _SOURCE = pathlib.Path(__file__).with_suffix("")
 _EXAMPLE = "example.jpg"
 
 _LITERT_VERSION = "2.5.3"
-# Of the two npm packages, by name.
+# Hashes of the two npm packages, by name.
 _SHA256 = {
     "core": "a97660833e9e7e1063c95e12016718881240b14f7438728a2f62785e912d30fd",
     "wasm-utils": "ce2a1f8379c067be49e59752e5a7f40db6be09f6e497f0f11e59f17b515366a7",
 }
-# The builds of the runtime of which a browser needs one: without threads, with them, and without relaxed SIMD.
+# The builds of the runtime; a browser needs one: without threads, with threads, or without relaxed SIMD.
 _RUNTIMES = [f"litert_wasm{build}_internal.{kind}" for build in ("", "_threaded", "_compat") for kind in ("js", "wasm")]
 
-# The generated script that says what the page consists of; also by it we know a page of ours.
+# The generated script that lists the page's files and styles; we also recognise a page of ours by it.
 _SITE = "site.js"
 _SITE_START = "self.SITE = "
 _THUMBNAIL_SIDE = 160
@@ -56,23 +56,24 @@ def build_page(
 
     Args:
         checkpoint: a StyleTransformer, or anything that `load_model` opens.
-        output_dir: the folder for the page; it must be missing, empty, or hold an earlier page, of which the files are
-            replaced and others left as they are.
-        image_size: longest side of what is saved and of what is painted live, in pixels, rounded up to a multiple of 4
-            from 8.
-        preview_size: longest side of what is shown while a slider moves, rounded too.
-        photo: the one in the thumbnails, and the example to try the page with; that of
-            `magstyle.export.example_photo` by default.
+        output_dir: the folder for the page. It must be missing, be empty, or hold an earlier page, whose files are
+            replaced; other files stay.
+        image_size: longest side of saved pictures and of live ones, in pixels, rounded up to a multiple of 4, at least
+            8.
+        preview_size: longest side of the pictures shown while a slider moves, in pixels, rounded like image_size.
+        photo: the photo in the thumbnails, which is also the page's example; `magstyle.export.example_photo()` by
+            default.
 
     Returns:
         The path of its index.html.
 
     Raises:
-        InputError: where load_model does; for sizes that do not fit into memory, a folder of something else or that
-            cannot be written, a photo that cannot be read, or LiteRT.js missing from Keras's cache without a connection
-            to registry.npmjs.org.
+        InputError: as `load_model`; for sizes that do not fit into memory, a folder that holds something else or cannot
+            be written, a photo that cannot be read, or LiteRT.js missing from Keras's cache without a connection to
+            registry.npmjs.org.
     """
-    limits.check({"image_size": image_size, "preview_size": preview_size})
+    options.check_value("image_size", image_size, limits.ImageSize)
+    options.check_value("preview_size", preview_size, limits.ImageSize)
     folder = files.expanded(output_dir)
     image_size, preview_size = sizes.padded(image_size), sizes.padded(preview_size)
     model = model_files.load_model(checkpoint)
@@ -106,7 +107,7 @@ def _check_replaceable(folder: pathlib.Path) -> None:
     if folder.is_dir():
         if any(folder.iterdir()) and _read_site(folder) is None:
             raise InputError(
-                f"{folder} holds something else than a page of magstyle; output_dir must be a new or empty folder",
+                f"{folder} holds something other than a page of magstyle; output_dir must be a new or empty folder",
                 "output_dir",
             )
         files.make_folder(folder)
@@ -115,7 +116,7 @@ def _check_replaceable(folder: pathlib.Path) -> None:
 
 
 def _read_site(folder: pathlib.Path) -> dict | None:
-    """What an earlier page consists of; None where there is no page of ours."""
+    """What site.js says of the page in a folder; None if there is no page of ours."""
     try:
         return json.loads((folder / _SITE).read_text(encoding="utf-8").removeprefix(_SITE_START).removesuffix(";\n"))
     except (OSError, ValueError):
@@ -123,10 +124,10 @@ def _read_site(folder: pathlib.Path) -> dict | None:
 
 
 def _download(name: str) -> pathlib.Path:
-    """The tarball of an npm package, from Keras's cache of downloads if it is there; its content is checked."""
+    """The tarball of an npm package, downloaded unless Keras's cache has it; its hash is checked."""
     url = f"https://registry.npmjs.org/@litertjs/{name}/-/{name}-{_LITERT_VERSION}.tgz"
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # Where progress goes.
+        with contextlib.redirect_stdout(sys.stderr):  # Keras prints its progress to stdout.
             path = keras.utils.get_file(
                 f"litertjs-{name}-{_LITERT_VERSION}.tgz", url, file_hash=_SHA256[name], cache_subdir="magstyle"
             )
@@ -136,7 +137,7 @@ def _download(name: str) -> pathlib.Path:
 
 
 def _write_example(example: np.ndarray, image_size: int, path: pathlib.Path) -> None:
-    # Written anew, without what a camera tells about place and time.
+    # Written anew, so that it does not tell where and when it was taken.
     picture = _to_pillow(example)
     picture.thumbnail((image_size, image_size), Image.Resampling.LANCZOS)
     picture.save(path, quality=90)
@@ -146,10 +147,12 @@ def _write_litert(packages: dict[str, pathlib.Path], folder: pathlib.Path) -> No
     (folder / "wasm").mkdir(parents=True)
     with tarfile.open(packages["core"]) as core, tarfile.open(packages["wasm-utils"]) as wasm_utils:
 
-        def read(archive, name):
-            return archive.extractfile(f"package/{name}").read()
+        def read(archive: tarfile.TarFile, name: str) -> bytes:
+            member = archive.extractfile(f"package/{name}")
+            assert member  # The hash of the archive was checked.
+            return member.read()
 
-        # Browsers resolve no names of packages in workers, import maps or not.
+        # Browsers do not resolve package names in workers, even with import maps.
         index = read(core, "dist/index.js").replace(b'from "@litertjs/wasm-utils"', b'from "./wasm-utils.js"')
         # Source maps stay behind.
         (folder / "index.js").write_bytes(index[: index.rindex(b"//# sourceMappingURL")])
@@ -162,7 +165,7 @@ def _write_litert(packages: dict[str, pathlib.Path], folder: pathlib.Path) -> No
 def _write_thumbnails(
     model: StyleTransformer, example: np.ndarray, size: int, folder: pathlib.Path
 ) -> list[dict[str, str]]:
-    """Paints the middle of the example in every style; returns what the page says of the styles."""
+    """Paints the middle of the example in every style; returns each style's name, label and thumbnail."""
     height, width, _ = example.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -180,7 +183,7 @@ def _write_thumbnails(
 
 
 def _label(name: str) -> str:
-    """The name of a style as a title: "Hokusai The Great Wave" for hokusai-the-great-wave."""
+    """The name of a style as a title, such as "Hokusai The Great Wave" for hokusai-the-great-wave."""
     words = name.replace("-", " ").replace("_", " ").split()
     return " ".join(word if k and len(word) < 3 else word[:1].upper() + word[1:] for k, word in enumerate(words))
 
@@ -193,12 +196,14 @@ def _write_network(model: StyleTransformer, path: pathlib.Path) -> dict[str, str
     """Writes the LiteRT file.
 
     Returns:
-        Its name as `file`; and as `height` and `width`, which numbers of it depend on them: [position, factor, summand]
-        for each, where the int32 at `position`, counted in int32s, is `factor * side / 4 + summand`.
+        Its name as `file`; and under `height` and `width`, the numbers in it that depend on these: [position, factor,
+        summand] for each, where the int32 at `position`, counted in int32s, is `factor * side / 4 + summand`.
     """
-    # No two sides are alike at any depth of the network, so that none of its constants are taken for one.
-    sides = np.array([404, 508])
-    content, *changed = (tflite.convert(model, tuple(map(int, sides + step))) for step in ((0, 0), (4, 0), (0, 4)))
+    # At no depth of the network are the two sides equal, nor equal to any of its constants.
+    height, width = sides = (404, 508)
+    content, *changed = (
+        tflite.convert(model, size) for size in ((height, width), (height + 4, width), (height, width + 4))
+    )
     path.write_bytes(content)
     numbers = _integers(content)
     places = []
@@ -207,8 +212,7 @@ def _write_network(model: StyleTransformer, path: pathlib.Path) -> dict[str, str
         summands = numbers - factors * (side // 4)
         (positions,) = np.nonzero(factors)
         places.append(np.stack([positions, factors[positions], summands[positions]], axis=1).tolist())
-    height, width = places
-    return {"file": path.name, "height": height, "width": width}
+    return {"file": path.name, "height": places[0], "width": places[1]}
 
 
 def _integers(content: bytes) -> np.ndarray:
@@ -216,7 +220,7 @@ def _integers(content: bytes) -> np.ndarray:
 
 
 def _write_site(site: dict, folder: pathlib.Path) -> None:
-    """Adds the files and a name for their content, from which the page's cache for offline use is made."""
+    """Writes site.js, with the page's files and a hash of them, which names the page's cache for offline use."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     digest = hashlib.sha256(json.dumps(site).encode())
     for path in paths:
@@ -235,7 +239,8 @@ def _install(new: pathlib.Path, folder: pathlib.Path) -> None:
         os.replace(new, folder)  # Also onto an empty folder.
         return
     site = _read_site(new)
-    # Last comes what tells the browsers of the new version, and us that the folder is ours.
+    assert site  # _write_site has just written it.
+    # site.js comes last: it tells browsers of the new version, and us that the folder is ours.
     names = [name for name in [*site["small"], *site["large"]] if name != _SITE]
     for name in [*names, _SITE]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Frames to an animation in a file: GIF and WebP that go on for ever, and clips."""
+"""Frames to an animation in a file: GIF or WebP, which loop forever, or a clip."""
 
 import contextlib
 import itertools
@@ -7,6 +7,7 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,7 +16,8 @@ from magstyle import files
 from magstyle.errors import InputError
 from magstyle.video import codec
 
-_ENDLESS = {".gif": {"format": "GIF"}, ".webp": {"format": "WEBP", "quality": 90}}
+# Pillow's options for the formats that loop.
+_ENDLESS: dict[str, dict[str, Any]] = {".gif": {"format": "GIF"}, ".webp": {"format": "WEBP", "quality": 90}}
 _CLIPS = (".mp4", ".webm")
 SUFFIXES = (*_ENDLESS, *_CLIPS)
 _FRAME_SECONDS = Fraction(1, 10)
@@ -25,7 +27,7 @@ Add = Callable[[np.ndarray], object]
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Raises an InputError unless `writing` can write to `path`, going by its extension and what is installed."""
+    """Raises an InputError if the extension of `path` names no animation, or PyAV is missing and needed for it."""
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"cannot write {path}: the name of an animation must end in one of {', '.join(SUFFIXES)}")
@@ -35,13 +37,13 @@ def check_writable(path: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike, size: tuple[int, int]) -> Iterator[Add]:
-    """Gives a function that adds a frame; after the block they are an animation, 10 frames per second.
+    """Gives a function that adds a frame; the block's frames become an animation of 10 frames per second.
 
-    If the block is interrupted, by Ctrl-C, SIGTERM or an InputError, the frames so far are written, if there are any.
+    If the block is interrupted by Ctrl-C, SIGTERM or an InputError, the frames so far are written, if there are any.
 
     Args:
-        path: of the file: .gif and .webp, which start again when they end, or .mp4 (H.264) and .webm (VP9), of which
-            memory does not grow with the number of frames.
+        path: the file to write: .gif or .webp, which start again when they end, or .mp4 (H.264) or .webm (VP9), whose
+            frames are not held in memory.
         size: height and width of the frames.
 
     Raises:
@@ -49,7 +51,8 @@ def writing(path: str | os.PathLike, size: tuple[int, int]) -> Iterator[Add]:
     """
     check_writable(path)
     endless = pathlib.Path(path).suffix.lower() in _ENDLESS
-    interruption, count = None, 0
+    interruption: BaseException | None = None
+    count = 0
     with files.replacing(path) as temporary, _pictures(temporary) if endless else _clip(temporary, size) as write:
 
         def add(frame: np.ndarray) -> None:
@@ -69,7 +72,7 @@ def writing(path: str | os.PathLike, size: tuple[int, int]) -> Iterator[Add]:
 
 @contextlib.contextmanager
 def _pictures(path: pathlib.Path) -> Iterator[Add]:
-    frames = []
+    frames: list[np.ndarray] = []
     yield frames.append
     first, *rest = map(Image.fromarray, frames)
     milliseconds = round(1000 * _FRAME_SECONDS)

@@ -59,7 +59,7 @@ def test_the_network_of_a_page_is_that_of_any_shape_once_its_numbers_are_set(pac
 
 
 def test_a_folder_of_something_else_is_left_alone(packages, small_model, tmp_path):
-    with pytest.raises(InputError, match=r"something else than a page .*; output_dir must be a new") as error:
+    with pytest.raises(InputError, match=r"something other than a page .*; output_dir must be a new") as error:
         page.build_page(small_model, tmp_path)
     assert error.value.arguments == ("output_dir",)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["core.tgz", "wasm-utils.tgz"]

@@ -533,7 +533,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(refused, small_checkpoint,
     assert os.listdir(tmp_path) == []
     folder.mkdir()
     (folder / "index.html").write_text("mine")
-    assert f"{folder} holds something else" in refused("build_page", checkpoint, f"--output_dir={folder}")
+    assert f"{folder} holds something other" in refused("build_page", checkpoint, f"--output_dir={folder}")
     assert [path.name for path in tmp_path.rglob("*")] == ["site", "index.html"]
 
 
