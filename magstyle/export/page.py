@@ -174,7 +174,7 @@ def _write_thumbnails(
     stylizer = Stylizer(model)
     (folder / "styles").mkdir()
     styles = []
-    for k, name in enumerate(model.style_names):
+    for k, name in enumerate(stylizer.network.style_names):
         path = f"styles/{k}.jpg"
         picture = _to_pillow(stylizer.stylize(pixels, stylizer.style_weights(k)))
         picture.resize((_THUMBNAIL_SIDE,) * 2, Image.Resampling.LANCZOS).save(folder / path, quality=85)

@@ -4,14 +4,15 @@ import numpy as np
 
 # Y of YIQ (ITU-R BT.601).
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-# Variances of colours below this, a fifth of a step of eight bits squared, are rounding.
+# Variances of colours below this are rounding: it is the square of a fifth of an eight-bit step.
 _LEAST_VARIANCE = 6e-7
 
 
 def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:
     """The strokes of a stylised photo in the colours of the photo.
 
-    Takes luminance from `stylized` and chrominance from `photo`, both [H, W, 3] in [0, 1]; clips what falls outside.
+    Takes luminance from `stylized` and chrominance from `photo`, both [H, W, 3] in [0, 1], and clips the result to
+    [0, 1].
 
     Reference:
         Gatys, Bethge, Hertzmann, Shechtman: Preserving Color in Neural Artistic Style Transfer (luminance-only
@@ -23,8 +24,8 @@ def preserve_color(photo: np.ndarray, stylized: np.ndarray) -> np.ndarray:
 def match_color(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """An image in the colours of another one.
 
-    The one linear map of colours, x -> A x + b with a symmetric square root of each covariance in A, that gives the
-    image the mean and the covariance of the reference. What it brings outside [0, 1] is clipped.
+    A linear map of colours, x -> A x + b, gives the image the mean and the covariance of the reference; A is made of
+    the symmetric square roots of both covariances. Values outside [0, 1] are clipped.
 
     Args:
         image: [H, W, 3] in [0, 1].
@@ -53,6 +54,6 @@ def _moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _power(covariance: np.ndarray, exponent: float) -> np.ndarray:
-    """A symmetric power; an image of one colour, or of greys, has directions without variance."""
+    """A symmetric power of a covariance, which may be singular, as that of an image of one colour or of greys."""
     values, vectors = np.linalg.eigh(covariance)
     return vectors * np.maximum(values, _LEAST_VARIANCE) ** exponent @ vectors.T

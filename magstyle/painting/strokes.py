@@ -5,14 +5,17 @@ from PIL import Image
 
 from magstyle.painting.colors import LUMINANCE
 
-# Of the window in which a painting follows its photo, in pixels of the painting.
+# Side of the window in which a painting may follow its photo, in pixels of the painting.
 _WINDOW = 5
-# Contrasts of the photo below this are no detail to follow, but noise.
+# Contrasts of the photo below this are noise, not detail to follow.
 _EPSILON = 0.01**2
 
 
 def painting_size(size: tuple[int, int], stroke_size: float) -> tuple[int, int]:
-    """Height and width to paint a photo of this size at, so that strokes become so many times as large in the end."""
+    """Height and width to paint a photo of this size at, so that strokes end up `stroke_size` times as large.
+
+    As in the web page, a half is rounded to the even neighbour.
+    """
     height, width = (max(1, round(side / stroke_size)) for side in size)
     return height, width
 
@@ -23,21 +26,21 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def averaged(weights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Weights [H, W, C], scaled to this height and width, all between those that are there; float32."""
+    """Weights [H, W, C], scaled to this height and width, none beyond those given; float32."""
     return _resized(weights, size, Image.Resampling.BILINEAR)
 
 
 def with_strength(picture: np.ndarray, photo: np.ndarray, strength: float) -> np.ndarray:
-    """A picture, from 0, which gives the photo, to 1, the picture itself, and beyond; all [H, W, 3] in [0, 1]."""
+    """A picture faded towards its photo: strength 0 gives the photo, 1 the picture; all [H, W, 3] in [0, 1]."""
     return picture if strength == 1 else np.clip(photo + np.float32(strength) * (picture - photo), 0, 1)
 
 
 def enlarged(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """A picture that was painted small, in the size of its photo, with the photo's detail that it could not hold.
+    """Enlarges a picture that was painted small to the size of its photo, and restores the photo's fine detail.
 
-    Where the light of the small picture follows that of the photo, as a * light + b in a window around each pixel, the
-    detail that the small photo has lost is added, times a. Strokes remain as they are: there is nothing of the photo
-    to follow.
+    In a window around each pixel, the small picture is fitted as a * light + b to the light of the small photo. The
+    detail that the small photo has lost is added, times a. Where strokes do not follow the photo, a is 0, and they stay
+    as they are. `magstyle/export/page/strokes.js` does the same.
 
     Args:
         picture: [h, w, 3] in [0, 1].
@@ -64,20 +67,22 @@ def enlarged(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
 
 def _box(values: np.ndarray) -> np.ndarray:
     """The means of windows of [h, w, C]."""
-    from scipy import ndimage  # Here, as it takes half a second.
+    from scipy import ndimage  # Importing it takes half a second, which most pictures need not.
 
     return ndimage.uniform_filter(values, (_WINDOW, _WINDOW, 0), mode="nearest")
 
 
-def _resized(values: np.ndarray, size: tuple[int, int], resample=Image.Resampling.LANCZOS) -> np.ndarray:
+def _resized(
+    values: np.ndarray, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.LANCZOS
+) -> np.ndarray:
     height, width = size
     result = np.empty((height, width, values.shape[2]), np.float32)
     for k in range(values.shape[2]):
         channel = Image.fromarray(np.ascontiguousarray(values[..., k], np.float32))
-        result[..., k] = channel.resize((width, height), resample)
+        result[..., k] = np.asarray(channel.resize((width, height), resample))
     return result
 
 
 def needed(height: int, width: int) -> int:
-    """The bytes that enlarging a picture to this size takes, beside the photo."""
+    """The bytes that enlarging a picture to this size takes in addition to the photo."""
     return height * width * 14 * 4

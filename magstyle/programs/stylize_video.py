@@ -49,14 +49,14 @@ def main(arguments: list[str]) -> None:
 
     network = shared_flags.open_network()
     # Flags have the types of the arguments with the same names.
-    arguments: dict[str, Any] = command_line.values_for(
+    values: dict[str, Any] = command_line.values_for(
         stylize_video,
         **paths,
         checkpoint=network,
         which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),
         mask=command_line.files_and_styles("mask", network.style_names),
     )
-    print(stylize_video(**arguments))
+    print(stylize_video(**values))
 
 
 def run() -> None:

@@ -220,8 +220,8 @@ class Clip:
             # The frame is seen from this multiple on. At multiples before, the frame before it is seen.
             tick = math.ceil(shown.time / self.time_base)
             if waiting and tick > waiting[0]:
-                before, frame = waiting
-                yield _Decoded(frame.frame, before * self.time_base, (tick - before) * self.time_base)
+                before, earlier = waiting
+                yield _Decoded(earlier.frame, before * self.time_base, (tick - before) * self.time_base)
             waiting = (tick, shown)
         if waiting:
             tick, (frame, time, duration) = waiting

@@ -55,7 +55,7 @@ class Trace:
 
     def __init__(self, stroke_size: float = 1.0):
         self._blur = _BLUR_OF_TRACE * stroke_size
-        self._strokes = None
+        self._strokes: np.ndarray | None = None
 
     def under(self, image: np.ndarray, motion: optical_flow.Motion | None) -> np.ndarray:
         """A frame as it is to be painted.
@@ -70,7 +70,7 @@ class Trace:
         Raises:
             InputError: if OpenCV is missing.
         """
-        if motion is None or not motion.same_scene:
+        if motion is None or self._strokes is None or not motion.same_scene:
             return image
         moved = _blurred(optical_flow.warp(self._strokes, motion.flow), self._blur)
         return np.clip(image + _TRACE * _softened(motion.visible)[..., None] * moved, 0, 1)
@@ -128,8 +128,8 @@ class FramePainter:
 class Steadiness:
     """Mixes the pictures of a clip, one after the other, with those before."""
 
-    def __init__(self):
-        self._picture = None
+    def __init__(self) -> None:
+        self._picture: np.ndarray | None = None
 
     def steady(self, picture: np.ndarray, motion: optical_flow.Motion | None) -> np.ndarray:
         """A picture that follows from those before.
@@ -144,7 +144,7 @@ class Steadiness:
         Raises:
             InputError: if OpenCV is missing.
         """
-        if motion is not None and motion.same_scene:
+        if motion is not None and self._picture is not None and motion.same_scene:
             view = np.eye(3) if motion.view is None else motion.view
             flow = optical_flow.flow_of_view(view, picture.shape[:2])
             rest = motion.flow - flow

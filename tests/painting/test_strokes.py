@@ -1,7 +1,21 @@
+import json
+
 import numpy as np
 
 from magstyle.painting import strokes
+from tests.places import ROOT
 from tests.samples import blotches
+
+# The web page must agree on these; see tests/programs/test_build_page.py.
+CASES = json.loads((ROOT / "tests" / "export" / "strokes_cases.json").read_text())
+
+
+def test_sizes_and_enlarged_pictures_are_those_that_the_page_must_have():
+    for case in CASES["painting_sizes"]:
+        assert strokes.painting_size(tuple(case["size"]), case["stroke_size"]) == tuple(case["painting_size"])
+    for case in CASES["enlarged"]:
+        picture, photo = (np.array(case[name], np.float32) / 255 for name in ("picture", "photo"))
+        np.testing.assert_allclose(255 * strokes.enlarged(picture, photo), case["enlarged"], atol=0.51)
 
 
 def test_a_picture_that_is_the_photo_gets_its_detail_back():

@@ -1,4 +1,4 @@
-/** The page: a photo or moving pictures in, pictures out, and what people read meanwhile. */
+/** The page: takes photos and moving pictures, shows pictures of them, and says what it is doing. */
 
 import "./site.js";
 import { Live } from "./live.js";
@@ -19,10 +19,10 @@ const painter = new Painter(site, show, report);
 let photo;
 // The last picture of the photo, and whether it is the final one.
 let shown;
-// While moving pictures are painted, and while they are recorded.
+// These exist while moving pictures are painted, and while they are recorded.
 let live;
 let recorder;
-// How many photos, cameras and videos were chosen. The last one is shown, whichever is opened first.
+// How many photos, cameras and videos have been chosen. The last one is shown, even if another is opened later.
 let chosen = 0;
 
 listen();
@@ -88,7 +88,7 @@ function open(file) {
  * Takes a photo to paint.
  *
  * @param {File | ImageBitmap | Promise<File>} given
- * @param {string} [name] if it is no file, which has one
+ * @param {string} [name] for a bitmap; a file has its own
  */
 async function take(given, name) {
   const number = ++chosen;
@@ -112,7 +112,7 @@ async function take(given, name) {
  * Paints a camera or a video, from now until it is over.
  *
  * @param {() => Promise<import("./video.js").Source>} openSource
- * @param {string} sentence to read meanwhile
+ * @param {string} sentence shown meanwhile
  */
 async function watch(openSource, sentence) {
   const number = ++chosen;
@@ -168,7 +168,7 @@ async function freeze(painting) {
   }
 }
 
-/** Ends moving pictures that cannot go on: what was there before is there again. */
+/** Ends moving pictures that cannot go on, and shows again what was shown before. */
 function giveUp(error) {
   leave();
   if (photo) paint();
@@ -206,13 +206,13 @@ async function keepClip() {
   if (live) say("Saved the clip.");
 }
 
-/** Shows the picture and what can be done with it, in place of the invitation. */
+/** Shows the picture and its buttons in place of the invitation. */
 function unveil() {
   const { activeElement } = document;
   find("#picture").hidden = find("#actions").hidden = false;
   find("#invitation").hidden = true;
   lay();
-  // The styles come next for the keyboard too.
+  // The keyboard goes on with the styles, too.
   if (find("#invitation").contains(activeElement)) find("#tiles :checked").focus();
 }
 
@@ -229,7 +229,7 @@ function lay() {
   }
   find("#record").classList.toggle("recording", Boolean(recorder));
   find("#record span").textContent = recorder ? "Save clip" : "Record";
-  // What had the focus is gone; its place has another button.
+  // If the button with the focus is hidden now, the first one that is not takes it.
   if (activeElement?.hidden) find("#actions button:not([hidden])").focus();
 }
 
@@ -240,7 +240,7 @@ async function fetchExample() {
 
 function paint() {
   label();
-  // Moving pictures ask for the styles, each anew.
+  // Each moving picture asks for the styles anew.
   if (!photo || live) return;
   busy("Painting…");
   painter.paint(photo, styles.weights(), look.strokeSize());
@@ -261,7 +261,7 @@ function redraw() {
   if (shown && !live) draw(faded(shown.picture), find("#picture"));
 }
 
-/** The picture as strong as it is wanted. */
+/** A copy of the picture in the chosen strength. */
 function faded(picture) {
   const original = picture.width === photo.large.width ? photo.large : photo.small;
   const copy = new ImageData(picture.data.slice(), picture.width, picture.height);
@@ -287,7 +287,7 @@ async function keep(type) {
   }
 }
 
-/** Without its extension. */
+/** The name of a file to save, without its extension. */
 function fileName() {
   return `${(live ?? photo).name}-${styles.fileName()}`;
 }
@@ -297,7 +297,7 @@ function busy(sentence) {
   find("#progress").hidden = false;
 }
 
-/** Says what nobody asked for, unless something that went wrong is still to be read. */
+/** Shows a sentence, unless an error is shown. */
 function mention(sentence) {
   if (!find("#status").classList.contains("error")) say(sentence);
 }

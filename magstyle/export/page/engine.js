@@ -1,13 +1,13 @@
 /**
- * The network in a worker of its own, so that the page stays responsive, and so that closing it gives all of its memory
- * back: that of WebAssembly never shrinks.
+ * Runs the network in a worker of its own: the page stays responsive, and closing the engine frees all of its memory,
+ * which WebAssembly alone never does.
  */
 export class Engine {
   #worker = new Worker("worker.js");
   #replies = [];
 
   /**
-   * @param {{network: object, litert: string}} site what bin/build_page.py put into site.js
+   * @param {{network: object, litert: string}} site as bin/build_page.py writes it to site.js
    */
   constructor({ network, litert }) {
     this.#worker.onmessage = ({ data }) => {
@@ -18,26 +18,27 @@ export class Engine {
       event.preventDefault();
       this.#fail(event.message || "the worker could not be started");
     };
-    /** Resolves when the network is there. */
+    /** Resolves when the network is ready. */
     this.ready = this.#ask({ network, litert });
-    // Whoever paints hears of it; an engine that is closed before is no error.
+    // A failure is reported by paint(); an engine that is closed earlier has not failed.
     this.ready.catch(() => {});
   }
 
   /**
-   * @param {ImageData | ImageBitmap} image the latter is closed
+   * @param {ImageData | ImageBitmap} image an ImageBitmap is closed
    * @param {Float32Array} weights of the styles
    * @param {object} how
-   * @param {{width: number, height: number}} how.pass the size that the image is painted at: strokes have so many pixels
-   *   at any size, so the smaller it is, the larger they become
+   * @param {{width: number, height: number}} how.pass the size that the image is painted at: strokes have as many pixels at
+   *   any size, so they are larger in smaller images
    * @param {{width: number, height: number}} how.size of the picture
-   * @param {number} [how.strength] from 0, the image, over 1, the picture, to a little more
+   * @param {boolean} [how.detail] whether an enlarged picture gets back the image's fine detail
+   * @param {number} [how.strength] 0 gives the image, 1 the picture, and up to 1.5 more than that
    * @returns {Promise<ImageData>} it rejects if the engine is closed
    */
-  async paint(image, weights, { pass, size, strength = 1 }) {
+  async paint(image, weights, { pass, size, detail = false, strength = 1 }) {
     await this.ready;
     const given = image instanceof ImageBitmap ? [image] : [];
-    const { pixels } = await this.#ask({ image, weights, pass, size, strength }, given);
+    const { pixels } = await this.#ask({ image, weights, pass, size, detail, strength }, given);
     return new ImageData(pixels, size.width, size.height);
   }
 

@@ -1,4 +1,4 @@
-/** Paints a camera or a video as it comes: always its newest picture, never those that came meanwhile. */
+/** Paints a camera or a video live: always its newest picture, without those that came while it painted. */
 
 import { Engine } from "./engine.js";
 import { Pace } from "./pace.js";
@@ -20,11 +20,11 @@ export class Live {
 
   /**
    * @param {import("./video.js").Source} source
-   * @param {object} site what bin/build_page.py put into site.js
+   * @param {object} site as bin/build_page.py writes it to site.js
    * @param {() => {weights: Float32Array, strokeSize: number, strength: number}} how asked before every picture
    * @param {(picture: ImageData) => void} show called with every picture
-   * @param {(rate: number, pass: {width: number, height: number}) => void} tell called now and then, with the pictures
-   *   per second and the size that they are painted at
+   * @param {(rate: number, pass: {width: number, height: number}) => void} tell called every half second, with the
+   *   pictures per second and the size that they are painted at
    */
   constructor(source, site, how, show, tell) {
     this.#source = source;
@@ -36,7 +36,7 @@ export class Live {
     this.#pace = new Pace(site.imageSize);
   }
 
-  /** Resolves when the source is over, or when it is closed; rejects where nothing can be painted any more. */
+  /** Resolves when the source ends or is closed; rejects if painting cannot go on. */
   async run() {
     const { video, over } = this.#source;
     let reason;
@@ -61,18 +61,18 @@ export class Live {
     if (reason) throw reason;
   }
 
-  /** What is painted, as it comes. */
+  /** The video that is painted. */
   get video() {
     return this.#source.video;
   }
 
-  /** For files. */
+  /** The name of the source, for files. */
   get name() {
     return this.#source.name;
   }
 
   /**
-   * What the source shows now.
+   * The current picture of the source.
    *
    * @returns {Promise<ImageBitmap>}
    */
@@ -80,14 +80,14 @@ export class Live {
     return createImageBitmap(this.#source.video);
   }
 
-  /** Ends painting, and gives back the source and all memory. */
+  /** Ends painting, and releases the source and all memory. */
   close() {
     this.#end();
     this.#engine.close();
     this.#source.close();
   }
 
-  /** Paints the newest picture; returns the size that it was painted at, or nothing if there was not enough memory. */
+  /** Paints the newest picture; returns the size that it was painted at, or undefined if there was not enough memory. */
   async #paint(video) {
     this.#isFresh = false;
     const image = await createImageBitmap(video);
@@ -110,7 +110,7 @@ export class Live {
     return pass;
   }
 
-  /** Resolves when there is a picture that is not painted yet, to whether there will be one. */
+  /** Waits for a picture that is not painted yet; resolves to whether there is one. */
   async #fresh() {
     if (!this.#isFresh && !this.#isOver) await new Promise((resolve) => (this.#wake = resolve));
     return !this.#isOver;

@@ -1,4 +1,4 @@
-/** The sliders that hold for every style: how strong it is, and how large its strokes are. */
+/** The sliders that apply to every style: its strength, and the size of its strokes. */
 
 export class Look {
   #strength = document.querySelector("#strength");
@@ -18,7 +18,7 @@ export class Look {
     this.#label();
   }
 
-  /** From 0, the photo, over 1, the picture, to 1.5. */
+  /** 0 gives the photo, 1 the picture, and up to 1.5 more than that. */
   strength() {
     return this.#strength.valueAsNumber / 100;
   }

@@ -1,8 +1,8 @@
-/** The service worker, which keeps the page for when there is no network, and makes the threads of WebAssembly possible. */
+/** Installs the service worker, which keeps the page for offline use and makes WebAssembly's threads possible. */
 
 /**
- * Resolves when the service worker serves this page, or there can be none. Reloads the page once, on the first visit: a page
- * may have threads only if it was itself served with the headers that the service worker adds.
+ * Resolves when the service worker serves this page, or cannot. Reloads the page once, on the first visit: a page may have
+ * threads only if it was itself served with the headers that the service worker adds.
  *
  * @param {() => boolean} mayReload
  */
@@ -17,12 +17,12 @@ export async function goOffline(mayReload) {
       await new Promise(() => {});
     }
   } catch (error) {
-    // A private window, or no secure address: the page works without, online.
+    // In a private window, or without https, the page works only online.
     console.debug(error);
   }
 }
 
-/** Resolves also when it cannot be installed. */
+/** Resolves when the worker is active, or cannot be installed. */
 function activated(worker) {
   return new Promise((resolve) => {
     const check = () => ["activated", "redundant"].includes(worker?.state ?? "activated") && resolve();

@@ -1,10 +1,10 @@
 /** Chooses the size that moving pictures are painted at, so that painting keeps up with them. */
 
-// Of the longer side, in pixels. Few, so that the network is seldom prepared for another one; below, nothing is left to see.
+// Longer sides to choose from, in pixels: few, so that the network is seldom prepared anew; with less, nothing can be seen.
 const SIDES = [128, 160, 192, 256, 320, 384, 512, 640, 768, 1024];
 const FIRST = 160;
 const FRAME = 80; // Milliseconds that a frame may take.
-const FRAMES = 5; // As many are measured before the size changes.
+const FRAMES = 5; // Frames that are measured before the size changes.
 
 export class Pace {
   #sides;
@@ -24,7 +24,7 @@ export class Pace {
    *
    * @param {number} width of the frame, which is not enlarged
    * @param {number} height
-   * @param {number} strokeSize 2 paints at half the size that there would be time for
+   * @param {number} strokeSize 2 paints at half the size that time allows
    * @returns {{width: number, height: number}}
    */
   pass(width, height, strokeSize) {
@@ -50,7 +50,7 @@ export class Pace {
     this.#times = [];
     const perPixel = median / Math.max(pass.width, pass.height) ** 2;
     const foreseen = (rung) => perPixel * this.#sides[rung] ** 2;
-    // Between the two limits nothing changes, so that the size does not go to and fro.
+    // Between the two limits nothing changes, so that the size does not go back and forth.
     if (foreseen(this.#rung) > 1.25 * FRAME) {
       while (this.#rung && foreseen(this.#rung) > FRAME) this.#rung--;
     } else if (this.#rung + 1 < this.#sides.length && foreseen(this.#rung + 1) < 0.9 * FRAME) {
@@ -59,7 +59,7 @@ export class Pace {
   }
 
   /**
-   * Never again chooses a size for which there was not enough memory.
+   * Excludes a size that did not fit into memory, and all larger ones.
    *
    * @param {{width: number, height: number}} pass
    * @returns {boolean} whether a smaller one is left

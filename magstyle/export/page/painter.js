@@ -1,8 +1,9 @@
-/** Paints what is asked for last: small and at once, then, when nothing has moved for a while, in full size. */
+/** Paints the latest request: small at once, then in full size when no other request has come for a while. */
 
 import { Engine } from "./engine.js";
+import { paintingSize } from "./strokes.js";
 
-const REST = 400; // Milliseconds.
+const REST = 400; // Milliseconds without another request.
 
 export class Painter {
   #site;
@@ -13,11 +14,11 @@ export class Painter {
   #wanted;
   #previews;
   #timer;
-  // How many pixels were too many for the memory.
+  // The least number of pixels that did not fit into memory.
   #tooMany = Infinity;
 
   /**
-   * @param {object} site what bin/build_page.py put into site.js
+   * @param {object} site as bin/build_page.py writes it to site.js
    * @param {(picture: ImageData, finished: boolean) => void} show called with every picture
    * @param {(error: Error) => void} fail called when a picture cannot be painted
    */
@@ -27,7 +28,7 @@ export class Painter {
     this.#fail = fail;
   }
 
-  /** Resolves when the first picture can be painted without waiting; rejects where none can. */
+  /** Resolves when the first picture can be painted without waiting; rejects if none can be painted. */
   open() {
     this.#quick ??= new Engine(this.#site);
     return this.#quick.ready;
@@ -46,10 +47,10 @@ export class Painter {
   }
 
   /**
-   * The picture of what was asked for last, in full size, or small where memory is too short for that.
+   * The picture of the latest request, in full size, or small if there is not enough memory for that.
    *
-   * @returns {Promise<ImageData | undefined>} nothing if something else was asked for meanwhile; it rejects where not even
-   *   a small picture can be painted
+   * @returns {Promise<ImageData | undefined>} undefined if there is a newer request; it rejects if not even a small
+   *   picture can be painted
    */
   async picture() {
     await this.#previews;
@@ -82,7 +83,7 @@ export class Painter {
 
   async #paintPicture(request) {
     if (request.error) throw request.error;
-    const { width, height } = passOf(request.photo.large, request.strokeSize);
+    const { width, height } = paintingSize(request.photo.large, request.strokeSize);
     if (width * height >= this.#tooMany) return this.#shown(request.preview);
     const engine = new Engine(this.#site);
     this.#fine = engine;
@@ -91,7 +92,7 @@ export class Painter {
       return request === this.#wanted ? this.#shown(picture) : undefined;
     } catch (error) {
       if (request !== this.#wanted) return undefined;
-      // What has failed once would fail again; the small picture is better than none.
+      // A size that failed once would fail again; the small picture is better than none.
       this.#tooMany = width * height;
       this.#shown(request.preview);
       this.#fail(error);
@@ -109,11 +110,6 @@ export class Painter {
 
 function paintWith(engine, { weights, strokeSize }, image) {
   const { width, height } = image;
-  return engine.paint(image, weights, { pass: passOf(image, strokeSize), size: { width, height } });
-}
-
-/** Painted smaller and scaled back, an image has larger strokes. */
-function passOf({ width, height }, strokeSize) {
-  const [passWidth, passHeight] = [width, height].map((side) => Math.max(1, Math.round(side / strokeSize)));
-  return { width: passWidth, height: passHeight };
+  const how = { pass: paintingSize(image, strokeSize), size: { width, height }, detail: strokeSize > 1 };
+  return engine.paint(image, weights, how);
 }

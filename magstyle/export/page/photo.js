@@ -1,16 +1,16 @@
-/** From files to the pixels that the network takes, and back. */
+/** Reads files as pixels for the network, and saves pixels as files. */
 
 import { fitted } from "./pixels.js";
 
-/** The file is no photo, or none that this browser can decode. */
+/** The file is not a photo, or the browser cannot decode it. */
 export class NotAPhoto extends Error {}
 
 /**
- * Decodes a file at two sizes: one to look at while something moves, and the one that is saved.
+ * Decodes a file at two sizes: one to show while a slider moves, and one to save.
  *
  * @param {Blob | ImageBitmap} file
- * @param {number} small the longest side of the former, in pixels; photos are never enlarged
- * @param {number} large of the latter
+ * @param {number} small longest side of the former, in pixels; photos are never enlarged
+ * @param {number} large longest side of the latter
  * @returns {Promise<{small: ImageData, large: ImageData}>} upright sRGB over white
  */
 export async function read(file, small, large) {
@@ -40,7 +40,7 @@ function scale(bitmap, longest) {
 
 /**
  * @param {ImageData} pixels
- * @param {HTMLCanvasElement} canvas takes their size
+ * @param {HTMLCanvasElement} canvas is resized to them
  */
 export function draw(pixels, canvas) {
   if (canvas.width !== pixels.width) canvas.width = pixels.width;

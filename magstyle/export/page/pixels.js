@@ -1,7 +1,7 @@
-/** Arithmetic of pixels, for the page and for its workers. */
+/** Pixel arithmetic for the page and its workers. */
 
 /**
- * The size of an image, made smaller where a side is too long.
+ * The size of an image, reduced if a side is too long.
  *
  * @param {{width: number, height: number}} image
  * @param {number} longest side, in pixels
@@ -15,7 +15,7 @@ export function fitted({ width, height }, longest) {
  * @param {ImageData | ImageBitmap} image
  * @param {number} width
  * @param {number} height
- * @returns {ImageData} the image itself where it has that size already
+ * @returns {ImageData} the image itself if it already has that size
  */
 export function scaled(image, width, height) {
   if (image instanceof ImageData && image.width === width && image.height === height) return image;
@@ -32,13 +32,13 @@ function canvasOf(image) {
 }
 
 /**
- * Fades a picture towards its photo, or beyond: photo + strength * (picture - photo), clipped, as magstyle's Stylizer does.
+ * Fades a picture towards its photo, or makes it stronger: photo + strength * (picture - photo), clipped, as magstyle's Stylizer does.
  *
  * @param {ImageData} photo
- * @param {ImageData} picture of the same size; it is changed
+ * @param {ImageData} picture of the same size, which is changed
  * @param {number} strength
  */
 export function fade(photo, picture, strength) {
   const [from, to] = [photo.data, picture.data];
-  for (let i = 0; i < to.length; i++) to[i] = from[i] + strength * (to[i] - from[i]); // Clipped and rounded by its type.
+  for (let i = 0; i < to.length; i++) to[i] = from[i] + strength * (to[i] - from[i]); // Clipped by its type.
 }

@@ -1,9 +1,9 @@
-/** Records what a canvas shows, with the sound of a video where the browser hands it out. */
+/** Records a canvas, with the sound of a video if the browser provides it. */
 
-// H.264 in MP4 plays everywhere; WebM is what browsers without an encoder for it have.
+// H.264 in MP4 plays everywhere; browsers without an encoder for it have WebM.
 const TYPES = ["video/mp4;codecs=avc1.42E028,mp4a.40.2", "video/webm;codecs=vp9,opus", "video/webm", "video/mp4"];
 
-/** The clip cannot be recorded; the message is the sentence that says why. */
+/** The clip cannot be recorded; the message says why. */
 export class NoRecorder extends Error {}
 
 export class Recorder {
@@ -12,10 +12,10 @@ export class Recorder {
   #stopped;
 
   /**
-   * Starts at once.
+   * Starts recording.
    *
    * @param {HTMLCanvasElement} canvas
-   * @param {HTMLVideoElement} video whose sound it is
+   * @param {HTMLVideoElement} video whose sound is recorded
    * @throws {NoRecorder}
    */
   constructor(canvas, video) {

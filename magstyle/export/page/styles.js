@@ -26,11 +26,11 @@ export class Styles {
     this.#form.addEventListener("submit", (event) => event.preventDefault());
   }
 
-  /** The parts of the styles, which sum to 1. */
+  /** The weights of the styles, which sum to 1. */
   weights() {
     const amounts = this.#inputs.map((input, k) => (input.checked ? this.#amounts[k] : 0));
     const total = amounts.reduce((sum, amount) => sum + amount);
-    // With all sliders at zero nothing would be left to show.
+    // With all sliders at zero, the styles that are picked count alike.
     if (!total) return Float32Array.from(this.#inputs, (input) => input.checked / this.#picked().length);
     return Float32Array.from(amounts, (amount) => amount / total);
   }
@@ -52,7 +52,7 @@ export class Styles {
   }
 
   #pick(k) {
-    // One style stays.
+    // One style always stays picked.
     if (!this.#picked().length) this.#inputs[k].checked = true;
     this.#layOut();
     this.#change();
@@ -62,7 +62,7 @@ export class Styles {
     const weights = this.weights();
     const heaviest = weights.indexOf(Math.max(...weights));
     const before = this.#picked().length;
-    // Radio buttons and check boxes bring the keys and the words for screen readers that people know.
+    // Radio buttons and check boxes come with the keys and the words for screen readers that people know.
     for (const [k, input] of this.#inputs.entries()) {
       input.type = this.#mix.checked ? "checkbox" : "radio";
       input.checked = k === heaviest;

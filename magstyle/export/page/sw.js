@@ -1,6 +1,6 @@
 /*
- * Serves the page from a cache of its own, named after its content: the small files from the first moment, the models and
- * those files of LiteRT.js that this browser needs from when the page first asked for them.
+ * Serves the page from a cache that is named after its content. Small files are cached when it is installed; the network,
+ * and the files of LiteRT.js that this browser needs, when the page first asks for them.
  */
 "use strict";
 
@@ -20,7 +20,7 @@ async function install() {
   const cache = await caches.open(CACHE);
   const urls = [...self.SITE.small];
   for (const url of self.SITE.large) {
-    // What was there offline before a new version must be there with it.
+    // Files that were available offline must stay so in a new version.
     if (await caches.match(url)) urls.push(url);
   }
   await cache.addAll(urls.map((url) => new Request(url, { cache: "no-cache" })));
@@ -46,7 +46,7 @@ async function respond(event) {
   return isolated(response);
 }
 
-/** The response with the headers without which browsers give no shared memory, and so no threads. */
+/** The response with the headers that browsers require for shared memory, which threads need. */
 function isolated(response) {
   const headers = new Headers(response.headers);
   headers.set("Cross-Origin-Opener-Policy", "same-origin");

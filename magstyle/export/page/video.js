@@ -1,19 +1,19 @@
-/** Where moving pictures come from: a camera, or a video file. */
+/** Sources of moving pictures: a camera, or a video file. */
 
-/** There are no moving pictures; the message is the sentence that says why. */
+/** There are no moving pictures; the message says why. */
 export class NoVideo extends Error {}
 
 /**
  * @typedef {object} Source
- * @property {HTMLVideoElement} video which plays
+ * @property {HTMLVideoElement} video plays it
  * @property {string} name for files
- * @property {string} [camera] its device
- * @property {Promise<NoVideo | undefined>} over resolves when no more pictures come, with the reason if there should be more
- * @property {() => void} close gives the camera or the file back
+ * @property {string} [camera] the id of its device
+ * @property {Promise<NoVideo | undefined>} over resolves when the pictures end, with the reason if they should not
+ * @property {() => void} close releases the camera or the file
  */
 
 /**
- * @param {string} [device] of `cameras`; without it, the one that looks away from who holds the device, if there is one
+ * @param {string} [device] one of `cameras`; by default, the camera on the back of the device, if there is one
  * @returns {Promise<Source>} it rejects with NoVideo
  */
 export async function openCamera(device) {
@@ -32,7 +32,7 @@ export async function openCamera(device) {
     name: "camera",
     camera: track.getSettings().deviceId,
     over: new Promise((resolve) => {
-      track.addEventListener("ended", () => resolve(new NoVideo("The camera was taken away.")));
+      track.addEventListener("ended", () => resolve(new NoVideo("The camera was disconnected.")));
     }),
     close() {
       track.stop();
@@ -100,7 +100,7 @@ async function play(video) {
   try {
     await video.play();
   } catch (error) {
-    // Sound needs a click that was not too long ago. Anything else also ends in an error of the video itself.
+    // Sound needs a recent click. Any other refusal is also an error of the video itself.
     if (error.name !== "NotAllowedError" || video.muted) return;
     video.muted = true;
     await play(video);
@@ -116,7 +116,7 @@ function refusal(error) {
       return "There is no camera.";
     case "NotReadableError":
     case "AbortError":
-      return "The camera cannot be used; another program may have it.";
+      return "The camera cannot be used; another program may be using it.";
     default:
       return `The camera cannot be used (${error.message}).`;
   }

@@ -1,22 +1,22 @@
 /*
- * Runs the network with LiteRT.js. The first message opens it, {network, litert}; every other is an image to paint, as
- * Engine.paint of engine.js takes it. A message is answered, in order, by {}, {pixels: Uint8ClampedArray} or
- * {error}.
+ * Runs the network with LiteRT.js. The first message opens it, {network, litert}; every other is an image to paint, with
+ * the arguments of Engine.paint in engine.js. Messages are answered in order, by {}, {pixels: Uint8ClampedArray} or {error}.
  *
  * A classic worker, not a module, because LiteRT.js loads its WebAssembly by importScripts here.
  */
 "use strict";
 
-// How many shapes stay ready: the one that is painted, and its neighbour when the size keeps changing.
+// Shapes that stay ready: the one that is painted, and its neighbour while the size goes back and forth.
 const KEPT = 2;
 
 let litert;
 let pixels; // pixels.js
+let strokes; // strokes.js
 let network;
 let file;
 let gpu;
-const models = new Map(); // By height and width, the one that was used last at the end.
-let complaint; // The last error that LiteRT logged: it goes on after most, with black pictures.
+const models = new Map(); // By height and width; the one that was used last comes last.
+let complaint; // The last error that LiteRT logged; after most errors it goes on, with black pictures.
 
 let turn = Promise.resolve();
 self.onmessage = ({ data }) => {
@@ -41,7 +41,8 @@ async function answer(message) {
 
 async function open(message) {
   const folder = new URL(message.litert, self.location.href).href;
-  [litert, pixels] = await Promise.all([import(`${folder}index.js`), import(new URL("pixels.js", self.location.href))]);
+  const urls = [`${folder}index.js`, ...["pixels.js", "strokes.js"].map((name) => new URL(name, self.location.href))];
+  [litert, pixels, strokes] = await Promise.all(urls.map((url) => import(url)));
   gpu = await hasGpu();
   await loadRuntime(folder, !gpu && (await canUseThreads()));
   network = message.network;
@@ -61,7 +62,7 @@ async function hasGpu() {
 }
 
 async function canUseThreads() {
-  // They come with relaxed SIMD alone.
+  // LiteRT.js has threads only together with relaxed SIMD.
   return self.crossOriginIsolated && (await litert.supportsFeature("relaxedSimd")) && litert.supportsFeature("threads");
 }
 
@@ -69,7 +70,7 @@ async function loadRuntime(folder, threads) {
   self.Module = {
     locateFile: (name) => `${folder}wasm/${name}`,
     mainScriptUrlOrBlob: `${folder}wasm/litert_wasm_threaded_internal.js`,
-    // It would log all that it does as errors of the page.
+    // Without this, it logs all that it does as errors of the page.
     printErr: (text) => {
       console.debug(text);
       if (text.startsWith("ERROR")) complaint = text;
@@ -110,11 +111,11 @@ function resize(height, width) {
   }
 }
 
-/** Opens the model on the GPU, and tries it, which also prepares it; nothing where the GPU can't take all of it. */
+/** Opens the model on the GPU, and runs it once, which also prepares it; undefined if the GPU cannot run all of it. */
 async function compileForGpu(height, width) {
   let model;
   try {
-    // With 16 bits the sums of the normalisations would lose too much.
+    // In 16 bits, the sums of the normalisations would lose too much precision.
     model = await litert.loadAndCompile(file, { accelerator: "webgpu", gpuOptions: { precision: "fp32" } });
     if (model.isFullyAccelerated) {
       const [numStyles] = model.getInputDetails().find(({ name }) => name === "style_weights").shape;
@@ -129,18 +130,20 @@ async function compileForGpu(height, width) {
   return undefined;
 }
 
-async function paint({ image, pass, size, weights, strength }) {
+async function paint({ image, pass, size, detail, weights, strength }) {
   const photo = pixels.scaled(image, pass.width, pass.height);
   const [height, width] = [photo.height, photo.width].map((side) => Math.max(8, 4 * Math.ceil(side / 4)));
   const model = await opened(height, width);
   const numbers = await run(model, toTensor(photo, height, width), height, width, weights);
-  const picture = pixels.scaled(fromTensor(numbers, width, photo.width, photo.height), size.width, size.height);
-  // What is as it was painted needs no photo of that size.
-  if (strength !== 1) pixels.fade(pixels.scaled(image, size.width, size.height), picture, strength);
+  const painted = fromTensor(numbers, width, photo.width, photo.height);
+  if (!detail && strength === 1) return pixels.scaled(painted, size.width, size.height); // Without the photo in that size.
+  const original = pixels.scaled(image, size.width, size.height);
+  const picture = detail ? strokes.enlarged(painted, original) : pixels.scaled(painted, size.width, size.height);
+  if (strength !== 1) pixels.fade(original, picture, strength);
   return picture;
 }
 
-/** The stylised image, [height, width, 3], of one of that shape. */
+/** Stylises an image [height, width, 3]; the result has the same shape. */
 async function run(model, numbers, height, width, weights) {
   const tensors = [];
   try {
@@ -185,7 +188,7 @@ function reflected(index, length) {
   return rest < length ? rest : period - rest;
 }
 
-/** The upper left corner of what has rows of `columns` pixels, with its numbers rounded. */
+/** The upper left corner of a picture [?, columns, 3], rounded to 8 bits. */
 function fromTensor(numbers, columns, width, height) {
   const picture = new ImageData(width, height);
   for (let y = 0, to = 0; y < height; y++) {
