@@ -1,9 +1,9 @@
-"""Frames of a clip on a canvas, on which what the camera passes over keeps its place.
+"""Frames of a clip on a canvas, on which all that the camera passes over keeps its place.
 
-The network's coarsest features are as large as four pixels. A view that moves on by four is painted with the same
-strokes, four pixels on; one that moves on by two, with others, and nearly all flicker of pans and zooms is of that. So
-each frame is laid on a canvas, turned and scaled back as the camera has moved, painted there, and its picture taken
-from there. Nothing is mixed, and strokes grow with what they show.
+The network's coarsest features are four pixels large. If a view moves by four pixels, it is painted with the same
+strokes, four pixels on; if it moves by two, with other strokes. Nearly all flicker of pans and zooms comes from this.
+So each frame is laid on a canvas, moved, turned and scaled back as the camera has moved; it is painted there, and its
+picture is taken from there. Nothing is mixed, and strokes grow with the things they show.
 """
 
 import cmath
@@ -25,8 +25,8 @@ class Placement(NamedTuple):
     Attributes:
         size: height and width of the frame.
         canvas: height and width of the canvas.
-        matrix: float64 [2, 3], from the column and row of a pixel of the frame to where it is on the canvas; None where
-            the frame is its own canvas.
+        matrix: float64 [2, 3], from the column and row of a pixel in the frame to those on the canvas; None if the
+            frame is its own canvas.
     """
 
     size: tuple[int, int]
@@ -38,7 +38,7 @@ class Placement(NamedTuple):
         return self._warped(image, self.canvas, inverse=False)
 
     def take(self, picture: np.ndarray) -> np.ndarray:
-        """What of a painted canvas, [H, W, 3] in [0, 1], is the frame."""
+        """The frame's part of a painted canvas, [H, W, 3] in [0, 1]."""
         return self._warped(picture, self.size, inverse=True)
 
     def _warped(self, image: np.ndarray, size: tuple[int, int], inverse: bool) -> np.ndarray:
@@ -55,7 +55,7 @@ class Camera:
 
     Args:
         size: height and width of the frames.
-        stroke_size: as of `Stylizer.stylize`; painted smaller, as many more pixels are one feature.
+        stroke_size: as for `Stylizer.stylize`; a feature has as many times more pixels.
     """
 
     def __init__(self, size: tuple[int, int], stroke_size: float = 1.0):
@@ -63,10 +63,10 @@ class Camera:
         self._matrix = np.eye(3)
 
     def follow(self, motion: optical_flow.Motion | None) -> Placement:
-        """Where the next frame lies.
+        """The placement of the next frame.
 
         Args:
-            motion: from the frame before; None of the first.
+            motion: its motion from the frame before; None for the first frame.
         """
         if motion is not None and not motion.same_scene:
             self._matrix = np.eye(3)
@@ -77,30 +77,30 @@ class Camera:
         height, width = self._size
         corners = self._matrix[:2] @ [[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1], [1, 1, 1, 1]]
         first, last = corners.min(axis=1), corners.max(axis=1)
-        # Moved by whole steps, a canvas is painted as it was.
+        # A canvas that is moved by whole steps is painted with the same strokes.
         self._matrix[:2, 2] -= np.floor(first / self._step) * self._step
         return Placement(self._size, self._canvas((last - first)[::-1]), self._matrix[:2].copy())
 
     def largest_canvas(self) -> tuple[int, int]:
-        """The height and width that canvases have at most."""
+        """The height and width of the largest canvas."""
         height, width = self._size
         turn = math.sin(_LARGEST_TURN)
         sides = np.array([height + turn * width, width + turn * height]) * _LARGEST_SCALE
         return self._canvas(sides)
 
     def _canvas(self, sides: np.ndarray) -> tuple[int, int]:
-        """The height and width of a canvas for what is as high and wide, and begins anywhere in a step.
+        """The height and width of a canvas for a frame with these sides that begins anywhere within a step.
 
-        While the camera pans, they stay the same: engines take long for the first image of a size, and what is beyond
-        the frame has its part in the moments of the normalisations, so that the strokes would change.
+        They stay the same while the camera pans, because the first image of a size takes engines long, and because the
+        area around the frame contributes to the moments of the normalisations, so that strokes would change with it.
         """
         height, width = np.ceil(np.ceil((sides + 1 + self._step) / self._step) * self._step)
         return int(height), int(width)
 
     def _within_limits(self, matrix: np.ndarray) -> np.ndarray:
-        """A matrix of a frame; laid anew where it is scaled or turned too far.
+        """The matrix of a frame, which is laid anew if it is scaled or turned too far.
 
-        As the camera is likely to move on as it did, to nearly as far on the other side.
+        The camera is likely to go on as it moved, so the frame is laid nearly as far on the other side.
         """
         turn = complex(matrix[0, 0], matrix[1, 0])
         scale = min(max(abs(turn), 1 / _LARGEST_SCALE), _LARGEST_SCALE)

@@ -1,8 +1,8 @@
-"""Motion from one frame of a clip to the next, and how steady pictures are along it. OpenCV computes it.
+"""Motion between the frames of a clip, computed by OpenCV, and how steady pictures are along it.
 
 References:
     Kroeger, Timofte, Dai, Van Gool: Fast Optical Flow using Dense Inverse Search. ECCV 2016, arXiv 1603.03590.
-    Ruder, Dosovitskiy, Brox: Artistic Style Transfer for Videos. arXiv 1604.08610 (what is hidden).
+    Ruder, Dosovitskiy, Brox: Artistic Style Transfer for Videos. arXiv 1604.08610 (hidden pixels).
     Lai et al.: Learning Blind Video Temporal Consistency. ECCV 2018, arXiv 1808.00449 (the warping error).
 """
 
@@ -32,12 +32,12 @@ _NEAR, _NEAR_OF_SIDE, _LEAST_SHARE, _STILL = 0.5, 1 / 512, 0.4, 0.1
 
 
 class Motion(NamedTuple):
-    """Of a frame, from the one before.
+    """The motion of a frame from the one before.
 
     Attributes:
-        flow: float32 [H, W, 2]: how far to the right, and down, each pixel was in the frame before.
-        visible: bool [H, W]: whether it was to be seen there.
-        view: how the frame as a whole moved, as `motion_of_view` says; None where it did not.
+        flow: float32 [H, W, 2]: how far to the right, and down, each pixel was in the frame before, in pixels.
+        visible: bool [H, W]: whether the pixel was visible there.
+        view: how the frame as a whole moved, as `motion_of_view` returns it; None if it did not.
     """
 
     flow: np.ndarray
@@ -46,16 +46,16 @@ class Motion(NamedTuple):
 
     @property
     def same_scene(self) -> bool:
-        """Whether enough of the frame was there before."""
+        """Whether enough of the frame was visible before."""
         return bool(self.visible.mean() >= _SAME_SCENE)
 
 
 def motion(before: np.ndarray, frame: np.ndarray) -> Motion:
-    """The motion of a frame.
+    """The motion of a frame from the one before.
 
     Args:
-        before: the frame before it, uint8 RGB [H, W, 3].
-        frame: of the same shape.
+        before: the frame before, uint8 RGB [H, W, 3].
+        frame: the frame, of the same shape.
 
     Raises:
         InputError: if OpenCV is missing.
@@ -68,7 +68,7 @@ def motion(before: np.ndarray, frame: np.ndarray) -> Motion:
     one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, frame))
     flow, there = search.calc(other, one, None), search.calc(one, other, None)
     places = _places(flow)
-    # Linear is exact enough to compare, and three times as fast.
+    # Linear interpolation is exact enough to compare, and three times as fast as Lanczos.
     back, moved = (cv2.remap(image, places, None, cv2.INTER_LINEAR) for image in (there, before))
     miss, lengths = _squared(flow + back), _squared(flow) + _squared(back)
     columns, rows = np.moveaxis(places, -1, 0)
@@ -79,14 +79,14 @@ def motion(before: np.ndarray, frame: np.ndarray) -> Motion:
 
 
 def motion_of_view(flow: np.ndarray, visible: np.ndarray) -> np.ndarray | None:
-    """How a frame as a whole, or most of it, has moved, as it does when the camera moves.
+    """The motion that a frame as a whole, or most of it, shares, as when the camera moves.
 
     Args:
-        flow, visible: as those of Motion.
+        flow, visible: as in `Motion`.
 
     Returns:
-        float64 [3, 3], from the column and row of a pixel to those in the frame before: scaled, turned and moved. None
-        if it stands still, or has no such motion.
+        float64 [3, 3], from the column and row of a pixel to those in the frame before: a scaling, turn and shift. None
+        if the view stands still, or there is no such motion.
     """
     cv2 = opencv()
     height, width = visible.shape
@@ -109,26 +109,29 @@ def motion_of_view(flow: np.ndarray, visible: np.ndarray) -> np.ndarray | None:
 
 
 def flow_of_view(view: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The flow, float32 [H, W, 2], of all pixels that move as `motion_of_view` says."""
+    """The flow, float32 [H, W, 2], of pixels that all move with a view, as `motion_of_view` returns it."""
     rows, columns = np.ogrid[: size[0], : size[1]]
     matrix = (view[:2] - np.eye(2, 3)).astype(np.float32)
     return np.stack([row[0] * columns + row[1] * rows + row[2] for row in matrix], axis=-1).astype(np.float32)
 
 
 def warp(before: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """What was seen before, float32 [H, W, C], moved to where `flow` [H, W, 2] says that it is now."""
+    """An image of the frame before, float32 [H, W, C], moved by `flow` [H, W, 2] to where its pixels are now."""
     cv2 = opencv()
-    # The sharpest: of a picture that is moved on and on, little is lost each time.
+    # This is the sharpest interpolation: a picture that is moved again and again loses little each time.
     return cv2.remap(before, _places(flow), None, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
 
 
 def warping_error(before: np.ndarray, picture: np.ndarray, motion: Motion) -> float:
-    """How much pictures flicker: the root of the mean squared difference of one, where visible, from the one before.
+    """How much pictures flicker: the root mean square of their difference along the motion, over visible pixels.
 
     Args:
-        before: the picture before, float32 [H, W, 3] in [0, 1].
-        picture: of the same shape.
-        motion: from the one to the other.
+        before: the picture of the frame before, float32 [H, W, 3] in [0, 1].
+        picture: the picture of the frame, of the same shape.
+        motion: the motion of the frame from the one before.
+
+    Returns:
+        From 0, steady, to 1; NaN if no pixel is visible.
     """
     if not motion.visible.any():
         return float("nan")
@@ -141,7 +144,7 @@ def _squared(vectors: np.ndarray) -> np.ndarray:
 
 
 def _places(flow: np.ndarray) -> np.ndarray:
-    """Column and row, [H, W, 2], that each pixel comes from."""
+    """The column and row, [H, W, 2], that each pixel comes from."""
     rows, columns = np.indices(flow.shape[:2], np.float32)
     return np.stack([columns, rows], axis=-1) + flow
 

@@ -1,19 +1,19 @@
-"""Pictures of a clip that do not flicker, where `magstyle.video.camera` is not enough: on what moves by itself.
+"""Pictures of a clip that do not flicker on things that move by themselves, which the camera module cannot follow.
 
-Painted one by one, the strokes of neighbouring frames are not where the frames' motion says. Two things bring them
-there:
+Painted one by one, neighbouring frames have their strokes in other places than the motion between them says. Two
+remedies bring the strokes there:
 
-- The network is shown a trace of the strokes of the picture before, moved along, too faint to be seen. Where it could
-  as well lay a stroke here as there, that decides.
-- Each picture is mixed with the one before, moved along, wherever that was visible. Where strokes do meet, this
-  changes nothing. Of strokes that do not, a mixture is paler than either, and a moved picture is less sharp; so the
-  mixture gets the local contrast of the picture back, at several sizes of detail.
+- The network sees a faint trace of the strokes in the picture before, moved along. If it could lay a stroke here or
+  there, the trace decides.
+- Each picture is mixed with the one before, moved along, wherever that was visible. Strokes that meet stay the same. If
+  they do not meet, their mixture is paler than either, and a moved picture is less sharp; so the mixture is given the
+  local contrast of the picture at several sizes of detail.
 
-The moments of the normalisations are not to blame: shared among all frames, they leave the flicker as it is.
+The moments of the normalisations do not cause the flicker: sharing them among all frames leaves it as it is.
 
 References:
     Gupta, Johnson, Alahi, Fei-Fei: Characterizing and Improving Stability in Neural Style Transfer. ICCV 2017, arXiv
-    1705.02092 (a network that is shown the picture before; ours was not trained for it).
+    1705.02092 (their network also sees the picture before; unlike ours, it was trained to).
     Lai et al.: Learning Blind Video Temporal Consistency. ECCV 2018, arXiv 1808.00449.
     Burt, Adelson: The Laplacian Pyramid as a Compact Image Code. IEEE Transactions on Communications, 1983.
     Heitz, Neyret: High-Performance By-Example Noise using a Histogram-Preserving Blending Operator. HPG 2018 (mixtures
@@ -50,7 +50,7 @@ class Trace:
     """Shows the network a trace of the strokes that it laid in the frame before.
 
     Args:
-        stroke_size: as of `Stylizer.stylize`; painted smaller, as many more pixels are one.
+        stroke_size: as for `Stylizer.stylize`; the trace is blurred by as many times more pixels.
     """
 
     def __init__(self, stroke_size: float = 1.0):
@@ -58,11 +58,11 @@ class Trace:
         self._strokes: np.ndarray | None = None
 
     def under(self, image: np.ndarray, motion: optical_flow.Motion | None) -> np.ndarray:
-        """A frame as it is to be painted.
+        """A frame with the trace on it, ready to be painted.
 
         Args:
             image: the frame, float32 [H, W, 3] in [0, 1].
-            motion: of the frame, from the one before; None of the first.
+            motion: its motion from the frame before; None for the first frame.
 
         Returns:
             float32 [H, W, 3] in [0, 1].
@@ -80,27 +80,27 @@ class Trace:
 
         Args:
             image: the frame, as it was given to `under`.
-            picture: of the frame, of the same shape.
+            picture: its picture, of the same shape.
         """
         self._strokes = picture - image
 
 
 class FramePainter:
-    """Paints the frames of a clip, one after the other, so that strokes are where the motion says.
+    """Paints the frames of a clip, first to last, with strokes where the motion says.
 
-    Each is painted on the canvas of the camera, with a trace of the strokes before. Without motion, they are painted as
-    they are.
+    Each frame is painted on the canvas of the camera, with a trace of the strokes before. Without motion, each is
+    painted by itself.
 
     Args:
         size: height and width of the frames.
-        stroke_size: as of `Stylizer.stylize`.
+        stroke_size: as for `Stylizer.stylize`.
     """
 
     def __init__(self, size: tuple[int, int], stroke_size: float = 1.0):
         self._camera, self._trace = Camera(size, stroke_size), Trace(stroke_size)
 
     def largest_canvas(self) -> tuple[int, int]:
-        """The height and width of what is painted at most."""
+        """The height and width of the largest image that is painted."""
         return self._camera.largest_canvas()
 
     def paint(
@@ -113,11 +113,11 @@ class FramePainter:
 
         Args:
             image: the frame, float32 [H, W, 3] in [0, 1].
-            motion: of the frame, from the one before; None of the first, and where there is to be no steadiness.
-            stylize: paints a canvas, given where on it the frame lies.
+            motion: its motion from the frame before; None for the first frame, or to paint each frame by itself.
+            stylize: paints a canvas, given the placement of the frame on it.
 
         Raises:
-            InputError: if OpenCV is missing, where there is motion.
+            InputError: if there is motion and OpenCV is missing.
         """
         placement = self._camera.follow(motion)
         picture = placement.take(stylize(placement.lay(self._trace.under(image, motion)), placement))
@@ -126,7 +126,7 @@ class FramePainter:
 
 
 class Steadiness:
-    """Mixes the pictures of a clip, one after the other, with those before."""
+    """Mixes each picture of a clip with the one before."""
 
     def __init__(self) -> None:
         self._picture: np.ndarray | None = None
@@ -135,8 +135,8 @@ class Steadiness:
         """A picture that follows from those before.
 
         Args:
-            picture: of a frame, float32 [H, W, 3] in [0, 1].
-            motion: of the frame, from the one before; None of the first.
+            picture: the picture of a frame, float32 [H, W, 3] in [0, 1].
+            motion: the frame's motion from the one before; None for the first frame.
 
         Returns:
             float32 [H, W, 3] in [0, 1].
@@ -160,13 +160,13 @@ class Steadiness:
 
 
 def _softened(share: np.ndarray) -> np.ndarray:
-    """[H, W], smaller towards where it is smaller."""
+    """A share [H, W], reduced near where it is smaller, so that it has no hard borders."""
     share = share.astype(np.float32)
     return np.minimum(_blurred(share, _SOFT), share)
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
-    """Of vectors [H, W, 2]."""
+    """The lengths [H, W] of vectors [H, W, 2]."""
     return np.hypot(vectors[..., 0], vectors[..., 1])
 
 
@@ -193,7 +193,7 @@ def _contrast(detail: np.ndarray) -> np.ndarray:
     return _blurred(np.einsum("hwc,hwc->hw", detail, detail), _AROUND)
 
 
-def _blurred(image: np.ndarray, deviation: float) -> np.ndarray:
-    """Of an image [H, W] or [H, W, C]."""
+def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """An image [H, W] or [H, W, C], blurred by a Gaussian; sigma is in pixels."""
     cv2 = optical_flow.opencv()
-    return cv2.GaussianBlur(image, (0, 0), deviation, borderType=cv2.BORDER_REFLECT)
+    return cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
