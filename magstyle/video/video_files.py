@@ -110,8 +110,8 @@ class _Styles(NamedTuple):
     """The weights [num_styles] that a clip is painted with.
 
     Attributes:
-        at: the weights at a time, in seconds; None if what is in no mask stays as it is.
-        ends: the weights that those of any time are mixed from.
+        at: gives the weights at a time, in seconds; None if the area outside all masks stays unpainted.
+        ends: the weights that those at any time are mixed from.
     """
 
     at: Callable[[Fraction], np.ndarray | None]
@@ -123,7 +123,7 @@ class _Masks(NamedTuple):
 
     Attributes:
         areas: [H, W] in [0, 1] each, of the size of the frames.
-        weights: [num_styles] of what is white in each.
+        weights: [num_styles] of the white area of each.
     """
 
     areas: list[np.ndarray]
@@ -134,8 +134,8 @@ class _Masks(NamedTuple):
 class _ClipPainter:
     """Paints the frames of a clip, first to last.
 
-    A frame goes through `paint`, then through `finish`; a later frame may be painted while one before is finished.
-    Without motion, each frame is painted by itself.
+    Each frame goes through `paint`, then through `finish`, while the next one may be painted already. Without motion,
+    each is painted by itself.
     """
 
     stylizer: Stylizer
@@ -171,7 +171,7 @@ class _ClipPainter:
         return strokes.with_strength(picture, image, self.strength)
 
     def finish(self, frame: codec.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> np.ndarray:
-        """What is written of a picture, uint8 [H, W, 3]."""
+        """The picture of a frame as it is written, uint8 [H, W, 3]."""
         picture = self._steadiness.steady(picture, motion)
         if self.preserve_color:
             picture = keep_color(images.to_float(frame.image), picture)
@@ -191,14 +191,14 @@ class _ClipPainter:
 
 
 class _Pipeline:
-    """Paints a frame while the next one is read and the one before is written, both on threads of this pipeline.
+    """Paints a frame while the next one is read and the one before is written, each on a thread of its own.
 
-    A context manager: whatever ends its block, both threads have come to their end after it, and a write that failed
-    raises its error.
+    A context manager: however its block ends, both threads are done then, and the error of a write that failed is
+    raised.
 
     Args:
-        frames: what is painted.
-        write: takes each frame with its picture, in their order.
+        frames: the frames to paint.
+        write: writes a frame with its picture; called for one after the other.
 
     Attributes:
         written: how many frames have been written.
@@ -212,16 +212,17 @@ class _Pipeline:
         self._frames, self._write = frames, write
         self._reading, self._writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.written = 0
-        # Here, not in a future alone: Ctrl-C may come before the painting thread holds that.
+        # Not left to a future, which Ctrl-C might keep from the painting thread.
         self._failure: BaseException | None = None
 
     def __enter__(self) -> "_Pipeline":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reading.shutdown()
-        self._writing.shutdown()
-        self._check()
+        try:
+            self._join()
+        finally:
+            self._check()
 
     def run(self, paint: Callable[[codec.Frame, optical_flow.Motion | None], np.ndarray]) -> None:
         """Paints all frames.
@@ -245,6 +246,14 @@ class _Pipeline:
             self._failure = error
         else:
             self.written += 1
+
+    def _join(self) -> None:
+        try:
+            self._reading.shutdown()
+            self._writing.shutdown()
+        except BaseException:  # A second Ctrl-C must not close the file while a frame is being written to it.
+            self._join()
+            raise
 
     def _check(self) -> None:
         if self._failure:
