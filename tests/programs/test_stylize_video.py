@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import av
 import numpy as np
@@ -239,6 +240,36 @@ def test_a_full_disk_is_told_even_if_ctrl_c_comes_meanwhile(clip, small_model, m
     assert len(written) == 1
     assert "interrupted" not in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_second_ctrl_c_waits_for_the_frame_that_is_being_written(clip, small_model, monkeypatch, tmp_path):
+    goes_on, painted, waits = threading.Event(), [], []
+    write, stylize, shutdown = codec.Writer.write, magstyle.Stylizer.stylize, ThreadPoolExecutor.shutdown
+
+    def write_later(*arguments):
+        assert goes_on.wait(60)
+        write(*arguments)
+
+    def interrupt_at_the_second(*arguments, **options):
+        painted.append(arguments)
+        if len(painted) == 2:
+            raise KeyboardInterrupt
+        return stylize(*arguments, **options)
+
+    def interrupt_once(executor):
+        waits.append(executor)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+        if len(waits) > 2:
+            goes_on.set()
+        shutdown(executor)
+
+    monkeypatch.setattr(codec.Writer, "write", write_later)
+    monkeypatch.setattr(magstyle.Stylizer, "stylize", interrupt_at_the_second)
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", interrupt_once)
+    with pytest.raises(KeyboardInterrupt):
+        magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, steady=False)
+    assert len(frames_of(tmp_path / "b.mp4")) == 1
 
 
 @pytest.mark.parametrize(("rest", "in_use"), [(2, 2), ("photo", 1)])
