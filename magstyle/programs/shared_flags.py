@@ -6,10 +6,9 @@ from typing import Any
 
 from absl import flags
 
-from magstyle import limits, options, sizes
+from magstyle import limits, sizes
 from magstyle.errors import InputError
 from magstyle.painting import engines
-from magstyle.painting.brush import Brush
 from magstyle.programs import command_line, option_flags
 
 FLAGS = flags.FLAGS
@@ -42,11 +41,6 @@ def define_which_styles(several: str) -> None:
     )
 
 
-def define_engine() -> None:
-    """What computes a network."""
-    flags.DEFINE_enum("engine", "auto", engines.ENGINES, "What computes: auto is keras on a GPU, litert elsewhere.")
-
-
 def define_masks() -> None:
     """Regions in styles of their own."""
     flags.DEFINE_multi_string(
@@ -56,14 +50,6 @@ def define_masks() -> None:
         "--which_styles, or stays as it is with --which_styles=photo.",
     )
     mark_as_paths("mask")
-
-
-def define_brush() -> None:
-    """Where, how strong and with what strokes styles are."""
-    define_masks()
-    for name in ("strength", "stroke_size"):
-        annotation = {"strength": limits.Strength, "stroke_size": limits.StrokeSize}[name]
-        option_flags.define_option(name, annotation, 1.0, options.meanings(Brush)[name])
 
 
 def define_checkpoint() -> None:

@@ -8,12 +8,12 @@ bin/stylize_video.py clip.mp4 painted.gif --which_styles="wave, scream" --walk -
 Without --checkpoint, the styles are those of the bundled model `painters`; `bin/stylize.py --list_styles` shows them.
 """
 
-from typing import Any
-
 from absl import flags
 
 from magstyle.errors import InputError
-from magstyle.programs import command_line, shared_flags
+from magstyle.painting.regions import PHOTO
+from magstyle.programs import command_line, option_flags, shared_flags
+from magstyle.video.video_files import ClipJob, stylize_video
 
 FLAGS = flags.FLAGS
 
@@ -23,16 +23,9 @@ def define_flags() -> None:
     flags.DEFINE_string("input_video", None, "The clip; needs no flag.")
     flags.DEFINE_string("output_video", None, "The clip to write, .mp4, .webm or .gif; needs no flag.")
     shared_flags.define_which_styles("for --walk")
-    flags.DEFINE_bool("walk", False, "Go from each of several styles to the next, from the first frame to the last.")
     shared_flags.define_num_styles_and_alpha()
-    shared_flags.define_engine()
-    flags.DEFINE_integer("image_size", None, "Shorter side of the pictures; the clip's by default.", lower_bound=1)
-    shared_flags.define_brush()
-    flags.DEFINE_float("start", None, "Where to begin, in seconds from the clip's start.", lower_bound=0)
-    flags.DEFINE_float("duration", None, "Seconds to paint; to the end by default.")
-    flags.DEFINE_float("fps", None, "Frames per second to paint at most; the frames between are left out.")
-    flags.DEFINE_bool("preserve_color", False, "Keep the clip's colours and take only the strokes.")
-    flags.DEFINE_bool("steady", True, "Let strokes move with what they paint; painted one by one, frames flicker.")
+    shared_flags.define_masks()
+    option_flags.define_options(ClipJob, skip=("checkpoint", "input_video", "output_video", "which_styles", "mask"))
     shared_flags.mark_as_paths("input_video", "output_video")
 
 
@@ -44,13 +37,9 @@ def main(arguments: list[str]) -> None:
     if None in paths.values():
         raise InputError("which clip, and where to? Give two names, here or with --input_video and --output_video")
     shared_flags.import_engine(FLAGS.engine)
-    from magstyle.painting.regions import PHOTO
-    from magstyle.video.video_files import stylize_video
-
     network = shared_flags.open_network()
-    # Flags have the types of the arguments with the same names.
-    values: dict[str, Any] = command_line.values_for(
-        stylize_video,
+    values = command_line.values_for(
+        ClipJob,
         **paths,
         checkpoint=network,
         which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),

@@ -5,10 +5,10 @@ import math
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -17,9 +17,10 @@ from magstyle import files, limits, options
 from magstyle.checkpoints.networks import Network
 from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.painting import regions, strokes
-from magstyle.painting.colors import preserve_color as keep_color
-from magstyle.painting.stylizer import Stylizer
+from magstyle.painting import strokes
+from magstyle.painting.brush import Brush
+from magstyle.painting.regions import Masks, Regions
+from magstyle.painting.stylizer import Styles, Stylizer, listed
 from magstyle.video import codec, optical_flow
 from magstyle.video.camera import Placement
 from magstyle.video.steadiness import FramePainter, Steadiness
@@ -27,7 +28,6 @@ from magstyle.video.steadiness import FramePainter, Steadiness
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
-Style = int | str | Mapping[int | str, float]
 # A frame, with its motion from the one before if pictures are to be steady and there is one.
 MovingFrame = tuple[codec.Frame, optical_flow.Motion | None]
 # How many float32 pictures of a frame's size are in memory at a time: those being read, painted and written; and, as
@@ -35,24 +35,46 @@ MovingFrame = tuple[codec.Frame, optical_flow.Motion | None]
 _PICTURES, _PICTURES_OF_STEADINESS = 12, 24
 
 
-def stylize_video(
-    input_video: str | os.PathLike,
-    output_video: str | os.PathLike,
-    *,
-    checkpoint: "StyleTransformer | Network | str | os.PathLike" = "painters",
-    engine: str = "auto",
-    which_styles: Style | Sequence[Style] = 0,
-    walk: bool = False,
-    image_size: int | None = None,
-    mask: regions.Masks = (),
-    strength: float = 1.0,
-    stroke_size: float = 1.0,
-    start: float | None = None,
-    duration: float | None = None,
-    fps: float | None = None,
-    preserve_color: bool = False,
-    steady: bool = True,
-) -> pathlib.Path:
+@dataclasses.dataclass(frozen=True)
+class ClipJob(Brush):
+    """A clip to paint, and where the painted clip goes.
+
+    Args:
+        input_video: the clip, of any container and codec that FFmpeg reads.
+        output_video: the clip to write: .mp4 (H.264; an odd side repeats its last row or column), .webm (VP9), or .gif,
+            which has no sound.
+        checkpoint: the model, anything that `magstyle.load_model` opens.
+        engine: how the network is computed: "litert" on this machine's CPU, "keras" with Keras's backend, or "auto",
+            which is keras on a GPU and litert elsewhere.
+        which_styles: a style by number or name, or {style: weight} for a mixture; for a walk several, or "all".
+        walk: go from each of several styles to the next, from the first frame to the last.
+        image_size: shorter side of the pictures, in pixels; that of the clip by default.
+        mask: images, each with the style of its white area in every frame, as for `stylize_photos`; the area outside
+            all masks takes which_styles, or stays unpainted if that is "photo".
+        start: where to begin, in seconds from the clip's start.
+        duration: seconds to paint; to the end by default.
+        fps: frames per second to paint at most; the frames between are left out. All by default.
+        preserve_color: keep the clip's colours and take only the strokes.
+        steady: let strokes move with what they paint; painted one by one, frames flicker.
+    """
+
+    input_video: str | os.PathLike
+    output_video: str | os.PathLike
+    _: dataclasses.KW_ONLY
+    checkpoint: "StyleTransformer | Network | str | os.PathLike" = "painters"
+    engine: Literal["auto", "litert", "keras"] = "auto"
+    which_styles: Styles = 0
+    walk: bool = False
+    image_size: limits.ImageSize | None = None
+    mask: Masks = ()
+    start: limits.Start | None = None
+    duration: limits.Duration | None = None
+    fps: limits.FrameRate | None = None
+    steady: bool = True
+
+
+@options.takes(ClipJob)
+def stylize_video(job: ClipJob) -> pathlib.Path:
     """Paints a clip in a style of a model, and keeps its sound.
 
     Frames keep their times, even uneven ones, and the clip keeps its colour space and range. It is turned upright, and
@@ -60,24 +82,6 @@ def stylize_video(
     painting and writing overlap, and memory does not grow with the length of the clip. Progress is shown on stderr.
 
     If painting is interrupted, or the clip is damaged, the frames painted until then are written.
-
-    Args:
-        input_video: the clip, of any container and codec that FFmpeg reads.
-        output_video: the clip to write: .mp4 (H.264; an odd side repeats its last row or column), .webm (VP9), or .gif,
-            which has no sound.
-        checkpoint: the model, anything that `magstyle.load_model` opens.
-        engine: as for `Stylizer`: "litert" on this machine's CPU, "keras", or "auto".
-        which_styles: a style by number or name, or {style: weight} for a mixture; for a walk several, or "all".
-        walk: go from each of several styles to the next, from the first frame to the last.
-        image_size: shorter side of the pictures, in pixels; that of the clip by default.
-        mask: images, each with the style of its white area in every frame, as for `stylize_photos`; the area outside
-            all masks takes `which_styles`, or stays unpainted if that is "photo".
-        strength, stroke_size: as for `stylize_photos`.
-        start: where to begin, in seconds from the clip's start.
-        duration: seconds to paint; to the end by default.
-        fps: frames per second to paint at most; the frames between are left out. All by default.
-        preserve_color: keep the clip's colours and take only the strokes.
-        steady: let strokes move with what they paint; painted one by one, frames flicker.
 
     Returns:
         The path of the painted clip.
@@ -87,18 +91,13 @@ def stylize_video(
             does not have, an output_video that exists already, or if `steady` needs OpenCV and it is missing. At the
             end, for a clip that is damaged. For a file that cannot be written.
     """
-    options.check_value("strength", strength, limits.Strength)
-    options.check_value("stroke_size", stroke_size, limits.StrokeSize)
-    output = _checked_output(output_video)
-    if steady:
+    output = _checked_output(job.output_video)
+    if job.steady:
         optical_flow.opencv()  # If it is missing, say so before any work.
-    with codec.Clip(files.expanded(input_video), image_size, start, duration, fps) as clip:
-        stylizer = Stylizer(checkpoint, engine)
-        styles = _styles_over_time(which_styles, walk, stylizer, clip, clip_may_stay=len(mask) > 0)
-        masks = _read_masks(mask, stylizer, clip)
-        painter = _ClipPainter(stylizer, styles, masks, clip.size, strength, stroke_size, preserve_color)
-        painter.check_size(steady)
-        interruption = _write(output, clip, painter, steady)
+    with codec.Clip(files.expanded(job.input_video), job.image_size, job.start, job.duration, job.fps) as clip:
+        painter = _ClipPainter(job, clip)
+        painter.check_size()
+        interruption = _write(output, clip, painter, job.steady)
     if isinstance(interruption, InputError):
         raise InputError(f"{interruption}; {output} holds the frames before", *interruption.arguments) from interruption
     if interruption:
@@ -118,76 +117,59 @@ class _Styles(NamedTuple):
     ends: Sequence[np.ndarray]
 
 
-class _Masks(NamedTuple):
-    """The masks of a clip.
-
-    Attributes:
-        areas: [H, W] in [0, 1] each, of the size of the frames.
-        weights: [num_styles] of the white area of each.
-    """
-
-    areas: list[np.ndarray]
-    weights: list[np.ndarray]
-
-
-@dataclasses.dataclass
 class _ClipPainter:
     """Paints the frames of a clip, first to last.
 
     Each frame goes through `paint`, then through `finish`, while the next one may be painted already. Without motion,
     each is painted by itself.
+
+    Args:
+        job: the styles, and how to paint.
+        clip: the clip.
+
+    Raises:
+        InputError: for a model, styles, masks or colours that cannot be used.
     """
 
-    stylizer: Stylizer
-    styles: _Styles
-    masks: _Masks
-    size: tuple[int, int]
-    strength: float
-    stroke_size: float
-    preserve_color: bool
+    def __init__(self, job: ClipJob, clip: codec.Clip):
+        self._job, self._size = job, clip.size
+        self._stylizer = Stylizer(job.checkpoint, job.engine)
+        self._regions = Regions(job.mask, self._stylizer)
+        self._styles = _styles_over_time(job, self._stylizer, self._regions, clip)
+        self._regions.check_shape(clip.size, str(clip.path))
+        self._areas = self._regions.read(clip.size)
+        _ = job.colors  # An image that cannot be read is refused now.
+        self._painter, self._steadiness = FramePainter(clip.size, job.stroke_size), Steadiness()
 
-    def __post_init__(self) -> None:
-        self._painter, self._steadiness = FramePainter(self.size, self.stroke_size), Steadiness()
-
-    def check_size(self, steady: bool) -> None:
+    def check_size(self) -> None:
         """Raises an InputError if painting such frames does not fit into memory."""
-        largest = self._painter.largest_canvas() if steady else self.size
-        pictures = _PICTURES + (_PICTURES_OF_STEADINESS if steady else 0)
-        keeps, styles_of_pixels = pictures * math.prod(self.size) * 3 * 4, 0
-        if self.masks.areas:
-            styles_of_pixels = int(np.count_nonzero(np.any([*self.masks.weights, *self.styles.ends], axis=0)))
-            keeps += regions.needed(len(self.masks.areas), self.stylizer.network.num_styles, *largest)
-        self.stylizer.check_size(*largest, keeps, regions=styles_of_pixels, stroke_size=self.stroke_size)
+        largest = self._painter.largest_canvas() if self._job.steady else self._size
+        pictures = _PICTURES + (_PICTURES_OF_STEADINESS if self._job.steady else 0)
+        keeps = pictures * math.prod(self._size) * 3 * 4 + self._regions.memory(*largest)
+        styles = self._regions.num_styles(self._styles.ends)
+        self._stylizer.check_size(*largest, keeps, regions=styles, stroke_size=self._job.stroke_size)
 
     def paint(self, frame: codec.Frame, motion: optical_flow.Motion | None) -> np.ndarray:
         """The picture of a frame, float32 [H, W, 3] in [0, 1]."""
 
         def stylize(canvas: np.ndarray, placement: Placement) -> np.ndarray:
-            return self.stylizer.stylize(canvas, self._weights(frame.time, placement), stroke_size=self.stroke_size)
+            areas = [placement.lay(area) for area in self._areas]
+            weights = self._regions.style_weights(areas, self._styles.at(frame.time))
+            assert weights is not None  # Only a clip with masks may stay as it is elsewhere.
+            return self._stylizer.stylize(canvas, weights, stroke_size=self._job.stroke_size)
 
         image = images.to_float(frame.image)
         picture = self._painter.paint(image, motion, stylize)
         # The strength refers to the frame itself, not to the frame on its canvas.
-        return strokes.with_strength(picture, image, self.strength)
+        return strokes.with_strength(picture, image, self._job.strength)
 
     def finish(self, frame: codec.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> np.ndarray:
         """The picture of a frame as it is written, uint8 [H, W, 3]."""
-        picture = self._steadiness.steady(picture, motion)
-        if self.preserve_color:
-            picture = keep_color(images.to_float(frame.image), picture)
-        if self.styles.at(frame.time) is None:
-            image = images.to_float(frame.image)
-            picture = image + regions.covered(self.masks.areas)[..., None] * (picture - image)
+        image = images.to_float(frame.image)
+        picture = self._job.recolor(image, self._steadiness.steady(picture, motion))
+        if self._styles.at(frame.time) is None:
+            picture = self._regions.leave_rest(self._areas, image, picture)
         return images.to_uint8(picture)
-
-    def _weights(self, time: Fraction, placement: Placement) -> np.ndarray:
-        """The weights [num_styles] of a frame or, with masks, those of each pixel of its canvas."""
-        weights = self.styles.at(time)
-        if self.masks.areas:
-            areas = [placement.lay(area) for area in self.masks.areas]
-            return regions.style_weights(areas, self.masks.weights, weights)
-        assert weights is not None  # Only a clip with masks may stay as it is elsewhere.
-        return weights
 
 
 class _Pipeline:
@@ -269,13 +251,6 @@ def _checked_output(output_video: str | os.PathLike) -> pathlib.Path:
     return output
 
 
-def _read_masks(mask: regions.Masks, stylizer: Stylizer, clip: codec.Clip) -> _Masks:
-    mask_images, weights = regions.opened(mask, stylizer)
-    for image in mask_images:
-        regions.check_shape(image, clip.size, str(clip.path))
-    return _Masks([regions.read(image, clip.size) for image in mask_images], weights)
-
-
 def _write(output: pathlib.Path, clip: codec.Clip, painter: _ClipPainter, steady: bool) -> BaseException | None:
     """Writes a clip, painted.
 
@@ -318,31 +293,27 @@ def _frames(clip: codec.Clip, with_motion: bool) -> Iterator[MovingFrame]:
         before = frame.image
 
 
-def _styles_over_time(
-    which_styles: Style | Sequence[Style], walk: bool, stylizer: Stylizer, clip: codec.Clip, clip_may_stay: bool
-) -> _Styles:
-    """The styles of a clip; "photo" is one of them if the clip may stay as it is."""
-    names = stylizer.network.style_names
-    if isinstance(which_styles, str) and which_styles == "all" and "all" not in names:
-        which_styles = list(names)
-    several = list(which_styles) if isinstance(which_styles, list | tuple | np.ndarray) else [cast(Style, which_styles)]
-    if walk and len(several) < 2:
+def _styles_over_time(job: ClipJob, stylizer: Stylizer, areas: Regions, clip: codec.Clip) -> _Styles:
+    """The styles of a clip; with masks, "photo" may be one of them."""
+    several = listed(job.which_styles, stylizer.network.style_names)
+    if job.walk and len(several) < 2:
         raise InputError(
-            f"walk leads from style to style, and which_styles={which_styles} is but one", "walk", "which_styles"
+            f"walk leads from style to style, and which_styles={job.which_styles} is only one", "walk", "which_styles"
         )
-    if not walk and len(several) != 1:
+    if not job.walk and len(several) != 1:
         raise InputError(
-            f"which_styles={which_styles} must be one style or a mixture; walk leads from each of several to the next",
-            "which_styles",
-            "walk",
+            f"which_styles={job.which_styles} must be one style or a mixture; walk leads from each of several to the "
+            "next",
+            *("which_styles", "walk"),
         )
-    if several == [regions.PHOTO] and regions.PHOTO not in names:
-        if not clip_may_stay:
-            raise InputError(f"which_styles={regions.PHOTO} needs a mask", "which_styles", "mask")
-        return _Styles(lambda time: None, [])
-    weights = [stylizer.style_weights(style) for style in several]
-    if not walk:
-        return _Styles(lambda time: weights[0], weights)
+    if not job.walk:
+        weights = areas.of_rest(several[0], stylizer)
+        return _Styles(lambda time: weights, [] if weights is None else [weights])
+    return _walk([stylizer.style_weights(style) for style in several], clip)
+
+
+def _walk(weights: Sequence[np.ndarray], clip: codec.Clip) -> _Styles:
+    """From each of several weights [num_styles] to the next, from the first frame of a clip to the last."""
     if not clip.duration:
         raise InputError(
             f"{clip.path} does not say how long it is, which walk must know; give duration", "walk", "duration"

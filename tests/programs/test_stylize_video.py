@@ -140,7 +140,7 @@ def test_pictures_are_steadier_than_those_of_frame_by_frame(clip, small_model, t
     ("arguments", "sentence"),
     [
         (["--which_styles=wave,scream"], "must be one style or a mixture; --walk leads from each of several to the"),
-        (["--which_styles=wave", "--walk"], "--walk leads from style to style, and --which_styles=wave is but one"),
+        (["--which_styles=wave", "--walk"], "--walk leads from style to style, and --which_styles=wave is only one"),
         (["--which_styles=monet"], "the model has no style 'monet'"),
         (["--which_styles=photo"], "--which_styles=photo needs a --mask"),
         (["--mask=b.txt:wave"], "cannot read b.txt"),
