@@ -1,26 +1,31 @@
 """Opens a style transformer from wherever it lives, and saves it."""
 
-import dataclasses
 import glob
 import os
 import pathlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import files, limits
-from magstyle.checkpoints import network_cache, networks
-from magstyle.checkpoints.networks import Network
+from magstyle import files, limits, options
+from magstyle.checkpoints import magenta, networks
+from magstyle.checkpoints.networks import Network, StyleParameters
 from magstyle.errors import InputError
 from magstyle.models import random_seed
-from magstyle.models.architecture import scaled
+from magstyle.models.architecture import Architecture, scaled
 
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
+# What reads a file, by the end of its name; Magenta's checkpoints may have any name.
+_READERS: dict[str, Callable[[str], Network]] = {
+    ".keras": networks.read_keras,
+    ".pb": magenta.read_frozen_graph,
+    "": magenta.read_checkpoint,
+}
 _BUNDLED = pathlib.Path(__file__).parents[1] / "pretrained"
 
 
@@ -44,27 +49,20 @@ def load_model(
             - a Magenta checkpoint, V1 (`model.ckpt`) or V2 (`model.ckpt-40000`, with or without `.index`);
             - a frozen graph of Magenta's network (`.pb`), with float or eight-bit constants;
             - `random:SEED`: an untrained network of four styles, to try things with;
-            - a StyleTransformer, which is given back, or a Network.
-        num_styles, alpha: nobody has to give them; if given, the model must have them.
+            - a StyleTransformer, which is returned as it is, or a Network.
+        num_styles, alpha: not needed; if given, the model must have them.
 
     Returns:
         The model; its `style_names` are numbers as strings where the source has no names.
 
     Raises:
-        InputError: for a path that is not there, damaged or no such model, for weights that are NaN or infinite, or for
-            a model that differs from num_styles or alpha.
+        InputError: for a path that does not exist, is damaged or is not such a model, for weights that are NaN or
+            infinite, or for a model that differs from num_styles or alpha.
     """
-    if isinstance(checkpoint, Network):
-        model = _build(checkpoint)
-    elif not isinstance(checkpoint, str | os.PathLike):
-        model, checkpoint = checkpoint, "the model"
-    elif os.fspath(checkpoint).startswith("random:"):
-        model = _build(networks.random(random_seed(os.fspath(checkpoint))))
-    else:
-        model = _load(_find(checkpoint))
-        _check_finite(model.get_weights(), checkpoint)
-    check_arguments(model, checkpoint, num_styles, alpha)
-    return model
+    if isinstance(checkpoint, Network | str | os.PathLike):
+        return networks.to_model(read_network(checkpoint, num_styles, alpha))
+    _check_arguments(checkpoint.architecture, "the model", num_styles, alpha)
+    return checkpoint
 
 
 def read_network(
@@ -72,10 +70,7 @@ def read_network(
     num_styles: int | None = None,
     alpha: float | None = None,
 ) -> Network:
-    """Opens a style transformer as plain arrays, without Keras where that can be.
-
-    What only Keras and TensorFlow can open (Magenta's files) is kept in the user's cache, and comes from there the next
-    time.
+    """Opens a style transformer as plain arrays, without TensorFlow and, but for old `.keras` files, without Keras.
 
     Args:
         checkpoint, num_styles, alpha: as load_model's.
@@ -83,33 +78,12 @@ def read_network(
     Raises:
         InputError: where load_model does.
     """
-    network = read_without_keras(checkpoint)
-    if network is None:
-        path = _find(checkpoint)
-        network = networks.from_model(load_model(path))
-        network_cache.write(_parts(path), network)
-    check_arguments(network, checkpoint, num_styles, alpha)
-    return network
-
-
-def read_without_keras(checkpoint: "StyleTransformer | Network | str | os.PathLike") -> Network | None:
-    """What `read_network` reads if it does not take Keras to open it; None if it does.
-
-    Raises:
-        InputError: where load_model does, as far as it is known by then.
-    """
-    if isinstance(checkpoint, Network):
-        return checkpoint
-    if not isinstance(checkpoint, str | os.PathLike):
-        return networks.from_model(checkpoint)
-    if os.fspath(checkpoint).startswith("random:"):
-        return networks.random(random_seed(os.fspath(checkpoint)))
-    path = _find(checkpoint)
-    network = networks.read_keras(path) if path.endswith(".keras") else None
-    if network is None:
-        network = network_cache.read(_parts(path))
-    if network is not None:
-        _check_finite([value for values in network.parameters.values() for value in values.values()], checkpoint)
+    if isinstance(checkpoint, str | os.PathLike):
+        network, source = _read(checkpoint), os.fspath(checkpoint)
+    else:
+        network = checkpoint if isinstance(checkpoint, Network) else networks.from_model(checkpoint)
+        source = "the model"
+    _check_arguments(network.architecture, source, num_styles, alpha)
     return network
 
 
@@ -119,70 +93,54 @@ def save_model(model: "StyleTransformer", path: str | os.PathLike, float16: bool
     Args:
         model: the model.
         path: of the file.
-        float16: store the weights of a `.keras` file with 16 bits, in half the space; they are float32 again when it
-            is opened.
+        float16: stores the weights of a `.keras` file with 16 bits, in half the space. They become float32 again when
+            the file is opened.
 
     Raises:
-        InputError: for a name that ends neither in .keras nor in .ckpt or .ckpt-STEP, or if it cannot be written; what
-            was there before is left as it was.
+        InputError: for a name that ends neither in .keras nor in .ckpt or .ckpt-STEP, or if the file cannot be
+            written; an older file is then left as it was.
     """
     path = os.fspath(path)
     if path.endswith(".keras"):
         with files.replacing(path) as temporary:
-            # The file says nothing of types: the weights are float32 again when it is opened.
+            # The file does not say which type the model has: its weights are float32 again when it is opened.
             (_in_float16(model) if float16 else model).save(temporary)
     elif float16:
-        raise InputError(f"cannot write {path} in float16: that is for .keras files", "float16")
+        raise InputError(f"cannot write {path} in float16; only .keras files can be", "float16")
     elif re.search(r"\.ckpt(-\d+)?$", path):
-        from magstyle.checkpoints import magenta
-
-        magenta.save_checkpoint(model, path)
+        magenta.save_checkpoint(networks.from_model(model), path)
     else:
         raise InputError(f"cannot write {path}: its name must end in .keras, or in .ckpt for a Magenta checkpoint")
 
 
 def merge_models(checkpoints: "Sequence[StyleTransformer | Network | str | os.PathLike]") -> "StyleTransformer":
-    """Makes one model of several with the same convolutions, such as those that were fine-tuned from one.
+    """Makes one model of several with the same convolutions, such as models that were fine-tuned from the same one.
 
     Args:
         checkpoints: the models, each anything that `load_model` opens.
 
     Returns:
-        A model of all their styles, in that order. What several have under one name, the same to the last bit, it has
-        once.
+        A model of all their styles, in that order. A style that is the same in several models, to the last bit, is
+        taken once.
 
     Raises:
-        InputError: where `load_model` does; for models of other convolutions, or two styles of one name.
+        InputError: where `load_model` does; for models with different convolutions, or two different styles of one
+            name.
     """
-    read = [read_network(checkpoint) for checkpoint in checkpoints]
-    kernels, found = _kernels(read[0]), {}
-    for source, network in zip(checkpoints, read, strict=True):
-        if not _same(_kernels(network), kernels):
+    opened = [read_network(checkpoint) for checkpoint in checkpoints]
+    found: dict[str, tuple[object, StyleParameters]] = {}
+    for source, network in zip(checkpoints, opened, strict=True):
+        if not networks.same_arrays(network.kernels, opened[0].kernels):
             raise InputError(f"cannot merge {checkpoints[0]} and {source}: their convolutions differ")
-        for row, name in enumerate(network.style_names):
-            style = [values[part][row] for values in network.parameters.values() for part in ("gamma", "beta")]
-            other, others = found.setdefault(name, (source, style))
-            if not _same(style, others):
-                raise InputError(f"cannot merge {other} and {source}: both have a style {name}, and these differ")
-    tables = iter(zip(*(style for _, style in found.values()), strict=True))
-    parameters = {
-        scope: {"kernel": values["kernel"], "gamma": np.stack(next(tables)), "beta": np.stack(next(tables))}
-        for scope, values in read[0].parameters.items()
-    }
-    names = {"num_styles": len(found), "style_names": tuple(found)}
-    return _build(Network(dataclasses.replace(read[0].architecture, **names), parameters))
-
-
-def _kernels(network: Network) -> list[np.ndarray]:
-    return [values["kernel"] for values in network.parameters.values()]
-
-
-def _same(arrays: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
-    return len(arrays) == len(others) and all(map(np.array_equal, arrays, others))
+        for style in network.styles:
+            other, known = found.setdefault(style.name, (source, style))
+            if style != known:
+                raise InputError(f"cannot merge {other} and {source}: both have a style {style.name}, and these differ")
+    return networks.to_model(opened[0].with_styles([style for _, style in found.values()]))
 
 
 def _in_float16(model: "StyleTransformer") -> "StyleTransformer":
-    """A copy of a model that stores 16 bits."""
+    """A copy of a model with weights of 16 bits."""
     import keras
 
     policy = keras.config.dtype_policy()
@@ -195,21 +153,21 @@ def _in_float16(model: "StyleTransformer") -> "StyleTransformer":
     return half
 
 
-def _build(network: Network) -> "StyleTransformer":
-    from magstyle.models.transformer import StyleTransformer
-
-    model = StyleTransformer(**dataclasses.asdict(network.architecture))
-    for scope, values in network.parameters.items():
-        for name, variable in model.parameters(scope).items():
-            variable.assign(values[name])
-    return model
+def _read(checkpoint: str | os.PathLike) -> Network:
+    if os.fspath(checkpoint).startswith("random:"):
+        return networks.random(random_seed(os.fspath(checkpoint)))
+    path = _find(checkpoint)
+    network = next(read for suffix, read in _READERS.items() if path.endswith(suffix))(path)
+    if not all(np.isfinite(value).all() for values in network.parameters.values() for value in values.values()):
+        raise InputError(f"cannot use {checkpoint}: some of its weights are NaN or infinite")
+    return network
 
 
 def _find(checkpoint: str | os.PathLike) -> str:
-    """The path of a checkpoint's file or, for Magenta's in several files, what their names have in common.
+    """The path of a checkpoint or, if it is in several files, what their names begin with.
 
     Raises:
-        InputError: where there is none.
+        InputError: where there is no checkpoint.
     """
     path = os.path.expanduser(os.fspath(checkpoint))
     path = str(_BUNDLED / f"{path}.keras") if path in bundled_models() else latest(path)
@@ -221,58 +179,25 @@ def _find(checkpoint: str | os.PathLike) -> str:
     return path
 
 
-def _parts(path: str) -> list[str]:
-    """The files of a checkpoint."""
-    parts = (path, f"{path}.index", *sorted(glob.glob(f"{glob.escape(path)}.data-*")))
-    return [part for part in parts if os.path.exists(part)]
-
-
-def _load(path: str) -> "StyleTransformer":
-    """Opens what `_find` has found, with Keras."""
-    from magstyle.checkpoints import magenta
-    from magstyle.models.transformer import StyleTransformer
-
-    if path.endswith(".keras"):
-        import keras
-
-        with files.reading(path, "model of this project"):
-            networks.check_keras(path)
-            model = keras.saving.load_model(path, compile=False)
-        assert isinstance(model, StyleTransformer)
-        return model
-    if path.endswith(".pb"):
-        return magenta.build_transformer(magenta.read_frozen_graph(path), path)
-    return magenta.build_transformer(magenta.read_checkpoint(path), path)
-
-
-def _check_finite(weights: Iterable[np.ndarray], checkpoint: str | os.PathLike) -> None:
-    if not all(np.isfinite(values).all() for values in weights):
-        raise InputError(f"cannot use {checkpoint}: some of its weights are no finite numbers")
-
-
-def check_arguments(
-    model: "StyleTransformer | Network",
-    checkpoint: "StyleTransformer | Network | str | os.PathLike",
-    num_styles: int | None,
-    alpha: float | None,
-) -> None:
-    """Raises an InputError for a model, opened from `checkpoint`, that differs from num_styles or alpha."""
-    limits.check({"num_styles": num_styles, "alpha": alpha})
-    if num_styles is not None and num_styles != model.num_styles:
-        raise InputError(f"{checkpoint} has {model.num_styles} styles, not num_styles={num_styles}", "num_styles")
-    if alpha is None:
-        return
-    architecture = model.architecture if isinstance(model, Network) else model
+def _check_arguments(architecture: Architecture, source: str, num_styles: int | None, alpha: float | None) -> None:
+    """Raises an InputError for the architecture of `source` if it differs from num_styles or alpha."""
+    options.check_value("num_styles", num_styles, limits.Count)
+    options.check_value("alpha", alpha, limits.Alpha)
+    if num_styles is not None and num_styles != architecture.num_styles:
+        raise InputError(f"{source} has {architecture.num_styles} styles, not num_styles={num_styles}", "num_styles")
     full = architecture.filters + architecture.expand_filters
-    if scaled(full, alpha) != scaled(full, architecture.alpha):
-        raise InputError(f"the width of {checkpoint} is {architecture.alpha}, not alpha={alpha}", "alpha")
+    if alpha is not None and scaled(full, alpha) != scaled(full, architecture.alpha):
+        raise InputError(f"the width of {source} is {architecture.alpha}, not alpha={alpha}", "alpha")
 
 
 def latest(path: str) -> str:
-    """The newest checkpoint of a folder: the largest step in its name, then the latest change; a file is itself.
+    """The newest checkpoint of a folder: the one of the largest step or, if steps are equal, changed last.
+
+    Args:
+        path: the folder; any other path is returned as it is.
 
     Raises:
-        InputError: for a folder without any.
+        InputError: for a folder without checkpoints.
     """
     if not os.path.isdir(path):
         return path
@@ -291,34 +216,35 @@ def latest(path: str) -> str:
 
 
 def _listed(path: str) -> list[str]:
-    """The newest checkpoint that TF1's file `checkpoint` names, a CheckpointState in protobuf's text format, if any."""
+    """The newest checkpoint in TF1's list `checkpoint`, which is protobuf's text format; none if there is no list."""
     if not os.path.exists(path):
         return []
     with files.reading(path, "list of checkpoints"), open(path, encoding="utf-8") as file:
-        name = re.search(r'^\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', file.read(), re.MULTILINE)[1]
-        # Whatever is no ASCII is escaped, byte by byte.
-        return [name.encode().decode("unicode_escape").encode("latin-1").decode()]
+        named = re.search(r'^\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', file.read(), re.MULTILINE)
+        assert named  # Otherwise it is not such a list, as `files.reading` then says.
+        # Everything but ASCII is escaped, byte by byte.
+        return [named[1].encode().decode("unicode_escape").encode("latin-1").decode()]
 
 
 def follow(path: str | os.PathLike, interval_secs: float) -> Iterator[str]:
-    """The newest checkpoint of a training that runs, and then every newer one, without end.
+    """The newest checkpoint of a running training, then every newer one, without end.
 
     Args:
-        path: its folder, which may have none yet; or any other checkpoint.
-        interval_secs: seconds between two looks; 0 for a single one.
+        path: the training's folder, which may not have checkpoints yet; or any other checkpoint.
+        interval_secs: seconds between two looks; 0 to look once.
 
     Raises:
-        InputError: for a single look at a folder without any.
+        InputError: for a folder without checkpoints that is looked at once.
     """
-    path, seen = os.path.expanduser(os.fspath(path)), None
+    path, seen = os.path.expanduser(os.fspath(path)), ""
     while True:
         try:
             newest = latest(path)
         except InputError:
             if not interval_secs:
                 raise
-            newest = None
-        if newest not in (None, seen):
+            newest = seen
+        if newest != seen:
             yield newest
             seen = newest
         if not interval_secs:
@@ -327,6 +253,6 @@ def follow(path: str | os.PathLike, interval_secs: float) -> Iterator[str]:
 
 
 def step(path: str) -> int:
-    """The step in the name of a checkpoint, such as model-000400.keras; -1 if there is none."""
+    """The step in the name of a checkpoint, such as model-000400.keras; -1 for a name without a step."""
     steps = re.findall(r"\d+", os.path.basename(path))
     return int(steps[-1]) if steps else -1

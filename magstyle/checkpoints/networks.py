@@ -1,153 +1,213 @@
-"""Style transformers as plain arrays, for what computes them without Keras, and files read that way."""
+"""Style transformers as plain arrays, read and computed without Keras, and their styles as values."""
 
 import dataclasses
 import io
 import json
-import math
 import os
 import zipfile
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from magstyle import files
 from magstyle.errors import InputError
-from magstyle.models.architecture import Architecture, Convolution, count_parameters
+from magstyle.models.architecture import Architecture, Convolution, names_of_styles
+
+if TYPE_CHECKING:
+    from magstyle.models.transformer import StyleTransformer
 
 # The name under which StyleTransformer is registered with Keras.
 _REGISTERED = "magstyle>StyleTransformer"
-_PARAMETERS = ("kernel", "gamma", "beta")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
+class StyleParameters:
+    """A style: the scale and offset of every normalisation when the network paints in it.
+
+    Attributes:
+        name: of the style.
+        gamma, beta: [C] each, by the scope of the convolution before the normalisation.
+    """
+
+    name: str
+    gamma: Mapping[str, np.ndarray]
+    beta: Mapping[str, np.ndarray]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, StyleParameters)
+            and self.name == other.name
+            and same_arrays(self.gamma, other.gamma)
+            and same_arrays(self.beta, other.beta)
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Network:
     """A style transformer as plain arrays.
 
     Attributes:
-        architecture: what it is made of.
-        parameters: of every scope, the `kernel` [k, k, C_in, C_out] of its convolution, and the `gamma` and `beta`
-            [num_styles, C_out] of the instance normalisation after it, all float32.
+        architecture: its shape.
+        style_names: one name per style, in order.
+        parameters: `kernel`, `gamma` and `beta` of every scope, as in `Architecture.shapes`, all float32.
     """
 
     architecture: Architecture
+    style_names: tuple[str, ...]
     parameters: dict[str, dict[str, np.ndarray]]
 
     @property
     def num_styles(self) -> int:
-        """How many styles it knows."""
+        """The number of styles."""
         return self.architecture.num_styles
-
-    @property
-    def style_names(self) -> tuple[str, ...]:
-        """Their names, in order."""
-        return self.architecture.style_names
 
     @property
     def convolutions(self) -> tuple[Convolution, ...]:
         """Its convolutions, from input to output."""
         return self.architecture.convolutions
 
+    @property
+    def kernels(self) -> dict[str, np.ndarray]:
+        """The kernels [k, k, C_in, C_out] of its convolutions, by scope."""
+        return {scope: values["kernel"] for scope, values in self.parameters.items()}
 
-def from_model(model) -> Network:
-    """The network of a StyleTransformer, with copies of the weights that it has now."""
-    architecture = Architecture(
-        **{field.name: getattr(model, field.name) for field in dataclasses.fields(Architecture)}
+    @property
+    def styles(self) -> list[StyleParameters]:
+        """All styles, in order."""
+        return [self.style(row) for row in range(self.num_styles)]
+
+    def style(self, name_or_number: str | int) -> StyleParameters:
+        """One style.
+
+        Raises:
+            ValueError, IndexError: for a name or number that the network does not have.
+        """
+        if isinstance(name_or_number, str):
+            row = self.style_names.index(name_or_number)
+        else:
+            row = range(self.num_styles)[name_or_number]
+        gamma, beta = (
+            {scope: values[part][row] for scope, values in self.parameters.items()} for part in ("gamma", "beta")
+        )
+        return StyleParameters(self.style_names[row], gamma, beta)
+
+    def with_styles(self, styles: Sequence[StyleParameters]) -> "Network":
+        """A network with the same convolutions that knows these styles instead.
+
+        Raises:
+            ValueError: for two styles of one name, or none at all.
+        """
+        parameters = {
+            scope: {
+                "kernel": kernel,
+                "gamma": np.stack([style.gamma[scope] for style in styles]),
+                "beta": np.stack([style.beta[scope] for style in styles]),
+            }
+            for scope, kernel in self.kernels.items()
+        }
+        names = names_of_styles(len(styles), [style.name for style in styles])
+        return Network(dataclasses.replace(self.architecture, num_styles=len(styles)), names, parameters)
+
+
+def mean_style(name: str, styles: Sequence[StyleParameters]) -> StyleParameters:
+    """The mean of several styles, under a name of its own."""
+    gamma, beta = (
+        {scope: np.mean([table[scope] for table in tables], axis=0) for scope in tables[0]}
+        for tables in ([style.gamma for style in styles], [style.beta for style in styles])
     )
+    return StyleParameters(name, gamma, beta)
+
+
+def same_arrays(arrays: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]) -> bool:
+    """Whether arrays of the same names are the same to the last bit."""
+    return arrays.keys() == others.keys() and all(np.array_equal(arrays[name], others[name]) for name in arrays)
+
+
+def from_model(model: "StyleTransformer") -> Network:
+    """The network of a StyleTransformer, with copies of the weights that it has now."""
     parameters = {
         scope: {name: np.asarray(value).astype(np.float32) for name, value in model.parameters(scope).items()}
         for scope in model.scopes
     }
-    return Network(architecture, parameters)
+    return Network(model.architecture, model.style_names, parameters)
+
+
+def to_model(network: Network) -> "StyleTransformer":
+    """A StyleTransformer with the weights of a network."""
+    from magstyle.models.transformer import StyleTransformer  # Here, as most users of networks do without Keras.
+
+    model = StyleTransformer(**dataclasses.asdict(network.architecture), style_names=network.style_names)
+    for scope, values in network.parameters.items():
+        for name, variable in model.parameters(scope).items():
+            variable.assign(values[name])
+    return model
 
 
 def random(seed: int) -> Network:
     """An untrained network of four styles."""
     architecture, rng = Architecture(num_styles=4), np.random.default_rng(seed)
-    deviations = {"kernel": (0, 0.01), "gamma": (1, 0.5), "beta": (0, 0.5)}
+    moments = {"kernel": (0, 0.01), "gamma": (1, 0.5), "beta": (0, 0.5)}
     parameters = {
-        scope: {name: rng.normal(*deviations[name], shape).astype(np.float32) for name, shape in shapes.items()}
-        for scope, shapes in _shapes(architecture).items()
+        scope: {name: rng.normal(*moments[name], shape).astype(np.float32) for name, shape in shapes.items()}
+        for scope, shapes in architecture.shapes.items()
     }
-    return Network(architecture, parameters)
+    return Network(architecture, names_of_styles(architecture.num_styles), parameters)
 
 
-def pack(network: Network) -> bytes:
-    """A network as the content of an `.npz` file, which is read in less time than it takes to import HDF5's library."""
-    tables = [network.parameters[row.scope][name] for row in network.convolutions for name in _PARAMETERS]
-    content = io.BytesIO()
-    np.savez(
-        content,
-        architecture=json.dumps(dataclasses.asdict(network.architecture)),
-        parameters=np.concatenate([table.ravel() for table in tables]),
-    )
-    return content.getvalue()
-
-
-def unpack(content: bytes) -> Network:
-    """The network that `pack` was given."""
-    with np.load(io.BytesIO(content)) as packed:
-        architecture, values = Architecture(**json.loads(str(packed["architecture"]))), packed["parameters"]
-    parameters, start = {}, 0
-    for scope, shapes in _shapes(architecture).items():
-        parameters[scope] = {}
-        for name, shape in shapes.items():
-            stop = start + math.prod(shape)
-            parameters[scope][name] = values[start:stop].reshape(shape)
-            start = stop
-    return Network(architecture, parameters)
-
-
-def read_keras(path: str | os.PathLike) -> Network | None:
-    """The network in a `.keras` file; None where its weights are not laid out as Keras 3.12 and later do it.
+def read_keras(path: str | os.PathLike) -> Network:
+    """The network in a `.keras` file; Keras is needed only for files that Keras before 3.12 wrote.
 
     Raises:
-        InputError: for a file that cannot be read, is damaged or no such model, or asks for more than it holds.
+        InputError: for a file that cannot be read, is damaged, is of another model, or asks for more than it holds.
     """
     with files.reading(path, "model of this project"):
-        architecture, weights = check_keras(path)
-        import h5py  # Here, as not every network comes from a file.
-
-        with h5py.File(weights, "r") as content:
-            # By the name of the layer; the folders are numbered by its class.
-            variables = [layer["vars"] for layer in content.get("layers", {}).values() if "vars" in layer]
-            layers = {group.attrs.get("name"): group for group in variables}
-            parameters = {}
-            for scope, shapes in _shapes(architecture).items():
-                name = scope.replace("/", "_")
-                kernel, norm = layers.get(name, {}), layers.get(f"{name}_instance_norm", {})
-                found = dict(zip(_PARAMETERS, (kernel.get("0"), norm.get("0"), norm.get("1")), strict=True))
-                if any(value is None or value.shape != shapes[name] for name, value in found.items()):
-                    return None
-                # Read as they are: HDF5 is slow at making 32 bits of 16.
-                parameters[scope] = {name: value[()].astype(np.float32) for name, value in found.items()}
-    return Network(architecture, parameters)
+        architecture, style_names, weights = _read_archive(path)
+        parameters = _read_weights(weights, architecture)
+    return _read_with_keras(path) if parameters is None else Network(architecture, style_names, parameters)
 
 
-def check_keras(path: str | os.PathLike) -> tuple[Architecture, io.BytesIO]:
-    """What a `.keras` file holds: the architecture, and the HDF5 file of the weights, of which none is built yet.
+def _read_with_keras(path: str | os.PathLike) -> Network:
+    import keras
 
-    Raises:
-        InputError: where there is no StyleTransformer in it, or less than its config asks for.
-    """
+    with files.reading(path, "model of this project"):
+        return from_model(keras.saving.load_model(path, compile=False))
+
+
+def _read_archive(path: str | os.PathLike) -> tuple[Architecture, tuple[str, ...], io.BytesIO]:
+    """The config of a `.keras` file, and its weights as an HDF5 file that holds as many as the config asks for."""
     files.check_archive(path)
     with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json"))
+        saved = json.loads(archive.read("config.json"))
         weights = io.BytesIO(archive.read("model.weights.h5"))
-    if config["registered_name"] != _REGISTERED:
+    if saved["registered_name"] != _REGISTERED:
         raise InputError(f"cannot read {path}: it is a Keras model, but no style transformer")
-    arguments = {field.name: config["config"][field.name] for field in dataclasses.fields(Architecture)}
-    count = count_parameters(**{name: value for name, value in arguments.items() if name != "style_names"})
+    config = saved["config"]
+    filters, expand_filters = tuple(config["filters"]), tuple(config["expand_filters"])
+    architecture = Architecture(
+        config["num_styles"], config["alpha"], filters, expand_filters, config["residual_blocks"]
+    )
     # Each takes two bytes, or four.
-    if 2 * count > files.check_hdf5(path, weights):
-        raise InputError(f"cannot read {path}: its config asks for {count} weights, and it holds fewer")
-    return Architecture(**arguments), weights
+    if 2 * architecture.size > files.check_hdf5(path, weights):
+        raise InputError(f"cannot read {path}: its config asks for {architecture.size} weights, and it holds fewer")
+    return architecture, names_of_styles(architecture.num_styles, config["style_names"]), weights
 
 
-def _shapes(architecture: Architecture) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Those of the parameters of every scope."""
-    shapes, channels = {}, 3
-    for row in architecture.convolutions:
-        kernel = (row.kernel_size, row.kernel_size, channels, row.filters)
-        norm = (architecture.num_styles, row.filters)
-        shapes[row.scope] = dict(zip(_PARAMETERS, (kernel, norm, norm), strict=True))
-        channels = row.filters
-    return shapes
+def _read_weights(weights: io.BytesIO, architecture: Architecture) -> dict[str, dict[str, np.ndarray]] | None:
+    """The parameters in an HDF5 file; None where they are not laid out as Keras 3.12 and later do it."""
+    import h5py  # Here, as not every network comes from a file.
+
+    parameters: dict[str, dict[str, np.ndarray]] = {}
+    with h5py.File(weights, "r") as content:
+        # By the name of the layer; the folders are numbered by its class.
+        variables = [layer["vars"] for layer in content.get("layers", {}).values() if "vars" in layer]
+        layers = {group.attrs.get("name"): group for group in variables}
+        for scope, shapes in architecture.shapes.items():
+            name = scope.replace("/", "_")
+            kernel, norm = layers.get(name, {}), layers.get(f"{name}_instance_norm", {})
+            found = {"kernel": kernel.get("0"), "gamma": norm.get("0"), "beta": norm.get("1")}
+            if any(value is None or value.shape != shapes[part] for part, value in found.items()):
+                return None
+            # Read as they are: HDF5 is slow at making 32 bits of 16.
+            parameters[scope] = {part: value[()].astype(np.float32) for part, value in found.items()}
+    return parameters

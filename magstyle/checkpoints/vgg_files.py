@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from magstyle import files
+from magstyle.checkpoints import magenta
 from magstyle.errors import InputError
 from magstyle.models import random_seed, vgg
 
@@ -48,16 +49,14 @@ def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None,
             with np.load(source) as arrays:
                 weights = dict(arrays)
     else:
-        from magstyle.checkpoints import magenta  # Needs TensorFlow.
-
-        weights = magenta.read_checkpoint(source.removesuffix(".index"), prefix="vgg_")
+        weights = magenta.read_vgg(source.removesuffix(".index"))
     with files.reading(source, "VGG"):
         try:
             network = vgg.build(weights, end_points, pooling)
         except ValueError as error:
             raise InputError(f"{source}: {error}") from error
         if not all(np.isfinite(values).all() for values in network.get_weights()):
-            raise InputError(f"cannot use {source}: some of its weights are no finite numbers")
+            raise InputError(f"cannot use {source}: some of its weights are NaN or infinite")
         return network
 
 

@@ -1,67 +1,16 @@
-"""The style transformer as a table of its convolutions, which every form of it is built from.
+"""The style transformer as a table of its convolutions, from which every form of it is built.
 
-The Keras model, LiteRT's graphs and Magenta's variable names follow it; it needs neither Keras nor TensorFlow.
+The Keras model, LiteRT's graphs and Magenta's variable names follow the table. It needs neither Keras nor TensorFlow.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 from magstyle.names import printable
 
 FILTERS = (32, 64, 128)
 EXPAND_FILTERS = (64, 32)
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """What tells one style transformer from another, but for its weights: the arguments of StyleTransformer.
-
-    Attributes:
-        num_styles: how many styles the network knows.
-        alpha: multiplies every number of filters (truncated to int) but the 3 of the last convolution.
-        filters: of the three contracting convolutions, before alpha.
-        expand_filters: of the two up-sampling convolutions, before alpha.
-        residual_blocks: how many, of two convolutions each.
-        style_names: one name per style, unique; the numbers "0", "1", ... where none are given.
-
-    Raises:
-        ValueError: for numbers that make no network, or names that do not fit num_styles.
-    """
-
-    num_styles: int
-    alpha: float = 1.0
-    filters: tuple[int, ...] = FILTERS
-    expand_filters: tuple[int, ...] = EXPAND_FILTERS
-    residual_blocks: int = 5
-    style_names: tuple[str, ...] | None = None
-
-    def __post_init__(self):
-        contract, expand = scaled(self.filters, self.alpha), scaled(self.expand_filters, self.alpha)
-        if (len(contract), len(expand)) != (3, 2) or min(contract + expand) < 1:
-            raise ValueError(
-                f"The network needs three filters and two expand_filters of at least 1, not {self.filters} and "
-                f"{self.expand_filters} times {self.alpha}."
-            )
-        if self.num_styles < 1 or self.residual_blocks < 0:
-            raise ValueError(
-                f"There is no network of {self.num_styles} styles and {self.residual_blocks} residual blocks."
-            )
-        names = tuple(printable(str(name)) for name in self.style_names or range(self.num_styles))
-        if len(names) != self.num_styles or len(set(names)) != self.num_styles:
-            raise ValueError(f"{self.num_styles} styles need as many different names, not {list(names)}.")
-        for name, value in {
-            "filters": tuple(self.filters),
-            "expand_filters": tuple(self.expand_filters),
-            "style_names": names,
-        }.items():
-            object.__setattr__(self, name, value)
-
-    @property
-    def convolutions(self) -> "tuple[Convolution, ...]":
-        """The whole network, from input to output."""
-        return convolutions(
-            scaled(self.filters, self.alpha), scaled(self.expand_filters, self.alpha), self.residual_blocks
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +24,7 @@ class Convolution:
         filters: output channels.
         kernel_size: odd side of the kernel.
         strides: of the convolution.
-        upsampling: the input is first enlarged so many times, to the nearest neighbours.
+        upsampling: factor by which the input is first enlarged, to the nearest neighbours.
         activation: of the normalised result: "relu", "sigmoid" or None.
         shortcut: the scope of an earlier convolution, whose input is added to the result at the end; None for nothing.
     """
@@ -89,13 +38,79 @@ class Convolution:
     shortcut: str | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """The shape of a style transformer.
+
+    Attributes:
+        num_styles: how many styles the network knows.
+        alpha: multiplies every number of filters (truncated to int) except the 3 of the last convolution.
+        filters: of the three contracting convolutions, before alpha.
+        expand_filters: of the two up-sampling convolutions, before alpha.
+        residual_blocks: number of residual blocks, of two convolutions each.
+
+    Raises:
+        ValueError: for numbers that do not make a network.
+    """
+
+    num_styles: int
+    alpha: float = 1.0
+    filters: tuple[int, ...] = FILTERS
+    expand_filters: tuple[int, ...] = EXPAND_FILTERS
+    residual_blocks: int = 5
+
+    def __post_init__(self) -> None:
+        contract, expand = scaled(self.filters, self.alpha), scaled(self.expand_filters, self.alpha)
+        if (len(contract), len(expand)) != (3, 2) or min(contract + expand) < 1:
+            raise ValueError(
+                f"The network needs three filters and two expand_filters of at least 1, not {self.filters} and "
+                f"{self.expand_filters} times {self.alpha}."
+            )
+        if self.num_styles < 1 or self.residual_blocks < 0:
+            raise ValueError(
+                f"There is no network of {self.num_styles} styles and {self.residual_blocks} residual blocks."
+            )
+
+    @property
+    def convolutions(self) -> tuple[Convolution, ...]:
+        """The whole network, from input to output."""
+        return convolutions(
+            scaled(self.filters, self.alpha), scaled(self.expand_filters, self.alpha), self.residual_blocks
+        )
+
+    @property
+    def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """The shapes of the parameters, by scope.
+
+        Each scope has the `kernel` [k, k, C_in, C_out] of its convolution, and the `gamma` and `beta`
+        [num_styles, C_out] of the normalisation after it.
+        """
+        shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+        channels = 3
+        for row in self.convolutions:
+            kernel, norm = (row.kernel_size, row.kernel_size, channels, row.filters), (self.num_styles, row.filters)
+            shapes[row.scope] = {"kernel": kernel, "gamma": norm, "beta": norm}
+            channels = row.filters
+        return shapes
+
+    @property
+    def size(self) -> int:
+        """The number of weights, counted without a table of all blocks: a hostile file may ask for millions."""
+
+        def size(residual_blocks: int) -> int:
+            shapes = dataclasses.replace(self, residual_blocks=residual_blocks).shapes
+            return sum(math.prod(shape) for of_scope in shapes.values() for shape in of_scope.values())
+
+        return size(0) + self.residual_blocks * (size(1) - size(0))
+
+
 def convolutions(
     filters: Sequence[int], expand_filters: Sequence[int], residual_blocks: int
 ) -> tuple[Convolution, ...]:
-    """The whole network, from input to output; every form of it is built from this table.
+    """The whole network, from input to output.
 
     Args:
-        filters, expand_filters, residual_blocks: as StyleTransformer's, but after alpha.
+        filters, expand_filters, residual_blocks: as Architecture's, but after alpha.
     """
     residuals = []
     for i in range(1, residual_blocks + 1):
@@ -113,7 +128,7 @@ def convolutions(
 
 
 def residual_scopes(block: int) -> tuple[str, str]:
-    """The scopes of the two convolutions of a residual block, of which the first is number 1."""
+    """The scopes of the two convolutions of a residual block; blocks count from 1."""
     return f"residual/residual{block}/conv1", f"residual/residual{block}/conv2"
 
 
@@ -122,17 +137,20 @@ def scaled(filters: Sequence[int], alpha: float) -> tuple[int, ...]:
     return tuple(int(alpha * n) for n in filters)
 
 
-def count_parameters(
-    num_styles: int, filters: Sequence[int], expand_filters: Sequence[int], residual_blocks: int, alpha: float = 1.0
-) -> int:
-    """How many numbers a StyleTransformer of these arguments holds, told without building it."""
+def names_of_styles(num_styles: int, given: Iterable[str] | None = None) -> tuple[str, ...]:
+    """The names of a network's styles.
 
-    def count(blocks: int) -> int:
-        table = convolutions(scaled(filters, alpha), scaled(expand_filters, alpha), blocks)
-        channels = [3, *(row.filters for row in table)]
-        return sum(
-            row.filters * (row.kernel_size**2 * inputs + 2 * num_styles)
-            for row, inputs in zip(table, channels, strict=False)
-        )
+    Args:
+        num_styles: the number of styles.
+        given: one name per style, all different; by default the numbers "0", "1", ...
 
-    return count(0) + residual_blocks * (count(1) - count(0))
+    Returns:
+        The names, in which `magstyle.names.printable` has escaped whatever cannot stand in a line of text.
+
+    Raises:
+        ValueError: for names that are too few, too many or not unique.
+    """
+    names = tuple(printable(str(name)) for name in given or range(num_styles))
+    if not len(names) == len(set(names)) == num_styles:
+        raise ValueError(f"{num_styles} styles need as many different names, not {list(names)}.")
+    return names

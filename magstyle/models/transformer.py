@@ -4,11 +4,13 @@ Reference:
     Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. ICLR 2017, arXiv 1610.07629.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
-from magstyle.models.architecture import EXPAND_FILTERS, FILTERS, Architecture, Convolution
+from magstyle.models.architecture import EXPAND_FILTERS, FILTERS, Architecture, Convolution, names_of_styles
 from magstyle.models.layers import ConditionalInstanceNormalization, ReflectionPadding2D, SubpixelConv2D
 
 
@@ -29,23 +31,23 @@ class StyleTransformer(keras.Model):
 
     Args:
         num_styles: how many styles the network knows.
-        alpha: multiplies every number of filters (truncated to int) but the 3 of the last convolution.
+        alpha: multiplies every number of filters (truncated to int) except the 3 of the last convolution.
         filters: of the three contracting convolutions, before alpha.
         expand_filters: of the two up-sampling convolutions, before alpha.
-        residual_blocks: how many, of two convolutions each.
-        style_names: one name per style, unique; the numbers "0", "1", ... by default. What is no line
-            of text in them is escaped, as `magstyle.names.printable` says.
+        residual_blocks: number of residual blocks, of two convolutions each.
+        style_names: one name per style, unique; the numbers "0", "1", ... by default. `magstyle.names.printable`
+            escapes whatever cannot stand in a line of text.
 
     Call arguments:
         input_image: [B, H, W, 3], RGB in [0, 1]; H and W at least 5.
         style_weights: [B, num_styles]: one-hot for one style, or any weights for a mixture.
 
     Returns:
-        stylized_image: the same shape, in [0, 1]. A height or width that 4 does not divide comes out rounded up to the
-        next multiple of 4; `magstyle.painting.stylizer` gives back the size it was given.
+        stylized_image: the same shape, in [0, 1], but with height and width rounded up to multiples of 4;
+        `magstyle.painting.stylizer` crops them.
 
     Raises:
-        ValueError: for numbers that make no network, or names that do not fit num_styles.
+        ValueError: for numbers that do not make a network, or names that do not fit num_styles.
     """
 
     FILTERS = FILTERS
@@ -59,9 +61,10 @@ class StyleTransformer(keras.Model):
         expand_filters: Sequence[int] = EXPAND_FILTERS,
         residual_blocks: int = 5,
         style_names: Sequence[str] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
-        architecture = Architecture(num_styles, alpha, filters, expand_filters, residual_blocks, style_names)
+        architecture = Architecture(num_styles, alpha, tuple(filters), tuple(expand_filters), residual_blocks)
+        names = names_of_styles(num_styles, style_names)
         initializer = keras.initializers.RandomNormal(stddev=0.01)
         table = architecture.convolutions
 
@@ -72,39 +75,36 @@ class StyleTransformer(keras.Model):
             layer.name: layer for row in table for layer in _layers(row, num_styles, row is table[-1], initializer)
         }
         weights = dict.fromkeys((1, 2, 4), style_weights)
-        stylized_image = _connect(table, layers.get, image, weights)
+        stylized_image = _connect(table, layers, image, weights)
 
         super().__init__([image, style_weights], stylized_image, **kwargs)
 
         # === Config ===
+        self.architecture = architecture
         self.num_styles = num_styles
         self.alpha = alpha
         self.filters = architecture.filters
         self.expand_filters = architecture.expand_filters
         self.residual_blocks = residual_blocks
-        self.style_names = architecture.style_names
+        self.style_names = names
         self.convolutions = table
 
-    def get_config(self):
+    def get_config(self) -> dict[str, object]:
         return {
-            "num_styles": self.num_styles,
-            "alpha": self.alpha,
-            "filters": self.filters,
-            "expand_filters": self.expand_filters,
-            "residual_blocks": self.residual_blocks,
+            **dataclasses.asdict(self.architecture),
             "style_names": self.style_names,
             "name": self.name,
             "trainable": self.trainable,
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: object = None) -> "StyleTransformer":
         return cls(**config)
 
     def per_pixel(self) -> keras.Model:
-        """The same layers, with weights of its own for every pixel: `style_weights` [B, H, W, num_styles].
+        """The same layers with separate weights for every pixel: `style_weights` [B, H, W, num_styles].
 
-        Smaller layers take the means of these weights. Height and width are multiples of 4.
+        Layers of lower resolution take the means of these weights. Height and width must be multiples of 4.
         """
         image = keras.Input((None, None, 3), name="input_image")
         style_weights = keras.Input((None, None, self.num_styles), name="style_weights")
@@ -113,7 +113,7 @@ class StyleTransformer(keras.Model):
             **{k: keras.ops.average_pool(style_weights, k, k, data_format="channels_last") for k in (2, 4)},
         }
         layers = {layer.name: layer for layer in self.layers}
-        return keras.Model([image, style_weights], _connect(self.convolutions, layers.get, image, weights))
+        return keras.Model([image, style_weights], _connect(self.convolutions, layers, image, weights))
 
     @property
     def scopes(self) -> list[str]:
@@ -121,16 +121,17 @@ class StyleTransformer(keras.Model):
         return [row.scope for row in self.convolutions]
 
     def parameters(self, scope: str) -> dict[str, keras.Variable]:
-        """The `kernel` [k, k, C_in, C_out] of the convolution of a scope, and the `gamma`, `beta` [num_styles, C_out]
-        of the instance normalisation after it."""
+        """The variables of a scope by name, as in `Architecture.shapes`: `kernel`, `gamma` and `beta`."""
         norm = self.get_layer(_norm_name(scope))
         return {"kernel": self.get_layer(_layer_name(scope)).kernel, "gamma": norm.gamma, "beta": norm.beta}
 
 
-def _layers(row: Convolution, num_styles: int, last: bool, initializer) -> list[keras.layers.Layer]:
-    """The layers of a row of the table; the last row has an activation of its own."""
+def _layers(
+    row: Convolution, num_styles: int, last: bool, initializer: keras.initializers.Initializer
+) -> list[keras.layers.Layer]:
+    """The layers of a row of the table; the last row has an activation layer, too."""
     name, initializer = _layer_name(row.scope), initializer.clone()
-    # Where SubpixelConv2D is the faster one: the last convolution has 3 filters.
+    # SubpixelConv2D is faster after up-sampling and where there are few filters, as the 3 of the last convolution.
     if row.upsampling > 1 or last:
         convolution = [
             SubpixelConv2D(
@@ -161,30 +162,30 @@ def _layers(row: Convolution, num_styles: int, last: bool, initializer) -> list[
 
 def _connect(
     table: Sequence[Convolution],
-    layer: Callable[[str], keras.layers.Layer | None],
+    layers: Mapping[str, keras.layers.Layer],
     image: keras.KerasTensor,
     weights: Mapping[int, keras.KerasTensor],
 ) -> keras.KerasTensor:
-    """The picture of an image.
+    """Connects layers to a network, and returns its picture.
 
     Args:
-        table: of the network's convolutions.
-        layer: gives a layer by name, None for padding that a convolution does itself.
+        table: the network's convolutions.
+        layers: by name; a convolution that pads by itself has no layer for that.
         image: [B, H, W, 3].
-        weights: of the styles, by how much smaller than the image the layer is.
+        weights: weights of the styles, by how many times smaller than the image a layer's input is.
     """
     x, inputs, reduction = image, {}, 1
     for row in table:
         inputs[row.scope] = x
-        padding = layer(_padding_name(row.scope))
-        x = layer(_layer_name(row.scope))(x if padding is None else padding(x))
+        padding = layers.get(_padding_name(row.scope))
+        x = layers[_layer_name(row.scope)](x if padding is None else padding(x))
         reduction = reduction * row.strides // row.upsampling
-        x = layer(_norm_name(row.scope))(x, weights[reduction])
+        x = layers[_norm_name(row.scope)](x, weights[reduction])
         if row.activation == "relu":
             x = keras.ops.relu(x)
         if row.shortcut:
             x = inputs[row.shortcut] + x
-    return layer("stylized_image")(x)
+    return layers["stylized_image"](x)
 
 
 def _padding_name(scope: str) -> str:

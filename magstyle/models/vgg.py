@@ -69,7 +69,8 @@ def end_point_names(weights: Mapping[str, np.ndarray]) -> list[str]:
         ValueError: where the weights are no VGG, not even its first convolution.
     """
     depth = 19 if any(name.startswith("vgg_19/") for name in weights) else 16
-    names, channels = [], 3
+    names: list[str] = []
+    channels = 3
     for block, convolutions in enumerate(CONVOLUTIONS_PER_BLOCK[depth], start=1):
         scope = f"vgg_{depth}/conv{block}"
         for i in range(1, convolutions + 1):

@@ -79,15 +79,10 @@ def open_model():
 
 
 def open_network():
-    """The same as plain arrays, for what needs Keras only where the file does."""
+    """The same as plain arrays, which takes neither Keras nor TensorFlow."""
     from magstyle.checkpoints import model_files
 
-    network = model_files.read_without_keras(FLAGS.checkpoint)
-    if network is None:
-        command_line.import_tensorflow()
-        network = model_files.read_network(FLAGS.checkpoint)
-    model_files.check_arguments(network, FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
-    return network
+    return model_files.read_network(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
 
 
 def import_engine(engine: str = "auto") -> None:

@@ -1,36 +1,30 @@
-"""Networks without Keras: read from `.keras` files, and from the cache of what only Keras and TensorFlow can open."""
+"""Networks as plain arrays, which take neither Keras nor TensorFlow, and their styles."""
 
-import errno
+import dataclasses
+import shutil
+import sys
 import zipfile
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
-import magstyle
-from magstyle.checkpoints import model_files, network_cache, networks
+from magstyle.checkpoints import model_files, networks
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache folder of a user's."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(network_cache.sys, "platform", "linux")
-    return tmp_path / "cache" / "magstyle"
-
-
-@pytest.fixture
-def magenta_checkpoint(small_model, tmp_path):
-    model_files.save_model(small_model, tmp_path / "model.ckpt")
-    return tmp_path / "model.ckpt"
+from tests.places import ROOT
 
 
 @pytest.fixture
 def without_keras(monkeypatch):
-    """Makes a test fail that opens a model with Keras."""
-    return lambda: monkeypatch.setattr(model_files, "load_model", lambda *_: pytest.fail("is opened with Keras"))
+    """Lets neither Keras nor TensorFlow be imported from now on."""
+
+    def block():
+        for name in ("keras", "tensorflow"):
+            monkeypatch.setitem(sys.modules, name, None)
+
+    return block
 
 
 def assert_same(network, model):
@@ -51,7 +45,7 @@ def other_than(model):
 @pytest.mark.parametrize("float16", [False, True])
 def test_a_keras_file_is_read_as_keras_reads_it(small_model, tmp_path, without_keras, float16):
     model_files.save_model(small_model, tmp_path / "model.keras", float16=float16)
-    model = model_files.load_model(tmp_path / "model.keras")
+    model = keras.saving.load_model(tmp_path / "model.keras")
     without_keras()
     network = model_files.read_network(tmp_path / "model.keras")
     assert network.style_names == ("scream", "wave", "starry_night")
@@ -59,16 +53,35 @@ def test_a_keras_file_is_read_as_keras_reads_it(small_model, tmp_path, without_k
 
 
 def test_the_bundled_model_is_read_as_keras_reads_it(without_keras):
-    model = model_files.load_model("painters")
+    model = keras.saving.load_model(ROOT / "magstyle" / "pretrained" / "painters.keras")
     without_keras()
     network = model_files.read_network("painters")
     assert_same(network, model)
     assert network.style_names == model.style_names
 
 
-def test_a_keras_file_of_another_layout_is_left_to_keras(small_model, small_checkpoint, tmp_path, cache):
+def test_magentas_checkpoints_take_neither_keras_nor_tensorflow(small_model, tmp_path, without_keras):
+    model_files.save_model(small_model, tmp_path / "model.ckpt")
+    without_keras()
+    network = model_files.read_network(tmp_path / "model.ckpt")
+    assert network.style_names == ("0", "1", "2")
+    assert_same(network, small_model)
+
+
+@pytest.mark.parametrize("name", ["reference/transformer_checkpoint-v1", "models/stylize_quantized.pb"])
+def test_magentas_files_of_shared_take_neither_keras_nor_tensorflow(shared, without_keras, name):
+    path = shared(name)
+    without_keras()
+    network = model_files.read_network(path)
+    assert {scope: {n: v.shape for n, v in values.items()} for scope, values in network.parameters.items()} == (
+        network.architecture.shapes
+    )
+
+
+def test_a_keras_file_of_another_layout_is_left_to_keras(small_model, small_checkpoint, tmp_path, monkeypatch):
     path = tmp_path / "model.keras"
-    with zipfile.ZipFile(small_checkpoint) as archive:
+    shutil.copy(small_checkpoint, path)
+    with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     (tmp_path / "weights.h5").write_bytes(members["model.weights.h5"])
     with h5py.File(tmp_path / "weights.h5", "a") as weights:
@@ -78,8 +91,12 @@ def test_a_keras_file_of_another_layout_is_left_to_keras(small_model, small_chec
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    assert networks.read_keras(path) is None
-    assert_same(model_files.read_network(path), small_model)
+    network = model_files.read_network(path)
+    assert_same(network, small_model)
+    assert network.style_names == small_model.style_names
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(ImportError, match="keras"):
+        model_files.read_network(path)
 
 
 def test_a_model_in_memory_is_read_as_it_is_now(small_model):
@@ -111,60 +128,49 @@ def test_weights_that_are_no_finite_numbers_are_refused(small_model, tmp_path):
     model = other_than(small_model)
     model.parameters("contract/conv1")["beta"].assign(np.full((3, 4), np.nan))
     model_files.save_model(model, tmp_path / "model.keras")
-    with pytest.raises(InputError, match=r"cannot use .*model.keras: some of its weights are no finite numbers"):
+    with pytest.raises(InputError, match=r"cannot use .*model.keras: some of its weights are NaN or infinite"):
         model_files.read_network(tmp_path / "model.keras")
 
 
-def test_a_magenta_checkpoint_comes_from_the_cache_the_second_time(
-    small_model, magenta_checkpoint, cache, without_keras
-):
-    assert_same(model_files.read_network(magenta_checkpoint), small_model)
-    (kept,) = cache.iterdir()
-    without_keras()
-    assert_same(model_files.read_network(magenta_checkpoint), small_model)
-    assert_same(model_files.read_network(f"{magenta_checkpoint}.index"), small_model)
-    assert list(cache.iterdir()) == [kept]
+def test_a_style_is_one_row_of_every_table(small_model):
+    network = networks.from_model(small_model)
+    wave = network.style("wave")
+    assert wave.name == "wave"
+    assert wave == network.style(1) == network.styles[1]
+    for scope in small_model.scopes:
+        for part in ("gamma", "beta"):
+            np.testing.assert_array_equal(getattr(wave, part)[scope], network.parameters[scope][part][1])
+    with pytest.raises(ValueError, match="rain"):
+        network.style("rain")
 
 
-def test_another_checkpoint_of_the_same_name_is_not_taken_for_it(small_model, magenta_checkpoint, cache):
-    model_files.read_network(magenta_checkpoint)
-    other = other_than(small_model)
-    model_files.save_model(other, magenta_checkpoint)
-    assert_same(model_files.read_network(magenta_checkpoint), other)
+def test_styles_are_the_same_if_their_names_and_all_numbers_are(small_model):
+    network = networks.from_model(small_model)
+    wave, scream = network.style("wave"), network.style("scream")
+    assert wave != scream
+    assert wave != dataclasses.replace(scream, name="wave")
+    assert wave != dataclasses.replace(wave, name="rain")
+    assert wave == networks.from_model(small_model).style("wave")
 
 
-def test_another_version_reads_it_anew(magenta_checkpoint, cache, without_keras, monkeypatch):
-    model_files.read_network(magenta_checkpoint)
-    monkeypatch.setattr(magstyle, "__version__", "another")
-    without_keras()
-    with pytest.raises(pytest.fail.Exception, match="is opened with Keras"):
-        model_files.read_network(magenta_checkpoint)
+def test_a_network_takes_other_styles_and_paints_in_them_as_before(small_model):
+    network = networks.from_model(small_model)
+    predicted = dataclasses.replace(network.style("scream"), name="predicted")
+    more = network.with_styles([network.style("wave"), predicted])
+    assert (more.num_styles, more.style_names) == (2, ("wave", "predicted"))
+    assert networks.same_arrays(more.kernels, network.kernels)
+    image, half = np.random.default_rng(0).random((1, 16, 16, 3), np.float32), np.full((1, 2), 0.5, np.float32)
+    np.testing.assert_allclose(
+        networks.to_model(more)([image, half]), small_model([image, np.array([[0.5, 0.5, 0]])]), atol=1e-6
+    )
+    with pytest.raises(ValueError, match="different names"):
+        network.with_styles([predicted, predicted])
 
 
-DAMAGES = {
-    "cut": lambda path, _: path.write_bytes(path.read_bytes()[:-100]),
-    "empty": lambda path, _: path.write_bytes(b""),
-    "of another model": lambda path, model: path.write_bytes(networks.pack(networks.from_model(other_than(model)))),
-    "a folder": lambda path, _: (path.unlink(), path.mkdir()),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_file_in_the_cache_that_is_not_what_was_written_is_made_anew(small_model, magenta_checkpoint, cache, damage):
-    model_files.read_network(magenta_checkpoint)
-    (kept,) = cache.iterdir()
-    DAMAGES[damage](kept, small_model)
-    assert_same(model_files.read_network(magenta_checkpoint), small_model)
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(small_model, magenta_checkpoint, cache, monkeypatch):
-    cache.parent.write_text("a file")
-    assert_same(model_files.read_network(magenta_checkpoint), small_model)
-
-    def disk_is_full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    cache.parent.unlink()
-    monkeypatch.setattr(network_cache.pathlib.Path, "write_bytes", disk_is_full)
-    assert_same(model_files.read_network(magenta_checkpoint), small_model)
-    assert list(cache.iterdir()) == []
+def test_the_mean_of_styles_paints_as_their_mixture(small_model):
+    network = networks.from_model(small_model)
+    model = networks.to_model(network.with_styles([networks.mean_style("mean", network.styles)]))
+    assert model.style_names == ("mean",)
+    image = np.random.default_rng(0).random((1, 16, 16, 3), np.float32)
+    mixed = small_model([image, np.full((1, 3), 1 / 3, np.float32)])
+    np.testing.assert_allclose(model([image, np.ones((1, 1), np.float32)]), mixed, atol=1e-6)

@@ -138,7 +138,7 @@ def test_weights_that_are_no_finite_numbers_are_refused(tmp_path, value):
     weights = narrow_vgg(16, [1])
     weights["vgg_16/conv1/conv1_1/biases"][0] = value
     np.savez(tmp_path / "vgg.npz", **weights)
-    with pytest.raises(InputError, match=r"cannot use .*vgg\.npz: some of its weights are no finite numbers"):
+    with pytest.raises(InputError, match=r"cannot use .*vgg\.npz: some of its weights are NaN or infinite"):
         load_vgg(tmp_path / "vgg.npz")
 
 

@@ -63,6 +63,8 @@ def test_the_published_network_and_the_android_one_are_two_settings():
     channels = 32 * 3 + 12 * 32 + 8 + 4 + 3
     kernels = 81 * 3 * 32 + 9 * (14 * 32 * 32 + 32 * 8 + 8 * 4) + 81 * 4 * 3
     assert android.count_params() == kernels + 2 * 26 * channels
+    for model in (published, android):
+        assert model.architecture.size == model.count_params()
 
 
 def test_alpha_truncates_every_number_of_filters():
@@ -74,6 +76,9 @@ def test_alpha_truncates_every_number_of_filters():
 def test_the_table_says_what_the_layers_are(small_model):
     table = {row.scope: row for row in small_model.convolutions}
     assert list(table) == small_model.scopes
+    assert small_model.architecture.shapes == {
+        scope: {name: tuple(value.shape) for name, value in small_model.parameters(scope).items()} for scope in table
+    }
     for scope, row in table.items():
         channels = small_model.parameters(scope)["kernel"].shape[3]
         assert small_model.parameters(scope)["kernel"].shape[:2] == (row.kernel_size, row.kernel_size)
