@@ -13,11 +13,10 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-# Of the mesh: the side of the tiles whose power spectra are averaged, in pixels; and the periods that count, as the
-# numbers of waves per tile.
+# Side in pixels of the tiles whose power spectra `mesh_loss` averages, and the numbers of waves per tile that count.
 MESH_TILE = 32
 _MESH_WAVES = (4, 14)
-# About what paintings have of a mesh, where 1 is none.
+# The mesh of a typical painting, where 1 means that no direction stands out.
 _MESH_OF_PAINTINGS = 1.1
 
 
@@ -32,16 +31,16 @@ def gram_matrix(features):
 
 
 def content_loss(end_points: Mapping, target_end_points: Mapping, weights: Mapping[str, float]) -> dict:
-    """How far features are from those of the photo.
+    """How much the features differ from those of the photo.
 
     Args:
         end_points: features [B, H, W, C] of the stylised images, by end point.
-        target_end_points: those of the photos.
+        target_end_points: features of the photos.
         weights: one weight per end point that counts.
 
     Returns:
-        One number per image, [B]: per end point `content_loss/<end point>`, the mean squared difference, and
-        `weighted_content_loss/<end point>`; and `total_content_loss`, the sum of the weighted ones.
+        One number per image, [B] each: for every end point `content_loss/<end point>`, the mean squared difference,
+        and `weighted_content_loss/<end point>`; and `total_content_loss`, the sum of the weighted losses.
     """
     losses = {
         name: keras.ops.mean(keras.ops.square(end_points[name] - target_end_points[name]), axis=(1, 2, 3))
@@ -51,9 +50,12 @@ def content_loss(end_points: Mapping, target_end_points: Mapping, weights: Mappi
 
 
 def style_loss(
-    end_points: Mapping, target_gram_matrices: Mapping, weights: Mapping[str, float], style_coefficients=1.0
+    end_points: Mapping,
+    target_gram_matrices: Mapping,
+    weights: Mapping[str, float],
+    style_coefficients: keras.KerasTensor | float = 1.0,
 ) -> dict:
-    """How far the Gram matrices of features are from those of the painting.
+    """How much the Gram matrices of the features differ from those of the painting.
 
     Args:
         end_points: features [B, H, W, C] of the stylised images, by end point.
@@ -84,10 +86,12 @@ def total_variation_loss(images):
 def checkerboard_loss(images):
     """The mean square of the pattern that repeats every 4 pixels all over an image; [B, H, W, C] to [B].
 
-    The pattern is the mean of all blocks of 4 x 4 pixels, without the mean of the image; H and W are multiples of 4.
-    The two up-samplings of a style transformer give the 16 pixels of a block different neighbourhoods, so that it can
-    paint a grid over what is flat (Odena, Dumoulin, Olah: Deconvolution and Checkerboard Artifacts, Distill 2016),
-    which VGG takes for strokes.
+    The pattern is the mean of all blocks of 4 x 4 pixels, minus the mean of the image; H and W are multiples of 4. The
+    two up-samplings of a style transformer give the 16 pixels of a block different neighbourhoods, so that it can paint
+    a grid over flat areas, which VGG takes for strokes.
+
+    Reference:
+        Odena, Dumoulin, Olah: Deconvolution and Checkerboard Artifacts. Distill, 2016.
     """
     batch, height, width, channels = keras.ops.shape(images)
     blocks = keras.ops.reshape(images, (batch, height // 4, 4, width // 4, 4, channels))
@@ -98,15 +102,15 @@ def checkerboard_loss(images):
 def mesh_loss(images):
     """How much of a mesh there is in the fine structure of an image; [B, H, W, C] in [0, 1] to [B].
 
-    A network cannot paint at random what is flat in the photo. Trained long enough, it weaves one and the same pattern
-    over it, as Gram matrices hardly tell that from strokes. In the power spectrum, such a pattern is a few peaks,
+    A network cannot paint flat areas of a photo at random. Trained long enough, it weaves one regular pattern over
+    them, which Gram matrices hardly distinguish from strokes. In the power spectrum, such a pattern is a few peaks,
     whereas strokes spread around the origin. So at periods of 2.3 to 8 pixels, the power at each frequency is divided
-    by the mean of all directions, tile by tile: calm tiles count as much as those of strong strokes. The mean of that
-    over the tiles is 1 where no direction stands out. The loss is what the mean of its squares exceeds 1.1 by, which is
-    about where paintings are.
+    by the mean of all directions, tile by tile: calm tiles count as much as tiles with strong strokes. The mean of this
+    ratio over the tiles is 1 where no direction stands out. The loss is the excess of the mean of its squares over 1.1,
+    which is typical of paintings.
 
     Args:
-        images: with sides of at least MESH_TILE pixels; what is left over after whole tiles does not count.
+        images: with sides of at least MESH_TILE pixels; pixels beyond the last whole tile do not count.
     """
     batch, height, width, channels = keras.ops.shape(images)
     rows, columns = height // MESH_TILE, width // MESH_TILE
@@ -120,7 +124,7 @@ def mesh_loss(images):
     tiles = (tiles - mean) * window
     real, imaginary = keras.ops.fft2((tiles, keras.ops.zeros_like(tiles)))
     power = keras.ops.reshape(keras.ops.square(real) + keras.ops.square(imaginary), (batch, -1, MESH_TILE**2))
-    # With the noise of a step of 255, so that nothing is made of what nobody sees.
+    # Plus the noise of rounding to 8 bits, so that invisible patterns do not count.
     power += 1 / 255**2
     of_rings = keras.ops.matmul(power, rings / keras.ops.sum(rings, axis=0))
     stands_out = keras.ops.mean(power / keras.ops.matmul(of_rings, keras.ops.transpose(rings)), axis=1)
@@ -128,11 +132,11 @@ def mesh_loss(images):
 
 
 def _mesh_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `mesh_loss` knows of the frequencies of a tile.
+    """The constants of `mesh_loss`, for tiles of T x T pixels and R rings of frequencies of about the same length.
 
     Returns:
-        A window [T, T] under which the power of white noise is its variance; 1 where a frequency is in a ring, of those
-        of about the same length, else 0 [T^2, R]; and the share of each frequency in the loss [T^2].
+        A window [T, T] under which the power of white noise is its variance; the rings [T^2, R], 1 for the frequencies
+        that are in a ring and 0 elsewhere; and the share of each frequency in the loss [T^2].
     """
     window = np.hanning(MESH_TILE + 2)[1:-1]
     window = window[:, None] * window
@@ -143,8 +147,10 @@ def _mesh_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return window / np.linalg.norm(window), length[:, None] == np.unique(length), counted / counted.sum()
 
 
-def _named_terms(kind: str, losses: Mapping, weights: Mapping[str, float], coefficients=1.0) -> dict:
-    """Losses [B] by end point, under the names that training reports."""
+def _named_terms(
+    kind: str, losses: Mapping, weights: Mapping[str, float], coefficients: keras.KerasTensor | float = 1.0
+) -> dict:
+    """Losses [B] by end point under the names that training reports, with their weighted sum."""
     terms = {f"{kind}/{name}": loss for name, loss in losses.items()}
     weighted = {f"weighted_{kind}/{name}": loss * coefficients * weights[name] for name, loss in losses.items()}
     return {**terms, **weighted, f"total_{kind}": sum(weighted.values())}

@@ -1,5 +1,5 @@
 """Opens models from wherever they live, and saves them.
 
 The way in is `model_files`, for style transformers, and `vgg_files`, for the loss network. `networks` holds a network
-as plain arrays, `network_cache` keeps those that only Keras could read, and `magenta` knows Magenta's files.
+and its styles as plain arrays, `magenta` knows the names in Magenta's files, and `tensorflow_files` their formats.
 """

@@ -1,8 +1,8 @@
 """TensorFlow's checkpoints and frozen graphs, read without TensorFlow.
 
 All of them hold protobuf messages, of which this module reads the few fields that matter. A checkpoint keeps them in a
-table as LevelDB does: sorted keys with their values, in blocks. Checksums are checked for small blocks only, not for
-weights: they are CRC-32C, which takes pure Python 0.1 s per megabyte.
+table as LevelDB does: sorted keys with their values, in blocks. Checksums are not checked: they are CRC-32C, which
+takes pure Python 0.1 s per megabyte.
 
 References:
     https://protobuf.dev/programming-guides/encoding
@@ -12,7 +12,6 @@ References:
     core/protobuf/tensor_bundle.proto (V2).
 """
 
-import functools
 import math
 import os
 import pathlib
@@ -32,7 +31,6 @@ _TYPES: dict[int, np.dtype] = {
 _TENSOR_CONTENT, _FLOATS, _DOUBLES = 4, 5, 6
 _FOOTER, _MAGIC = 48, 0xDB4775248B80FB57
 _LONGEST_KEY = 4096
-_CHECKED_BLOCK = 2**16
 
 # The fields of a protobuf message by number.
 Message = dict[int, int | memoryview]
@@ -42,11 +40,11 @@ def read_checkpoint(path: str, wanted: Callable[[str], bool]) -> dict[str, np.nd
     """Reads variables of a TF1 checkpoint.
 
     Args:
-        path: of a V1 checkpoint, or what the names of the files of a V2 checkpoint begin with.
-        wanted: whether a variable of this name is to be read.
+        path: a V1 checkpoint, or the common prefix of the files of a V2 checkpoint.
+        wanted: tells by its name whether a variable is to be read.
 
     Returns:
-        The variables by name; those of other types than floats and bytes are left out.
+        The variables by name, without those that are neither floats nor bytes.
 
     Raises:
         InputError: for a file that is missing or damaged, or is not a checkpoint.
@@ -56,13 +54,13 @@ def read_checkpoint(path: str, wanted: Callable[[str], bool]) -> dict[str, np.nd
 
 
 def read_graph_constants(path: str, wanted: Callable[[str], bool]) -> dict[str, np.ndarray]:
-    """Reads constants of a frozen graph (.pb); arguments, result and errors as `read_checkpoint`."""
+    """Reads constants of a frozen graph (.pb); arguments, result and errors are those of `read_checkpoint`."""
     with files.reading(path, "frozen TensorFlow graph"):
         tensors = {}
         for content in _repeated(memoryview(pathlib.Path(path).read_bytes()), 1):
-            node = _parse(content)
-            name = str(_bytes(node, 1), "utf-8")
-            if _bytes(node, 2) == b"Const" and wanted(name):
+            # The name comes first in what TensorFlow writes, and few nodes are wanted.
+            name = str(next(_repeated(content, 1), b""), "utf-8")
+            if wanted(name) and _bytes(_parse(content), 2) == b"Const":
                 attributes = [_parse(attribute) for attribute in _repeated(content, 5)]
                 [value] = [_bytes(attribute, 2) for attribute in attributes if _bytes(attribute, 1) == b"value"]
                 tensors[name] = _parse(_bytes(_parse(value), 8))
@@ -74,9 +72,9 @@ def read_graph_constants(path: str, wanted: Callable[[str], bool]) -> dict[str, 
 def _read_v1(path: str, wanted: Callable[[str], bool]) -> dict[str, np.ndarray]:
     # The first key is empty, and its value describes all variables; each of the others has one variable.
     entries = _read_table(path)
-    _, first = next(entries)
+    header = _parse(next(entries)[1])
     variables = {}
-    for content in _repeated(_bytes(_parse(first), 1), 1):
+    for content in _repeated(_bytes(header, 1), 1):
         name = str(_bytes(_parse(content), 1), "utf-8")
         if wanted(name):
             _refuse_partitions(path, name, parts=sum(1 for _ in _repeated(content, 4)))
@@ -93,12 +91,12 @@ def _read_v1(path: str, wanted: Callable[[str], bool]) -> dict[str, np.ndarray]:
 
 
 def _read_v2(prefix: str, wanted: Callable[[str], bool]) -> dict[str, np.ndarray]:
-    # The value of the empty key describes all files; each of the others says where a variable lies.
-    entries = {key.decode(errors="replace"): _parse(entry) for key, entry in _read_table(f"{prefix}.index")}
-    header = entries.pop("")
+    # The first key is empty, and its value describes all files; each of the others says where a variable lies.
+    entries = _read_table(f"{prefix}.index")
+    header = _parse(next(entries)[1])
     if _number(header, 2):
         raise InputError(f"cannot read {prefix}: its numbers are big-endian")
-    variables = {name: entry for name, entry in entries.items() if wanted(name)}
+    variables = {name: _parse(entry) for key, entry in entries if wanted(name := key.decode(errors="replace"))}
     for name, entry in variables.items():
         _refuse_partitions(prefix, name, parts=1 + (7 in entry))
     shards = {
@@ -122,7 +120,7 @@ def _refuse_partitions(path: str, name: str, parts: int) -> None:
 
 
 def _describe(messages: Mapping[str, Message], type_field: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    """The types and shapes of arrays, without those of types that weights do not have."""
+    """The types and shapes of arrays, without arrays of types that weights do not have."""
     described = {}
     for name, message in messages.items():
         kind = _TYPES.get(_number(message, type_field))
@@ -154,7 +152,7 @@ def _read_table(path: str) -> Iterator[tuple[bytes, memoryview]]:
         for _, place in _entries(_read_block(file, offset, size, stored)):
             offset, size, _ = _place(place)
             if offset < end:
-                raise ValueError("Blocks overlap.")  # So that a small file cannot be read for ever.
+                raise ValueError("Blocks overlap.")  # A small file could otherwise hold any number of them.
             end = offset + size
             yield from _entries(_read_block(file, offset, size, stored))
 
@@ -167,13 +165,12 @@ def _place(content: memoryview) -> tuple[int, int, int]:
 
 
 def _read_block(file: BinaryIO, offset: int, size: int, stored: int) -> memoryview:
-    if offset + size + 5 > stored:
-        raise ValueError("A block ends after the file.")
+    # After the block, there is a byte for its compression, and then its checksum.
+    if offset + size >= stored:
+        raise ValueError("A block ends beyond the file.")
     file.seek(offset)
-    content = memoryview(file.read(size + 5))
-    block, compression, checksum = content[:size], content[size], int.from_bytes(content[size + 1 :], "little")
-    if size <= _CHECKED_BLOCK and _masked_crc32c(content[: size + 1]) != checksum:
-        raise ValueError("A checksum differs.")
+    content = memoryview(file.read(size + 1))
+    block, compression = content[:size], content[size]
     if compression > 1:
         raise ValueError("The compression is unknown.")
     # TensorFlow 1.1 compressed the indexes of V2 checkpoints.
@@ -222,22 +219,6 @@ def _decompress(block: memoryview) -> bytearray:
     return found
 
 
-def _masked_crc32c(content: memoryview) -> int:
-    table, crc = _crc32c_table(), 2**32 - 1
-    for byte in content:
-        crc = table[(crc ^ byte) & 255] ^ crc >> 8
-    crc ^= 2**32 - 1
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
-
-
-@functools.cache
-def _crc32c_table() -> list[int]:
-    table = list(range(256))
-    for _ in range(8):
-        table = [crc >> 1 ^ (0x82F63B78 if crc & 1 else 0) for crc in table]
-    return table
-
-
 # === Protobuf messages ===
 
 
@@ -245,7 +226,8 @@ def _array(tensor: Message, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarra
     """The array of a TensorProto, which may store the last of many equal values once."""
     content = _bytes(tensor, _TENSOR_CONTENT) or _bytes(tensor, _DOUBLES if kind == np.float64 else _FLOATS)
     values = np.frombuffer(content, kind)
-    return np.pad(values, (0, math.prod(shape) - len(values)), mode="edge").reshape(shape)
+    missing = math.prod(shape) - len(values)
+    return (np.append(values, np.repeat(values[-1:], missing)) if missing else values).reshape(shape)
 
 
 def _shape(message: Message) -> tuple[int, ...]:

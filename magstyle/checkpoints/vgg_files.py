@@ -1,4 +1,4 @@
-"""Opens the VGG loss network from wherever its weights lie."""
+"""Opens the VGG loss network from wherever its weights are."""
 
 import os
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None,
             - `imagenet`: Keras's VGG-16, downloaded on first use;
             - a Keras `.h5` file of VGG-16 or VGG-19, with or without the fully connected layers;
             - a slim checkpoint (`vgg_16.ckpt`), or a Magenta training checkpoint, which holds one;
-            - a `.npz` file of arrays under slim's variable names, of any width;
+            - an `.npz` file of arrays under slim's variable names, of any width;
             - `random:SEED`: VGG-16 with random weights.
         end_points: the names wanted, such as `vgg_16/conv3`; all by default.
         pooling: "avg" or "max".
 
     Raises:
-        InputError: for a source that is not there, damaged or no VGG, for weights that are NaN or infinite, or an end
-            point that it does not have.
+        InputError: for a source that does not exist, is damaged or is not a VGG, for weights that are NaN or infinite,
+            or for an end point that it does not have.
     """
     source = os.path.expanduser(os.fspath(source))
     if source == "imagenet":

@@ -7,10 +7,10 @@ from magstyle.errors import InputError
 
 
 def random_seed(source: str) -> int:
-    """The seed of the network that is called `random:SEED`.
+    """The seed of the network called `random:SEED`.
 
     Raises:
-        InputError: where it is no whole number.
+        InputError: for a seed that is not a whole number.
     """
     try:
         return int(source.removeprefix("random:"))
@@ -19,14 +19,14 @@ def random_seed(source: str) -> int:
 
 
 def find_end_points(names: Sequence[str], available: Iterable[str]) -> list[str]:
-    """The full names of end points, of which the last part will do: `conv4_2` is `vgg_19/conv4/conv4_2`.
+    """The full names of end points, which may be given by their last part: `conv4_2` for `vgg_19/conv4/conv4_2`.
 
     Args:
-        names: those that are wanted.
-        available: the full names of those that there are.
+        names: names of the wanted end points.
+        available: full names of all end points.
 
     Raises:
-        InputError: for one that is not there; it shows the nearest.
+        InputError: for an end point that does not exist; the error lists similar names.
     """
     available = list(available)
     by_last_part = {name.split("/")[-1]: name for name in available}

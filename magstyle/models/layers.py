@@ -1,5 +1,7 @@
 """The layers of the style transformer that Keras does not have."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -18,7 +20,7 @@ class ReflectionPadding2D(keras.layers.Layer):
         [B, H + 2 padding, W + 2 padding, C].
     """
 
-    def __init__(self, padding: int, **kwargs):
+    def __init__(self, padding: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.padding = padding
 
@@ -38,7 +40,7 @@ class ConditionalInstanceNormalization(keras.layers.Layer):
     """Instance normalisation whose scale and offset are chosen, or mixed, per style.
 
     Every channel of every image is brought to mean 0 and variance 1 over height and width, then scaled and shifted by
-    `gamma = style_weights @ gammas` and `beta = style_weights @ betas`. A one-hot row of weights selects one style.
+    `gamma = style_weights @ gammas` and `beta = style_weights @ betas`. A one-hot row of weights selects a style.
 
     Args:
         num_styles: rows of the two parameter tables [num_styles, C].
@@ -47,13 +49,13 @@ class ConditionalInstanceNormalization(keras.layers.Layer):
     Call arguments:
         inputs: [B, H, W, C].
         style_weights: [B, num_styles], or [1, num_styles] for the whole batch; any numbers, not normalised. Or
-            [B, H, W, num_styles], those of every pixel: the moments remain those of the whole image.
+            [B, H, W, num_styles], one row per pixel; the moments are still those of the whole image.
 
     Reference:
         Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. arXiv 1610.07629.
     """
 
-    def __init__(self, num_styles: int, epsilon: float = 1e-5, **kwargs):
+    def __init__(self, num_styles: int, epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_styles = num_styles
         self.epsilon = epsilon
@@ -69,7 +71,7 @@ class ConditionalInstanceNormalization(keras.layers.Layer):
         if len(style_weights.shape) == 2:
             gamma, beta = gamma[:, None, None, :], beta[:, None, None, :]
         mean, variance = keras.ops.moments(inputs, axes=(1, 2), keepdims=True)
-        # One multiply and one add over the image; everything else happens on [B, 1, 1, C], unless pixels differ.
+        # One multiplication and one addition over the image; the rest is on [B, 1, 1, C], unless pixels differ.
         scale = gamma * keras.ops.rsqrt(variance + self.epsilon)
         return inputs * scale + (beta - mean * scale)
 
@@ -84,12 +86,12 @@ class ConditionalInstanceNormalization(keras.layers.Layer):
 class SubpixelConv2D(keras.layers.Layer):
     """Nearest up-sampling, reflection padding and a convolution without bias, as one convolution at low resolution.
 
-    Equal to `UpSampling2D(upsampling)`, `ReflectionPadding2D(kernel_size // 2)`, `Conv2D(filters, kernel_size)`, with
+    It equals `UpSampling2D(upsampling)`, `ReflectionPadding2D(kernel_size // 2)`, `Conv2D(filters, kernel_size)` with
     the same kernel. All pixels of an output block of block_size x block_size are computed as channels of one pixel and
-    laid out afterwards (sub-pixel convolution, Shi et al., arXiv 1609.05158). The up-sampled image never exists, which
-    saves memory and time, and the convolution has block_size^2 as many output channels, which is what makes a
-    convolution to 3 channels fast. (Blocks of 4 x 4 are no faster on a CPU than 2 x 2, and at 1024 x 1024 pixels the
-    gemm convolution of oneDNN, where TF_ENABLE_ONEDNN_OPTS=1 selects it on AVX2, does not return from them.)
+    laid out afterwards. The up-sampled image never exists, which saves memory and time, and the convolution has
+    block_size^2 times as many output channels, which makes a convolution to 3 channels fast. (On a CPU, blocks of 4 x 4
+    are no faster than 2 x 2, and at 1024 x 1024 pixels oneDNN's gemm convolution, which TF_ENABLE_ONEDNN_OPTS=1 selects
+    on AVX2, hangs with them.)
 
     Args:
         filters: output channels.
@@ -102,10 +104,20 @@ class SubpixelConv2D(keras.layers.Layer):
 
     Returns:
         [B, upsampling H, upsampling W, filters].
+
+    Reference:
+        Shi et al.: Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural
+        Network. arXiv 1609.05158.
     """
 
     def __init__(
-        self, filters: int, kernel_size: int, block_size: int, upsampling: int = 1, kernel_initializer=None, **kwargs
+        self,
+        filters: int,
+        kernel_size: int,
+        block_size: int,
+        upsampling: int = 1,
+        kernel_initializer: keras.initializers.Initializer | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if (upsampling == 2 and kernel_size != 3) or upsampling not in (1, 2):
@@ -122,7 +134,7 @@ class SubpixelConv2D(keras.layers.Layer):
 
     def call(self, inputs):
         if self.upsampling == 2:
-            # The up-sampled border is followed by its own copy, so its reflection is the border of the small image.
+            # Up-sampling doubles every border pixel, so a reflection is a copy of the small image's border.
             inputs = _pad(inputs, 1, "symmetric")
         else:
             inputs = _pad(inputs, self.kernel_size // 2, "reflect")
@@ -134,7 +146,7 @@ class SubpixelConv2D(keras.layers.Layer):
         return _depth_to_space(blocks, self.block_size)
 
     def _taps(self) -> np.ndarray:
-        """[block_size, K, kernel_size]: which of the K input rows of a block meets which kernel row, per output row."""
+        """Which of the K input rows of a block meets which kernel row, per output row: [block_size, K, kernel_size]."""
         rows = np.arange(self.block_size)[:, None] + np.arange(self.kernel_size) - self.kernel_size // 2
         rows = rows // self.upsampling
         rows -= rows.min()

@@ -22,16 +22,16 @@ def build(
 
     Args:
         weights: arrays under slim's variable names, `vgg_16/conv1/conv1_1/weights` [3, 3, C_in, C_out] (RGB) and
-            `.../biases` [C_out]; `vgg_19/...` for depth 19. Filters are counted off the shapes, and the network ends
-            where the weights do, so a prefix of the convolutions will do.
-        end_points: the names wanted, of those in `end_point_names(weights)`; all of them by default.
+            `.../biases` [C_out]; `vgg_19/...` for depth 19. The shapes tell the numbers of filters, and the network
+            ends where the weights do, so the first few convolutions suffice.
+        end_points: the names wanted, out of `end_point_names(weights)`; all of them by default.
         pooling: "avg" or "max", 2 x 2 with stride 2.
 
     Returns:
         A model from `image` [B, H, W, 3], RGB in [0, 1], to a dictionary {end point: features [B, h, w, C]}.
 
     Raises:
-        ValueError: for an end point that these weights do not reach, or weights that are no VGG.
+        ValueError: for an end point that these weights do not reach, or weights that do not make a VGG.
     """
     if pooling not in ("avg", "max"):
         raise ValueError(f"VGG pools by 'avg' or 'max', not {pooling!r}.")
@@ -63,10 +63,10 @@ def build(
 
 
 def end_point_names(weights: Mapping[str, np.ndarray]) -> list[str]:
-    """The end points that weights reach, in order: per block each convolution after its relu, the block, its pool.
+    """The end points that weights reach, in order: in each block, all convolutions after relu, the block, and its pool.
 
     Raises:
-        ValueError: where the weights are no VGG, not even its first convolution.
+        ValueError: for weights that do not make at least the first convolution of a VGG.
     """
     depth = 19 if any(name.startswith("vgg_19/") for name in weights) else 16
     names: list[str] = []
@@ -78,11 +78,11 @@ def end_point_names(weights: Mapping[str, np.ndarray]) -> list[str]:
             kernel, bias = weights.get(f"{name}/weights"), weights.get(f"{name}/biases")
             if kernel is None or bias is None:
                 if not names:
-                    raise ValueError(f"These weights are no VGG: {name}/weights and {name}/biases are missing.")
+                    raise ValueError(f"These weights do not make a VGG: {name}/weights and {name}/biases are missing.")
                 return names
             if kernel.shape[:3] != (3, 3, channels) or bias.shape != kernel.shape[3:]:
                 raise ValueError(
-                    f"These weights are no VGG: {name} has weights {kernel.shape} and biases {bias.shape} after "
+                    f"These weights do not make a VGG: {name} has weights {kernel.shape} and biases {bias.shape} after "
                     f"{channels} channels."
                 )
             names.append(name)
@@ -92,10 +92,13 @@ def end_point_names(weights: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def random_weights(seed: int, depth: int = 16) -> dict[str, np.ndarray]:
-    """Full-width weights drawn at random, for `build`: features good enough to try every program offline.
+    """Random weights of full width for `build`, whose features suffice to try every program offline.
 
-    Kernels are normal with variance 2 / fan-in (He et al., arXiv 1502.01852), those of conv1_1 also divided by 64,
-    for inputs in the hundreds; biases are normal with standard deviation 0.1.
+    Kernels are normal with variance 2 / fan-in; those of conv1_1 are also divided by 64, as inputs are in the hundreds.
+    Biases are normal with standard deviation 0.1.
+
+    Reference:
+        He et al.: Delving Deep into Rectifiers. arXiv 1502.01852.
     """
     rng = np.random.default_rng(seed)
     weights, channels = {}, 3
@@ -114,7 +117,7 @@ def random_weights(seed: int, depth: int = 16) -> dict[str, np.ndarray]:
 def keras_weights(model: keras.Model) -> dict[str, np.ndarray]:
     """The weights of a `keras.applications.VGG16` or `VGG19`, for `build`.
 
-    Keras's first kernel expects BGR; its input channels are put in RGB order here.
+    Keras's first kernel expects BGR; its input channels are reordered to RGB here.
     """
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     depth = len(convolutions) + 3  # The fully connected layers count.
@@ -129,7 +132,10 @@ def keras_weights(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def fingerprint(vgg: keras.Model) -> str:
-    """A name for a VGG: hashes of its convolutions and its kinds of pools, in order; that of a part is a prefix."""
+    """A name for a VGG: hashes of its convolutions and its kinds of pools, in order.
+
+    The fingerprint of a network's first layers is a prefix of the whole network's.
+    """
 
     def mark(layer):
         if isinstance(layer, keras.layers.Conv2D):

@@ -140,7 +140,7 @@ def test_a_style_is_one_row_of_every_table(small_model):
     for scope in small_model.scopes:
         for part in ("gamma", "beta"):
             np.testing.assert_array_equal(getattr(wave, part)[scope], network.parameters[scope][part][1])
-    with pytest.raises(ValueError, match="rain"):
+    with pytest.raises(ValueError):
         network.style("rain")
 
 
