@@ -16,6 +16,9 @@ from magstyle.painting import engines, memory, strokes
 from magstyle.painting.stylizer import Stylizer
 from tests.samples import picture
 
+# Made once: a profile holds the time at which it was made, and the same draw must give the same file.
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
 
 @pytest.fixture(scope="module")
 def stylizer(small_model):
@@ -324,8 +327,7 @@ def image_files(draw):
     exif = Image.Exif()
     exif[0x0112] = orientation = draw(st.integers(0, 9)) if file_format in ("JPEG", "PNG", "WEBP") else 1
     file = io.BytesIO()
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    profile = draw(st.sampled_from([None, srgb, b"garbage"]))
+    profile = draw(st.sampled_from([None, SRGB, b"garbage"]))
     image.save(file, file_format, **({"exif": exif, "icc_profile": profile} if file_format != "BMP" else {}))
     content = bytearray(file.getvalue())
     damage = draw(st.sampled_from(["none", "cut", "changed"]))
