@@ -9,7 +9,7 @@ import tensorflow as tf
 from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.models.layers import ReflectionPadding2D, SubpixelConv2D
 from magstyle.models.transformer import StyleTransformer
-from magstyle.training.model import StyleTraining
+from magstyle.training.model import LossWeights, StyleTraining
 from magstyle.training.transfer import freeze_convolutions
 
 
@@ -72,6 +72,6 @@ def style_training(
     blocks = [name for name in vgg.output if re.fullmatch(r"vgg_\d+/conv[1-4]", name)]
     vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in blocks})
     grams = {name: np.zeros((4, output.shape[-1], output.shape[-1])) for name, output in vgg.output.items()}
-    model = StyleTraining(transformer, vgg, grams, {blocks[2]: 1.0}, dict.fromkeys(blocks, 1e-4))
+    model = StyleTraining(transformer, vgg, grams, LossWeights({blocks[2]: 1.0}, dict.fromkeys(blocks, 1e-4)))
     model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), jit_compile=jit_compile)
     return model

@@ -4,6 +4,7 @@ import numbers
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
+from magstyle import sizes
 from magstyle.errors import InputError
 
 # As TensorFlow and Keras count steps, and compute losses and rates.
@@ -13,10 +14,11 @@ _LONGEST_SIDE = 65500
 
 
 class Limits(NamedTuple):
-    """The least and the most that a number can be; whole numbers have whole limits."""
+    """The least and the most that a number can be; whole numbers have whole limits, and may have to be multiples."""
 
     least: float
     most: float
+    multiple: int | None = None
 
 
 # From one filter to residual blocks of 4096.
@@ -36,6 +38,9 @@ FrameRate = Annotated[float, Limits(1e-3, 1000.0)]
 # Sides of images, in pixels.
 ImageSize = Annotated[int, Limits(1, _LONGEST_SIDE)]
 TileSize = Annotated[int, Limits(16, _LONGEST_SIDE)]
+# Sides of images that VGG sees: crops that the network takes, too, and paintings.
+CropSize = Annotated[int, Limits(sizes.SMALLEST_FOR_VGG, _LONGEST_SIDE, sizes.MULTIPLE)]
+PaintingSize = Annotated[int, Limits(sizes.SMALLEST_FOR_VGG, _LONGEST_SIDE)]
 # How pictures are painted.
 Strength = Annotated[float, Limits(0.0, 1.5)]
 StrokeSize = Annotated[float, Limits(0.25, 8.0)]
@@ -54,11 +59,13 @@ def check_number(name: str, value: object, limits: Limits) -> None:
         value: of it.
         limits: if they are whole, the number must be whole, too.
     """
-    least, most = limits
+    least, most, multiple = limits
     kind = numbers.Integral if isinstance(most, int) else numbers.Real
     is_number = isinstance(value, kind) and not isinstance(value, bool)
     if not (is_number and least <= value <= most):  # type: ignore[operator]  # NaN is neither.
         raise InputError(f"{name}={value} must be {in_words(limits)}", name)
+    if multiple and value % multiple:  # type: ignore[operator]  # It is a number.
+        raise InputError(f"{name}={value} must be a multiple of {multiple}", name)
 
 
 def in_words(limits: Limits) -> str:

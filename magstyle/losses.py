@@ -13,8 +13,10 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from magstyle import sizes
+
 # Side in pixels of the tiles whose power spectra `mesh_loss` averages, and the numbers of waves per tile that count.
-MESH_TILE = 32
+MESH_TILE = sizes.SMALLEST_FOR_MESH
 _MESH_WAVES = (4, 14)
 # The mesh of a typical painting, where 1 means that no direction stands out.
 _MESH_OF_PAINTINGS = 1.1

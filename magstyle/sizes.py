@@ -8,6 +8,8 @@ MULTIPLE = 4
 SMALLEST_SIDE = 8
 # VGG halves an image four times before its last block.
 SMALLEST_FOR_VGG = 16
+# The mesh loss averages over whole tiles of this side.
+SMALLEST_FOR_MESH = 32
 
 
 def padded(side: int) -> int:

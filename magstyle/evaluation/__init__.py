@@ -1,5 +1,5 @@
 """How good a model is.
 
-The way in is `measures`: the losses of training, also relative to what an optimisation reaches, and how near colours
-and shapes come to the painting, which `appearance` tells without a network.
+The way in is `measures`: the losses of training, also compared with optimised pixels, and the distances of colours and
+shapes from the painting's, which `appearance` measures without a network. `settings` holds the options.
 """

@@ -1,8 +1,8 @@
-"""What the colours and small shapes of a picture are like, told without any network.
+"""Measures of the colours and small shapes of a picture, without any network.
 
-Losses judge pictures by features of the very network that they were trained with. These measures know none. They
-compare what the pixels of two images are like, wherever in the image they lie, by their sliced Wasserstein distance:
-random directions are laid through their colours, or through small patches of them, and the quantiles are compared.
+Losses judge pictures by features of the very network that they were trained with. These measures need no network. They
+compare the pixels of two images, wherever in the image they lie, by their sliced Wasserstein distance: colours, or
+small patches of them, are projected on random directions, and the quantiles of the projections are compared.
 
 References:
     Rabin, Peyré, Delon, Bernot: Wasserstein Barycenter and Its Application to Texture Mixing. SSVM 2011 (sliced
@@ -14,14 +14,14 @@ import numpy as np
 
 _DIRECTIONS, _POINTS, _QUANTILES = 64, 4096, 512
 _PATCH, _REDUCTION = 3, 4
-# Linear sRGB to XYZ, relative to the white point.
+# Linear sRGB to XYZ; the rows are then divided by the white point.
 _XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 _XYZ /= _XYZ.sum(axis=1, keepdims=True)
 _LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
 
 
 def palette(image: np.ndarray) -> np.ndarray:
-    """The colours of an image, to be compared by `distance`.
+    """The colours of an image, for `distance` to compare.
 
     Args:
         image: [H, W, 3], RGB in [0, 1], of any size.
@@ -33,21 +33,21 @@ def palette(image: np.ndarray) -> np.ndarray:
 
 
 def pattern(image: np.ndarray) -> np.ndarray:
-    """The small shapes of an image, seen at a quarter of its size, to be compared by `distance`.
+    """The small shapes of an image, seen at a quarter of its size, for `distance` to compare.
 
     Args:
         image: [H, W, 3], RGB in [0, 1], of any size.
 
     Returns:
-        The quantiles of its patches of 3 x 3 reduced pixels, along fixed directions of nine times CIE L*a*b*,
-        [directions, quantiles].
+        The quantiles of its patches of 3 x 3 reduced pixels, along fixed directions in the 27 dimensions of their CIE
+        L*a*b* values, [directions, quantiles].
     """
     windows = np.lib.stride_tricks.sliding_window_view(_reduced(image), (_PATCH, _PATCH), axis=(0, 1))
     return _quantiles(np.moveaxis(windows, 2, -1).reshape(-1, _PATCH * _PATCH, 3))
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
-    """The sliced Wasserstein distance of what `palette`, or `pattern`, says of two images, in units of Lab.
+    """The sliced Wasserstein distance of two images' `palette`, or `pattern`, in units of L*a*b*.
 
     It is 0 for the same colours, or patches, in the same amounts.
     """
@@ -55,13 +55,13 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _quantiles(points: np.ndarray) -> np.ndarray:
-    """Of points [N, pixels, 3] along directions of their pixels' L*a*b*."""
+    """The quantiles of points [N, pixels, 3] along directions of their pixels' L*a*b* values."""
     if len(points) > _POINTS:
         points = points[np.random.default_rng(0).integers(len(points), size=_POINTS)]
     points = _lab(points).reshape(len(points), -1)
-    # The same directions for all images, whether there was a choice among their points or not.
+    # A new generator, so that directions are the same whether points were drawn above or not.
     rng, dimensions = np.random.default_rng(0), points.shape[1]
-    # Whole orthogonal bases: they see every direction alike, so that few of them are enough.
+    # Whole orthogonal bases cover all directions evenly, so a few of them are enough.
     bases = [np.linalg.qr(rng.standard_normal((dimensions, dimensions)))[0] for _ in range(0, _DIRECTIONS, dimensions)]
     ranks = (np.arange(_QUANTILES) + 0.5) / _QUANTILES * len(points)
     return np.sort(np.concatenate(bases) @ points.T)[:, ranks.astype(int)]
@@ -76,7 +76,7 @@ def _lab(colours: np.ndarray) -> np.ndarray:
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
-    """An image at a quarter of its size, with its border repeated where that would hold no patch."""
+    """An image at a quarter of its size; its border is repeated if it would otherwise be smaller than a patch."""
     missing = [(0, max(0, _PATCH * _REDUCTION - side)) for side in np.shape(image)[:2]]
     image = np.pad(image, [*missing, (0, 0)], mode="edge")
     height, width = (side // _REDUCTION for side in image.shape[:2])

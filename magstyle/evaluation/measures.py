@@ -4,30 +4,33 @@ Four measures compare models whatever they were trained with. `relative_style_lo
 relative to that of the photos, averaged over conv1 to conv4; `relative_content_loss` is their content loss at conv3,
 relative to that of another photo. `palette` and `pattern` need no network: they are the distances of the pictures'
 colours and small shapes from those of the painting, relative to the photos'; see `appearance`. All are 0 at
-best, and 1 for what has nothing of the painting, or nothing of the photo.
+best, and 1 for pictures that have nothing of the painting, or nothing of the photo.
 """
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from magstyle import limits, losses
+from magstyle import losses, options
 from magstyle.checkpoints import model_files
 from magstyle.data import pipeline
 from magstyle.data.images import to_float
 from magstyle.errors import InputError
 from magstyle.evaluation import appearance
+from magstyle.evaluation.settings import Evaluating
+from magstyle.limits import Count
 from magstyle.models.transformer import StyleTransformer
 from magstyle.optimization import pixels
 from magstyle.painting import grids
 from magstyle.painting.stylizer import Stylizer
-from magstyle.training import transfer
+from magstyle.training import criterion, transfer
 from magstyle.training.model import StyleTraining
-from magstyle.training.objective import Objective, shows
+from magstyle.training.settings import Checkpoint, Objective
 from magstyle.video import codec, optical_flow
 from magstyle.video.steadiness import FramePainter, Steadiness
 
@@ -35,38 +38,25 @@ PHOTOS_IN_GRID = 4
 STYLE_BLOCKS = (1, 2, 3, 4)
 CONTENT_BLOCK = 3
 LBFGS_EVALUATIONS = 300
-# Of a clip, whose style losses are measured.
+# The number of frames of a clip whose style losses are measured.
 _FRAMES_FOR_STYLE = 4
-# Measures that need no network, by name.
+# The measures that need no network, by name.
 APPEARANCE = {"palette": appearance.palette, "pattern": appearance.pattern}
 
 
-@shows(Objective)
-def evaluate(
-    checkpoint: StyleTransformer | str | os.PathLike,
-    style_dataset_file: str | os.PathLike,
-    *,
-    num_evals: int = 32,
-    **objective,
-) -> dict[str, np.ndarray]:
+@options.takes(Evaluating)
+def evaluate(job: Evaluating) -> dict[str, np.ndarray]:
     """Measures a model on photos, in every style.
-
-    Args:
-        checkpoint: the model, anything that `magstyle.load_model` opens.
-        style_dataset_file: the paintings of its styles, or of some of them: those of the same names. A model without
-            these names must have as many styles, in the same order.
-        num_evals: batches of photos to measure on, each in every style.
-        **objective: see `magstyle.training.objective.Objective`.
 
     Returns:
         [num_styles] by name: the means of all losses of the training, `relative_style_loss`, `palette`, `pattern` and,
-        where there are two photos or more, `relative_content_loss`.
+        if there are two photos or more, `relative_content_loss`.
 
     Raises:
         InputError: for arguments or files that cannot be used, or a model of other styles.
     """
-    evaluation = Evaluation(style_dataset_file, Objective(**objective))
-    return evaluation.measure(evaluation.open(checkpoint), num_evals)
+    evaluation = Evaluation(job.style_dataset_file, job)
+    return evaluation.measure(evaluation.open(job.checkpoint), job.num_evals)
 
 
 class Evaluation:
@@ -83,12 +73,12 @@ class Evaluation:
     def __init__(self, style_dataset_file: str | os.PathLike, objective: Objective):
         self.objective = objective
         self._style_dataset_file = style_dataset_file
-        self.paintings = objective.read_paintings(style_dataset_file)
-        self._photos = objective.open_photos()
-        self._training = None
+        self.paintings = criterion.read_paintings(style_dataset_file, objective)
+        self._photos = criterion.open_photos(objective)
+        self._training: StyleTraining | None = None
 
-    def open(self, checkpoint: StyleTransformer | str | os.PathLike, alpha: float | None = None) -> StyleTransformer:
-        """A model of the styles that there are paintings of; see `magstyle.load_model`."""
+    def open(self, checkpoint: Checkpoint, alpha: float | None = None) -> StyleTransformer:
+        """Opens a model, as `magstyle.load_model` does, with the styles that the paintings are of."""
         model = model_files.load_model(checkpoint, alpha=alpha)
         names = [painting.name for painting in self.paintings]
         if set(names) <= set(model.style_names):
@@ -96,13 +86,13 @@ class Evaluation:
         if model.num_styles != len(self.paintings):
             raise InputError(
                 f"{checkpoint} has {model.num_styles} styles, and {self._style_dataset_file} has {len(self.paintings)} "
-                "paintings of other names; they must be of the same styles"
+                "paintings of other names; their styles must be the same"
             )
         return model
 
     def measure(self, transformer: StyleTransformer, num_evals: int = 32) -> dict[str, np.ndarray]:
         """The losses [num_styles] by name, as `evaluate` returns them: means over the same photos in every style."""
-        limits.check({"num_evals": num_evals})
+        options.check_value("num_evals", num_evals, Count)
         model, num_styles = self._model(transformer), len(self.paintings)
         content_name = _end_point(model, CONTENT_BLOCK)
         paintings = _looks([painting.image for painting in self.paintings])
@@ -133,16 +123,16 @@ class Evaluation:
         return found
 
     def read_clip(self, clip: str | os.PathLike, num_frames: int = 32) -> list[np.ndarray]:
-        """The first frames of a clip, uint8 RGB, as small as the photos.
+        """The first frames of a clip, uint8 RGB [H, W, 3], scaled to the size of the photos.
 
         Raises:
-            InputError: for a clip that cannot be read, or of one frame.
+            InputError: for a clip that cannot be read, or that has a single frame.
         """
-        limits.check({"num_evals": num_frames})
+        options.check_value("num_evals", num_frames, Count)
         with codec.Clip(clip, self.objective.image_size) as opened:
             frames = [frame.image for frame in itertools.islice(opened.frames(), num_frames)]
         if len(frames) < 2:
-            raise InputError(f"steadiness needs two frames of {clip}, and there is but one")
+            raise InputError(f"steadiness needs two frames, and {clip} has only one")
         return frames
 
     def measure_steadiness(self, transformer: StyleTransformer, frames: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -150,47 +140,50 @@ class Evaluation:
 
         Args:
             transformer: the model.
-            frames: as `read_clip` gives them.
+            frames: the frames, as `read_clip` returns them.
 
         Returns:
-            [num_styles] by name: `warping_error/clip`, of the plain frames, `warping_error/one_by_one`, of their
-            pictures, and `warping_error/steady`, of steady ones, as `magstyle.video.optical_flow` says; and
+            [num_styles] by name: `warping_error/clip` of the plain frames, `warping_error/one_by_one` of their
+            pictures, and `warping_error/steady` of steady ones, as `magstyle.video.optical_flow` defines it; and
             `relative_style_loss/one_by_one` and `relative_style_loss/steady` of these pictures.
         """
-        motions = [None, *(optical_flow.motion(*pair) for pair in itertools.pairwise(frames))]
+        motions = [optical_flow.motion(*pair) for pair in itertools.pairwise(frames)]
         model, stylizer = self._model(transformer), Stylizer(transformer)
         plain = [to_float(frame) for frame in frames]
-        # Not the first ones, in which little of those before is.
-        looked_at = np.linspace(len(frames) // 4, len(frames) - 1, _FRAMES_FOR_STYLE).astype(int)
-        of_clip = self._style_losses_of(model, [plain[k] for k in looked_at])
-        found = {}
+        # Not the first ones, which have little or nothing before them to be steady with.
+        chosen = np.linspace(len(frames) // 4, len(frames) - 1, _FRAMES_FOR_STYLE).astype(int)
+        of_clip = self._style_losses_of(model, [plain[k] for k in chosen])
+        in_style = []
         for style in tqdm(range(len(self.paintings)), unit="style"):
-            pictures = [stylizer.stylize(frame, style) for frame in plain]
-            painter, steadiness, steady = FramePainter(frames[0].shape[:2]), Steadiness(), []
-            for frame, motion in zip(plain, motions, strict=True):
-                picture = painter.paint(frame, motion, lambda canvas, _, style=style: stylizer.stylize(canvas, style))
-                steady.append(steadiness.steady(picture, motion))
-            for name, shown in (("clip", plain), ("one_by_one", pictures), ("steady", steady)):
-                errors = map(optical_flow.warping_error, shown, shown[1:], motions[1:])
-                found.setdefault(f"warping_error/{name}", []).append(np.nanmean(list(errors)))
-                if name != "clip":
-                    losses_of = self._style_losses_of(model, [shown[k] for k in looked_at])
-                    relative = np.mean([losses_of[block][style] / of_clip[block][style] for block in of_clip])
-                    found.setdefault(f"relative_style_loss/{name}", []).append(relative)
-        return {name: np.array(values) for name, values in found.items()}
+            pictures = {
+                "one_by_one": [stylizer.stylize(frame, style) for frame in plain],
+                "steady": _steady_pictures(stylizer, plain, motions, style),
+            }
+            measured = {"warping_error/clip": _warping_error(plain, motions)}
+            for name, shown in pictures.items():
+                losses_of = self._style_losses_of(model, [shown[k] for k in chosen])
+                relative = [losses_of[block][style] / of_clip[block][style] for block in of_clip]
+                measured[f"warping_error/{name}"] = _warping_error(shown, motions)
+                measured[f"relative_style_loss/{name}"] = float(np.mean(relative))
+            in_style.append(measured)
+        return _by_name(in_style)
 
     def _style_losses_of(self, model: StyleTraining, pictures: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Those that `relative_style_loss` is made of, [num_styles] by name."""
+        """The losses that `relative_style_loss` is made of, [num_styles] by name."""
         found = _style_losses(model.vgg.predict_on_batch(np.stack(pictures)), model.gram_matrices)
         return {name: found[name] for name in (f"style_loss/{_end_point(model, block)}" for block in STYLE_BLOCKS)}
 
     def compare_with_optimization(
         self, transformer: StyleTransformer, pairs: int
     ) -> Iterator[tuple[str, float, float]]:
-        """Compares pictures with what 300 evaluations of L-BFGS make of the photo, by the total loss of both.
+        """Compares pictures with the result of 300 evaluations of L-BFGS from the photo, by the total loss of both.
 
-        Gives, for so many pairs of a photo and a style: the name of the style, the loss of the network's picture, and
-        that of the optimised one.
+        Args:
+            transformer: the model.
+            pairs: number of pairs of a photo and a style.
+
+        Yields:
+            The name of the style, the loss of the network's picture, and that of the optimised one.
         """
         model = self._model(transformer)
         for k, image in enumerate(self._batches(1).take(pairs)):
@@ -205,7 +198,7 @@ class Evaluation:
             yield self.paintings[label[0]].name, network, terms["total_loss"]
 
     def style_grid(self, transformer: StyleTransformer) -> np.ndarray:
-        """Some photos and, to see what a style paints of nothing, noise, in every style; see `grids`."""
+        """Some photos, and noise to see how a style paints nothing at all, in every style; see `grids`."""
         photos = next(iter(self._batches(PHOTOS_IN_GRID))).numpy()
         noise = np.random.default_rng(self.objective.seed).random(photos[:1].shape, np.float32)
         return grids.style_grid(Stylizer(transformer), np.concatenate([photos, noise]), self.paintings)
@@ -216,9 +209,13 @@ class Evaluation:
         return grids.style_grid(Stylizer(transformer), squares, self.paintings)
 
     def _model(self, transformer: StyleTransformer) -> StyleTraining:
-        """The network with its losses, which are built once for all networks of the same kind."""
+        """A copy of a network with its losses, built once for all networks of the same architecture."""
         if self._training is None:
-            self._training = self.objective.build(transformer, self.paintings, [CONTENT_BLOCK], STYLE_BLOCKS)
+            # A network of its own, which takes the weights of one model after the other.
+            copy = StyleTransformer.from_config(transformer.get_config())
+            self._training = criterion.build(
+                self.objective, copy, self.paintings, content_blocks=[CONTENT_BLOCK], style_blocks=STYLE_BLOCKS
+            )
         self._training.transformer.set_weights(transformer.get_weights())
         return self._training
 
@@ -239,21 +236,41 @@ def _stylized(
     return {name: float(values.mean()) for name, values in losses_of_pictures.items()}, pictures
 
 
-def _looks(images: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """What colours and small shapes images have, by the name of the measure."""
+def _steady_pictures(
+    stylizer: Stylizer, frames: Sequence[np.ndarray], motions: Sequence[optical_flow.Motion], style: int
+) -> list[np.ndarray]:
+    """The pictures of frames, painted as a clip is; `motions` are those between one frame and the next."""
+    painter, steadiness = FramePainter(frames[0].shape[:2]), Steadiness()
+
+    def stylize(canvas: np.ndarray, _placement: object) -> np.ndarray:
+        return stylizer.stylize(canvas, style)
+
+    return [
+        steadiness.steady(painter.paint(frame, motion, stylize), motion)
+        for frame, motion in zip(frames, [None, *motions], strict=True)
+    ]
+
+
+def _warping_error(pictures: Sequence[np.ndarray], motions: Sequence[optical_flow.Motion]) -> float:
+    """The mean warping error from one picture to the next."""
+    return float(np.nanmean(list(map(optical_flow.warping_error, pictures, pictures[1:], motions))))
+
+
+def _looks(images: Iterable[np.ndarray]) -> dict[str, list[np.ndarray]]:
+    """The colours and small shapes of images, by the name of the measure."""
     return {name: [look(image) for image in images] for name, look in APPEARANCE.items()}
 
 
 def _distances(looks: Mapping[str, Sequence], paintings: Mapping[str, Sequence], style: int) -> dict[str, float]:
-    """How far the looks of some images are from that of a painting, means by the name of the measure."""
+    """How far some images look from a painting, means by the name of the measure."""
     return {
         name: float(np.mean([appearance.distance(one, paintings[name][style]) for one in looks[name]]))
         for name in APPEARANCE
     }
 
 
-def _by_name(found: Sequence[Mapping[str, np.ndarray | float]]) -> dict[str, np.ndarray]:
-    """Numbers by name, one after the other, as arrays by name."""
+def _by_name(found: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """A list of numbers, or of arrays, by name as arrays by name."""
     return {name: np.array([entry[name] for entry in found]) for name in found[0]}
 
 
@@ -266,9 +283,7 @@ def _end_point(model: StyleTraining, block: int) -> str:
     return next(name for name in model.vgg.output if name.endswith(f"/conv{block}"))
 
 
-def _style_losses(
-    features: Mapping[str, np.ndarray], gram_matrices: Mapping[str, Sequence[np.ndarray]]
-) -> dict[str, np.ndarray]:
+def _style_losses(features: Mapping[str, np.ndarray], gram_matrices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The style losses [num_styles] of plain photos, by name: means over the batch."""
     found = {}
     for name, targets in gram_matrices.items():

@@ -11,92 +11,110 @@ bin/evaluate.py --video=clip.mp4 ...           also says how steadily a clip is 
 bin/evaluate.py --eval_interval_secs=60 ...    follows a training that runs, until Ctrl-C
 """
 
+import pathlib
 import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from magstyle.programs import command_line, shared_flags, training_flags
+from magstyle import files
+from magstyle.evaluation.settings import Evaluating
+from magstyle.limits import CountOrNone, Seconds
+from magstyle.programs import command_line, option_flags, shared_flags, training_flags
+from magstyle.training.settings import Objective
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+    from magstyle.evaluation.measures import Evaluation
+    from magstyle.models.transformer import StyleTransformer
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
+    training_flags.define(Evaluating, skip=("checkpoint",))
     flags.DEFINE_string("train_dir", "painters", "The training folder, or any other model; --checkpoint is the same.")
     flags.DEFINE_alias("checkpoint", "train_dir")
-    flags.DEFINE_string("eval_dir", None, "Folder for TensorBoard's curves and the grids; made if it is missing.")
+    flags.DEFINE_string(
+        "eval_dir", None, "Folder for TensorBoard's curves and the grids; made if it is missing.", required=True
+    )
     flags.DEFINE_bool("learning_curves", True, "Measure the losses.")
     flags.DEFINE_bool("style_grid", False, "Paint photos, and noise, in every style.")
     flags.DEFINE_bool("style_crossover", False, "Paint the paintings in every style.")
-    flags.DEFINE_integer(
-        "num_evals",
-        32,
-        "Batches of photos to measure the losses on, or frames of --video, each in every style.",
-        lower_bound=1,
+    flags.DEFINE_string(
+        "video", None, "Also measure how steadily the first --num_evals frames of this clip are painted."
     )
-    flags.DEFINE_string("video", None, "Also measure how steadily this clip is painted, frame by frame and steady.")
-    flags.DEFINE_integer(
-        "optimize_pairs", 0, "Compare so many pairs of photo and style with L-BFGS on the same losses.", lower_bound=0
+    option_flags.define_option(
+        *("optimize_pairs", CountOrNone, 0),
+        "number of pairs of a photo and a style to compare with the result of L-BFGS on the same losses.",
     )
-    flags.DEFINE_float("eval_interval_secs", 0, "Look for a new checkpoint so often; 0: once.", lower_bound=0)
+    option_flags.define_option(
+        "eval_interval_secs", Seconds, 0.0, "seconds between two looks for a new checkpoint; 0 looks once."
+    )
     shared_flags.define_alpha()
-    training_flags.define_data()
-    flags.mark_flag_as_required("eval_dir")
-    shared_flags.mark_as_paths("train_dir", "eval_dir", "video", *shared_flags.PATHS_OF_DATA)
+    shared_flags.mark_as_paths("train_dir", "eval_dir", "video")
 
 
 def main(arguments: list[str]) -> None:
-    given = training_flags.data(arguments)
+    objective = Objective(**command_line.values_for(Objective, **training_flags.data(arguments)))
     command_line.import_tensorflow()
     shared_flags.import_engine()
     import tensorflow as tf
 
-    from magstyle import files
     from magstyle.checkpoints import model_files
     from magstyle.evaluation.measures import Evaluation
-    from magstyle.training.objective import Objective
 
-    objective = Objective(**command_line.values_for(Objective, **given))
     evaluation = Evaluation(FLAGS.style_dataset_file, objective)
-    frames = evaluation.read_clip(command_line.path_of("video"), FLAGS.num_evals) if FLAGS.video else None
-    eval_dir = files.make_folder(command_line.path_of("eval_dir"))
+    frames = evaluation.read_clip(files.expanded(FLAGS.video), FLAGS.num_evals) if FLAGS.video else None
+    eval_dir = files.make_folder(FLAGS.eval_dir)
     writer = tf.summary.create_file_writer(files.for_tensorflow(eval_dir))
     for path in model_files.follow(FLAGS.train_dir, FLAGS.eval_interval_secs):
         transformer, step = evaluation.open(path, FLAGS.alpha), max(0, model_files.step(path))
         report(evaluation, frames, transformer, step, eval_dir, writer)
 
 
-def report(evaluation, frames, transformer, step: int, eval_dir, writer) -> None:
-    """Prints what is found, writes the grids, and both to TensorBoard; `frames` are of a clip, if there is one."""
+def report(
+    evaluation: "Evaluation",
+    frames: "list[np.ndarray] | None",
+    transformer: "StyleTransformer",
+    step: int,
+    eval_dir: pathlib.Path,
+    writer: "tf.summary.SummaryWriter",
+) -> None:
+    """Prints the measures of a model, writes the grids, and both to TensorBoard; `frames` come from a clip, if any."""
     import tensorflow as tf
 
     from magstyle.data import images
     from magstyle.training import summaries
 
+    names = [painting.name for painting in evaluation.paintings]
     with summaries.writing(writer, step):
         if FLAGS.learning_curves:
             found = evaluation.measure(transformer, FLAGS.num_evals)
-            print_losses(found, [painting.name for painting in evaluation.paintings])
+            print_losses(found, names)
             print(f"at step {step}, over {FLAGS.num_evals} batches of {FLAGS.batch_size} photos", file=sys.stderr)
             for name, values in found.items():
                 tf.summary.scalar(name, values.mean())
-                for painting, value in zip(evaluation.paintings, values, strict=True):
-                    tf.summary.scalar(f"{name}/{painting.name}", value)
+                for style, value in zip(names, values, strict=True):
+                    tf.summary.scalar(f"{name}/{style}", value)
         if frames:
-            found = evaluation.measure_steadiness(transformer, frames)
-            print_losses(found, [painting.name for painting in evaluation.paintings])
+            print_losses(evaluation.measure_steadiness(transformer, frames), names)
         if FLAGS.optimize_pairs:
             print_pairs(evaluation.compare_with_optimization(transformer, FLAGS.optimize_pairs))
-        for name in ("style_grid", "style_crossover"):
-            if FLAGS[name].value:
-                grid = getattr(evaluation, name)(transformer)
-                path = eval_dir / f"{name}-{step:06d}.png"
+        for kind, paint in (("style_grid", evaluation.style_grid), ("style_crossover", evaluation.style_crossover)):
+            if FLAGS[kind].value:
+                grid = paint(transformer)
+                path = eval_dir / f"{kind}-{step:06d}.png"
                 images.write_image(path, grid)
-                tf.summary.image(name, grid[None])
+                tf.summary.image(kind, grid[None])
                 print(path)
 
 
-def print_losses(losses: dict, styles: list[str]) -> None:
-    """A table, a row for each style and one for the means."""
+def print_losses(losses: "Mapping[str, np.ndarray]", styles: Sequence[str]) -> None:
+    """Prints a table: a row for each style and one for the means."""
     names = [name for name in losses if not name.startswith("weighted_")]
     width = max(len("mean"), *map(len, styles))
     print(f"{'style':{width}}  {'  '.join(names)}")
@@ -105,12 +123,12 @@ def print_losses(losses: dict, styles: list[str]) -> None:
         print(f"{title:{width}}  {'  '.join(f'{value:{len(n)}.4g}' for n, value in zip(names, values, strict=True))}")
 
 
-def print_pairs(pairs) -> None:
-    """A table of the losses of pictures beside those of optimised ones, as they come."""
+def print_pairs(pairs: Iterable[tuple[str, float, float]]) -> None:
+    """Prints a table of the losses of pictures beside those of optimised ones, row by row as they come."""
     from tqdm import tqdm
 
     print("style  total_loss  after_lbfgs  ratio")
-    ratios = []
+    ratios: list[float] = []
     for style, network, optimized in tqdm(pairs, total=FLAGS.optimize_pairs):
         ratios.append(network / optimized)
         tqdm.write(f"{style}  {network:.4g}  {optimized:.4g}  {ratios[-1]:.3g}")

@@ -17,8 +17,6 @@ flags.disclaim_key_flags()
 
 MODEL = "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb."
 VGG = "VGG: imagenet, a Keras .h5 file, a slim checkpoint, a .npz file, or random:SEED."
-# Of training and evaluation.
-PATHS_OF_DATA = ("style_dataset_file", "imagenet_data_dir", "vgg_checkpoint")
 
 
 def mark_as_paths(*names: str) -> None:

@@ -5,26 +5,16 @@ bin/train.py --style_dataset_file=styles.tfrecord --content_files=photos --train
 Started again with the same --train_dir, it goes on where it was stopped.
 """
 
-from absl import flags
-
-from magstyle.programs import command_line, shared_flags, training_flags
+from magstyle.programs import command_line, training_flags
+from magstyle.training.settings import Training
 
 
 def define_flags() -> None:
-    flags.DEFINE_float(
-        "alpha", None, "Width of the network: multiplies all numbers of filters; 1 by default.", lower_bound=1 / 32
-    )
-    flags.DEFINE_string(
-        "initial_checkpoint",
-        None,
-        "A model to start from, with its width: styles of the same names go on, new ones start from the mean of all.",
-    )
-    training_flags.define_training()
-    shared_flags.mark_as_paths("train_dir", "initial_checkpoint", *shared_flags.PATHS_OF_DATA)
+    training_flags.define(Training)
 
 
 def main(arguments: list[str]) -> None:
-    training_flags.train("train", arguments)
+    training_flags.train("train", Training, arguments)
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""What people see of a training while it runs, and what stops one that is lost."""
+"""The progress bar of a training, and the stop at NaN."""
 
 import math
 
@@ -11,7 +11,12 @@ from magstyle.training.model import batch_means
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar on stderr: steps, rate, time left, and the three totals of the losses; before the first, what is done."""
+    """A bar on stderr: steps, rate, time left and the three totals of the losses.
+
+    Args:
+        step: the number of steps that are done already.
+        train_steps: the number of all steps.
+    """
 
     def __init__(self, step: int, train_steps: int):
         super().__init__()
@@ -25,20 +30,20 @@ class Progress(keras.callbacks.Callback):
         self.bar.update()
 
     def close(self) -> None:
-        """Leaves the bar on its line, also after a training that failed."""
+        """Leaves the bar on its line, even after a training that failed."""
         self.bar.close()
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends a training whose loss is no number any more. List it before `SaveAndResume`, so that none is kept of it.
+    """Ends a training whose loss is not finite any more. List it before `SaveAndResume`, so that this is not saved.
 
     Raises:
-        InputError: from `fit`. (Keras's TerminateOnNaN returns from it as if all were well.)
+        InputError: from `fit`. (With Keras's TerminateOnNaN, `fit` returns as if all were well.)
     """
 
     def on_train_batch_end(self, batch, logs=None):
         loss = batch_means(logs)["total_loss"]
-        # oneDNN, which TensorFlow uses on some CPUs, makes relu(NaN) 0: the loss may be a number, the weights none.
+        # In oneDNN, which TensorFlow uses on some CPUs, relu(NaN) is 0: the loss may be finite where weights are not.
         if not np.isfinite(keras.ops.convert_to_numpy(self.model.transformer.trainable_variables[-1])).all():
             loss = math.nan
         if not math.isfinite(loss):

@@ -1,4 +1,6 @@
-"""Adam with a learning rate of its own for the styles, and a schedule that lets the learning rate fall at the end."""
+"""Adam with a learning rate of its own for the styles, and a schedule whose learning rate falls at the end."""
+
+from typing import Any
 
 import keras
 
@@ -7,16 +9,21 @@ import keras
 class StyleAdam(keras.optimizers.Adam):
     """Adam with a learning rate of its own for the styles: the scales and offsets of the normalisations.
 
-    A step changes those of the few styles in its batch alone, and no style can do without having them far from where
-    they start, so they profit from larger steps than the kernels, which all styles share.
+    A step changes only those of the few styles in its batch, and every style moves far from its start, so they profit
+    from larger steps than the kernels, which all styles share.
 
     Args:
         learning_rate: a float, or a schedule.
-        style_scale: the styles' learning rate, in multiples of learning_rate.
+        style_scale: multiplies the learning rate for the styles.
         **kwargs: as `keras.optimizers.Adam` takes them.
     """
 
-    def __init__(self, learning_rate, style_scale: float = 1.0, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        style_scale: float = 1.0,
+        **kwargs: Any,
+    ):
         super().__init__(learning_rate, **kwargs)
         self.style_scale = style_scale
 
@@ -24,7 +31,7 @@ class StyleAdam(keras.optimizers.Adam):
         if self.built:
             return
         super().build(variables)
-        # Here they are Keras's variables on every backend; TensorFlow gives update_step its own, which have no path.
+        # Here the variables are Keras's on every backend; TensorFlow gives update_step its own, which have no path.
         self.scales = tuple(
             self.style_scale if variable.path.split("/")[-1] in ("gamma", "beta") else 1.0 for variable in variables
         )
@@ -38,9 +45,9 @@ class StyleAdam(keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable(package="magstyle")
 class DecayAtEnd(keras.optimizers.schedules.LearningRateSchedule):
-    """A constant learning rate that over the last decay_steps of train_steps falls to 0, along a cosine.
+    """A constant learning rate that falls to 0 over the last decay_steps of train_steps, along a cosine.
 
-    Keras's CosineDecay falls from the first step, so that a training cannot be prolonged where it was constant.
+    Keras's CosineDecay falls from the first step, so a training could not be prolonged while its rate is constant.
     """
 
     def __init__(self, learning_rate: float, train_steps: int, decay_steps: int):

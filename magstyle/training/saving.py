@@ -1,4 +1,4 @@
-"""A training is kept in a folder and goes on from there."""
+"""Keeps a training in a folder, so that it can go on from there."""
 
 import os
 import pathlib
@@ -18,18 +18,18 @@ _MODEL = re.compile(r"model-(\d{6}|[1-9]\d{6,})\.keras")
 
 
 class SaveAndResume(keras.callbacks.Callback):
-    """Keeps a training in a folder, so that it goes on from there whenever it is started again.
+    """Saves a training in a folder; started again, it goes on from there.
 
     Each save replaces `training_state.npz` (network, optimizer, position in the photos) and adds `model-STEP.keras`,
-    the network alone; the latest five that this training wrote stay, and no other file is touched. A file is complete
-    or not there at all; if the second is missing when the training is started again, it is written then. (Keras's
-    BackupAndRestore counts steps instead of seconds, overwrites its file in place, and forgets where in the photos it
-    was.)
+    the network alone; the latest five that this training wrote are kept, and no other file is touched. A file is
+    complete or not there at all; if the second is missing when the training is started again, it is written then.
+    (Keras's BackupAndRestore counts steps instead of seconds, overwrites its file in place, and forgets the position in
+    the photos.)
 
     Args:
-        folder: made if it is missing.
-        model: the compiled model; what the folder holds is restored into it.
-        save_interval_secs: at least so long between two saves; there is one more at the end.
+        folder: the folder, made if it is missing.
+        model: the compiled model; a training in the folder is restored into it.
+        save_interval_secs: the shortest time between two saves, in seconds; there is one more at the end.
 
     Raises:
         InputError: if the folder holds another training or a damaged one, or cannot be written.
@@ -40,19 +40,19 @@ class SaveAndResume(keras.callbacks.Callback):
         self.set_model(model)
         self.folder = files.make_folder(folder)
         self.save_interval_secs = save_interval_secs
-        self._saved_step = None
+        self._saved_step: int | None = None
         self._models: list[pathlib.Path] = []
         model.optimizer.build(model.trainable_variables)
         self.restore()
 
     @property
     def step(self) -> int:
-        """How many steps the model has been trained."""
+        """The number of steps that the model has been trained."""
         return int(self.model.optimizer.iterations.numpy())
 
     @property
     def model_path(self) -> pathlib.Path:
-        """Where the network of this step is, once it is saved."""
+        """The file of the network of this step, once it is saved."""
         return self._model_path(self.step)
 
     def on_train_begin(self, logs=None):
@@ -68,13 +68,13 @@ class SaveAndResume(keras.callbacks.Callback):
             self._saved_at = time.monotonic()
 
     def on_train_end(self, logs=None):
-        # Where a dataset has come to its end, TensorFlow has counted the step too that found no batch any more.
+        # When a dataset ends, TensorFlow also counts the step that found no batch.
         if self.step > self._made:
             self.model.optimizer.iterations.assign(self._made)
         self.save()
 
     def save(self) -> None:
-        """Writes what is not there yet of the two files of this step."""
+        """Writes those of the two files of this step that are not there yet."""
         step, path = self.step, self.model_path
         if step == 0 or (step == self._saved_step and path.exists()):
             return
@@ -91,7 +91,7 @@ class SaveAndResume(keras.callbacks.Callback):
         self._models = self._models[-CHECKPOINTS_KEPT:]
 
     def restore(self) -> None:
-        """Reads what the folder holds, if anything, into the model."""
+        """Reads the training that the folder holds, if any, into the model."""
         path = self.folder / STATE
         if not path.exists():
             return
@@ -101,8 +101,8 @@ class SaveAndResume(keras.callbacks.Callback):
             names = [str(name) for name in state.pop("style_names")]
             if not all(np.issubdtype(value.dtype, np.number) for value in state.values()):
                 raise ValueError("text where there should be numbers")
-        except Exception as error:  # Zip, zlib and NumPy each have their own; all mean the same to the user.
-            # A disk that cannot be read now may be well tomorrow.
+        except Exception as error:  # Zip, zlib and NumPy each raise their own; all mean the same to the user.
+            # A disk that cannot be read now may work tomorrow, so nobody is told to remove the file for that.
             reason = getattr(error, "strerror", None) or "it is damaged; remove it to start from the beginning"
             raise InputError(f"cannot read {path}: {reason}") from error
         variables = self._variables()
@@ -114,7 +114,7 @@ class SaveAndResume(keras.callbacks.Callback):
             variable.assign(state[name])
         self.model.steps.assign(self.step)
         self._saved_step = self.step
-        # Higher numbers are of another training that was here.
+        # Files with higher numbers belong to another training that was here.
         models = filter(None, map(_MODEL.fullmatch, os.listdir(self.folder)))
         steps = sorted(int(name[1]) for name in models)
         self._models = [self._model_path(step) for step in steps if step <= self.step]
@@ -124,8 +124,8 @@ class SaveAndResume(keras.callbacks.Callback):
 
     def _variables(self) -> dict[str, keras.Variable]:
         model = self.model
-        # The first part of an optimizer's paths is its own name, which Keras numbers.
-        # The learning rate is the one given now, also for what was begun with another.
+        # The first part of an optimizer's paths is its own name, which Keras numbers. The learning rate is always the
+        # one given now, even if the training began with another.
         names = [v.path.split("/", 1)[1] for v in model.optimizer.variables]
         optimizer = {
             f"optimizer/{name}": v

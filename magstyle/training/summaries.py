@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training: a curve for every loss, and pictures."""
+"""Shows a training in TensorBoard: a curve for every loss, and pictures."""
 
 import contextlib
 import math
@@ -20,18 +20,18 @@ _POINTS_PER_PICTURE = 10
 
 
 class Summaries(keras.callbacks.Callback):
-    """Writes the losses under their names every save_summaries_secs, and every tenth time a photo painted in a style.
+    """Writes losses and learning rate every save_summaries_secs, and every tenth time a photo painted in a style.
 
-    Both are written of the first and of the last step too. Beside the losses is the learning rate. (Keras's TensorBoard
-    callback counts steps instead of seconds, and puts "epoch_" or "batch_" before the names.)
+    Both are also written for the first and the last step. (Keras's TensorBoard callback counts steps instead of
+    seconds, and puts "epoch_" or "batch_" before the names.)
 
     Args:
-        folder: where TensorBoard reads.
+        folder: the folder that TensorBoard reads.
         photo: [H, W, 3] in [0, 1], painted in the styles in turn, and shown beside the painting and its picture.
-        paintings: of the styles that are trained.
-        step: how many steps the model has been trained already.
-        learning_rate: of the training, a float or a schedule.
-        save_summaries_secs: 0 writes every step.
+        paintings: the paintings of the styles that are trained.
+        step: the number of steps that the model has been trained already.
+        learning_rate: learning rate of the training, a float or a schedule.
+        save_summaries_secs: seconds between two points of the curves; 0 writes every step.
 
     Raises:
         InputError: from `fit`, if the folder cannot be written.
@@ -56,7 +56,7 @@ class Summaries(keras.callbacks.Callback):
         self.save_summaries_secs = save_summaries_secs
         self.points = 0
         self._written_at = -math.inf
-        # Of the latest step: the losses, and whether there is a picture, as long as they are not written.
+        # What is still to be written for the latest step: its losses, and whether a picture is missing.
         self._losses = None
         self._unpainted = False
 
@@ -96,7 +96,7 @@ class Summaries(keras.callbacks.Callback):
 
 @contextlib.contextmanager
 def writing(writer: tf.summary.SummaryWriter, step: int) -> Iterator[None]:
-    """What is written to `tf.summary` inside the block is on the disk after it.
+    """Everything written to `tf.summary` inside the block is on the disk after it.
 
     Raises:
         InputError: if the disk is full, or the folder gone.

@@ -162,5 +162,5 @@ def test_a_second_table_shows_how_steadily_a_clip_is_painted(run, refused, flags
 
 def test_a_clip_that_cannot_be_used_is_refused_before_any_work(refused, flags, tmp_path):
     clips.write_clip(tmp_path / "one.mp4", 1, sound=None)
-    assert "one.mp4, and there is but one" in refused("evaluate", *flags, f"--video={tmp_path}/one.mp4")
+    assert "one.mp4 has only one" in refused("evaluate", *flags, f"--video={tmp_path}/one.mp4")
     assert not (tmp_path / "eval").exists()

@@ -5,7 +5,7 @@ import numpy as np
 
 from magstyle.models import vgg
 from magstyle.models.transformer import StyleTransformer
-from magstyle.training.model import StyleTraining
+from magstyle.training.model import LossWeights, StyleTraining
 
 NAMES = ("wave", "scream")
 
@@ -27,15 +27,16 @@ def training(
 
     Args:
         run_eagerly: as `compile` takes it; for a few steps, compiling takes far longer than what it spares.
-        options: of `StyleTraining`, by name.
+        options: options of `StyleTraining` and weights of `LossWeights`, by name.
     """
     network = network or transformer()
     losses = vgg.build(_narrow_vgg(), ["vgg_16/conv1", "vgg_16/conv3"])
     rng = np.random.default_rng(0)
     paintings = len(options.get("styles", network.style_names))
     grams = {name: rng.random((paintings, 4, 4)) for name in losses.output}
-    style_weights = {"vgg_16/conv1": 1e-4, "vgg_16/conv3": 1e-4}
-    model = StyleTraining(network, losses, grams, {"vgg_16/conv3": 1.0}, style_weights, **options)
+    weights = {name: options.pop(name) for name in list(options) if name in LossWeights.__dataclass_fields__}
+    loss_weights = LossWeights({"vgg_16/conv3": 1.0}, {"vgg_16/conv1": 1e-4, "vgg_16/conv3": 1e-4}, **weights)
+    model = StyleTraining(network, losses, grams, loss_weights, **options)
     model.compile(optimizer or keras.optimizers.Adam(1e-3, epsilon=1e-8), run_eagerly=run_eagerly)
     return model
 

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import pathlib
 import subprocess
@@ -29,9 +30,9 @@ def test_a_step_follows_the_gradient_of_the_mean_of_all_losses(float64, batch):
     rng = np.random.default_rng(0)
     options = {
         "style_coefficients": [1.0, 3.0],
-        "total_variation_weight": 10.0,
-        "checkerboard_weight": 10.0,
-        "mesh_weight": 1.0,
+        "total_variation": 10.0,
+        "checkerboard": 10.0,
+        "mesh": 1.0,
     }
     model = small.training(optimizer=keras.optimizers.SGD(1.0), run_eagerly=False, **options)
     variables = model.transformer.trainable_variables
@@ -106,9 +107,8 @@ def test_a_style_without_a_painting_stays_as_it_is_to_the_last_bit(batch):
 def test_style_coefficients_multiply_the_style_loss_of_their_style(batch):
     model = small.training()
     plain = model.predict_on_batch(batch)
-    weighted = StyleTraining(
-        model.transformer, model.vgg, model.gram_matrices, model.content_weights, model.style_weights, [1.0, 5.0]
-    ).predict_on_batch(batch)
+    loss_weights = dataclasses.replace(model.loss_weights, style_coefficients=[1.0, 5.0])
+    weighted = StyleTraining(model.transformer, model.vgg, model.gram_matrices, loss_weights).predict_on_batch(batch)
     np.testing.assert_allclose(weighted["total_style_loss"], plain["total_style_loss"] * [1, 5], rtol=1e-5)
     np.testing.assert_allclose(weighted["style_loss/vgg_16/conv1"], plain["style_loss/vgg_16/conv1"], rtol=1e-5)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import magstyle
 from magstyle.painting import memory
-from magstyle.training import trainer
+from magstyle.training import devices, trainer
 from magstyle.training.callbacks import Progress
 from tests.events import curves, images_in
 from tests.samples import STYLES
@@ -142,7 +142,7 @@ def test_a_terminal_shows_what_is_done_before_the_first_step(small_model, style_
         ({"num_styles": 3}, r"has 2 styles, not num_styles=3", ("num_styles",)),
         ({"style_weights": {"vgg_16/conv1": -1}}, "must be weights by end point", ("style_weights",)),
         ({"style_coefficients": {"rain": 1}}, "the styles are scream, wave", ("style_coefficients",)),
-        ({"distribution": "everywhere"}, "must be none, mirrored or multi_worker", ("distribution",)),
+        ({"distribution": "everywhere"}, "must be one of none, mirrored, multi_worker", ("distribution",)),
         ({"content_files": None}, "give the photos by one of content_files, imagenet_data_dir and tfds_name", None),
     ],
 )
@@ -233,7 +233,7 @@ def named(model, *names):
 
 
 def test_bfloat16_is_for_processors_that_have_it(style_dataset, small, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(trainer, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     (tmp_path / "cpuinfo").write_text("flags\t\t: fpu avx2 avx512f\n")
     magstyle.train(style_dataset, tmp_path / "without", alpha=0.1, **small)
@@ -245,6 +245,6 @@ def test_bfloat16_is_for_processors_that_have_it(style_dataset, small, tmp_path,
 
 
 def test_a_precision_is_auto_or_yes_or_no(style_dataset, small, tmp_path):
-    with pytest.raises(magstyle.InputError, match="mixed_precision=fast must be 'auto', True or False") as caught:
+    with pytest.raises(magstyle.InputError, match="mixed_precision=fast must be one of auto, True, False") as caught:
         magstyle.train(style_dataset, tmp_path, mixed_precision="fast", **small)
     assert caught.value.arguments == ("mixed_precision",)

@@ -8,7 +8,7 @@ import numpy as np
 from magstyle import losses
 from magstyle.models import vgg
 from magstyle.models.transformer import StyleTransformer
-from magstyle.training.model import StyleTraining, batch_means
+from magstyle.training.model import LossWeights, StyleTraining, batch_means
 from magstyle.training.optimizer import StyleAdam
 
 # Of the six in the file. Units whose input is as good as 0 open or stay closed as rounding has it, and the first steps
@@ -55,14 +55,12 @@ def _start(arrays) -> StyleTraining:
     network = vgg.build(vgg.random_weights(seed=0), list(style_weights))
     features = network(arrays["style_images"].astype(keras.config.floatx()))
     grams = {name: keras.ops.convert_to_numpy(losses.gram_matrix(value)) for name, value in features.items()}
-    model = StyleTraining(
-        transformer,
-        network,
-        grams,
+    loss_weights = LossWeights(
         content_weights,
         style_weights,
         arrays["style_coefficients"],
-        total_variation_weight=1e-12,  # Too little to matter; so that it is reported.
+        total_variation=1e-12,  # Too little to matter; so that it is reported.
     )
+    model = StyleTraining(transformer, network, grams, loss_weights)
     model.compile(StyleAdam(1e-3, epsilon=1e-8))
     return model

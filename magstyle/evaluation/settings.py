@@ -1,0 +1,23 @@
+"""The options of an evaluation, as values that import nothing heavy."""
+
+import dataclasses
+
+from magstyle.limits import Count
+from magstyle.training.settings import Checkpoint, Objective, Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluating(Objective):
+    """Measures a model on photos, in every style.
+
+    Args:
+        checkpoint: the model, anything that `magstyle.load_model` opens.
+        style_dataset_file: the paintings of all styles of the model, or of some: those of the same names. A model with
+            other names must have the same number of styles, in the same order.
+        num_evals: batches of photos to measure on, each in every style.
+    """
+
+    checkpoint: Checkpoint
+    style_dataset_file: Path
+    _: dataclasses.KW_ONLY
+    num_evals: Count = 32

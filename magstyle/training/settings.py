@@ -1,0 +1,232 @@
+"""The options of training, as values that import nothing heavy; signatures, checks and flags follow from the fields."""
+
+import abc
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Union
+
+from magstyle import options, sizes
+from magstyle.errors import InputError
+from magstyle.limits import (
+    Alpha,
+    BatchSize,
+    Count,
+    CountOrNone,
+    CropSize,
+    LearningRate,
+    PaintingSize,
+    Seconds,
+    Seed,
+    Weight,
+)
+
+if TYPE_CHECKING:
+    from magstyle.models.transformer import StyleTransformer
+
+Path = str | os.PathLike
+# Image files, globs and folders.
+Files = Path | Sequence[Path]
+Checkpoint = Union["StyleTransformer", str, os.PathLike]
+
+
+class Schedule(NamedTuple):
+    """How long a training lasts, and its learning rate, which falls to 0 over the last decay_steps of train_steps."""
+
+    learning_rate: float
+    train_steps: int
+    decay_steps: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What a network is trained for and judged by: photos, and losses with their weights.
+
+    The photos come from exactly one of content_files, imagenet_data_dir and tfds_name.
+
+    Args:
+        content_files: photos: image files, globs and folders with everything below them, one or several.
+        imagenet_data_dir: instead of content_files, a folder with ImageNet's TFRecord shards train-00000-of-01024, ...
+        tfds_name: instead of content_files, an image dataset of TensorFlow Datasets, such as imagenet2012.
+        tfds_data_dir: folder of the datasets of TensorFlow Datasets, if not the default one.
+        vgg_checkpoint: the loss network: imagenet, a Keras .h5 file, a slim checkpoint, an .npz file, or random:SEED.
+        content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 1.0} by default.
+        style_weights: weights of the style loss by end point of VGG; 1e-4 for each of vgg_16/conv1 to conv4 by default.
+        style_coefficients: multipliers of the style weights per style: a list, or a dictionary by name; 1 by default.
+        total_variation_weight: weight of the total variation of the pictures.
+        checkerboard_weight: weight of patterns that repeat every 4 pixels all over a picture.
+        mesh_weight: weight of the lattice that a long training weaves over flat parts.
+        batch_size: photos per step, on all devices together.
+        image_size: side of the crops of the photos, in pixels; a multiple of 4.
+        seed: seed of the initial weights, and of the order of the photos and their styles.
+        num_styles: not needed; if given, the style dataset must have this number of styles.
+    """
+
+    content_files: Files | None = None
+    imagenet_data_dir: Path | None = None
+    tfds_name: str | None = None
+    tfds_data_dir: Path | None = None
+    vgg_checkpoint: Path = "imagenet"
+    content_weights: Mapping[str, float] | None = None
+    style_weights: Mapping[str, float] | None = None
+    style_coefficients: Sequence[float] | Mapping[int | str, float] | None = None
+    total_variation_weight: Weight = 0.0
+    checkerboard_weight: Weight = 0.0
+    mesh_weight: Weight = 0.0
+    batch_size: BatchSize = 16
+    image_size: CropSize = 256
+    seed: Seed = 0
+    num_styles: Count | None = None
+
+    # By block of VGG, where the user gives none.
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 1.0}
+    default_style_weights: ClassVar[Mapping[str, float]] = {f"conv{block}": 1e-4 for block in (1, 2, 3, 4)}
+
+    def __post_init__(self) -> None:
+        options.check(self)
+        if self.mesh_weight and self.image_size < sizes.SMALLEST_FOR_MESH:
+            raise InputError(
+                f"image_size={self.image_size} must be at least {sizes.SMALLEST_FOR_MESH} unless mesh_weight is 0",
+                "image_size",
+                "mesh_weight",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Objective, abc.ABC):
+    """The options that `train` and `finetune` have in common.
+
+    Args:
+        style_dataset_file: the paintings, a TFRecord file as create_style_dataset or Magenta makes it.
+        train_dir: folder for checkpoints and TensorBoard, made if it is missing; a training in it goes on.
+        learning_rate: learning rate of Adam.
+        style_learning_rate_scale: multiplies the learning rate for the scales and offsets of the styles.
+        style_ramp_steps: over this number of steps at the start, the style weights rise from a hundredth.
+        clip_gradient_norm: largest norm of the gradient of each variable; 0 for no limit.
+        augment: crop the photos at random places and sizes, and mirror them at random.
+        save_summaries_secs: seconds between two points of TensorBoard's curves.
+        save_interval_secs: seconds between two checkpoints.
+        mixed_precision: compute in bfloat16, while weights and losses stay float32; "auto" does so where it is faster:
+            on CPUs with AVX512_BF16 or AMX, on NVIDIA GPUs of compute capability 8.0 or higher, and on TPUs.
+        jit_compile: compile the training step with XLA.
+        distribution: devices to train on: none for a single one, mirrored for all of this machine, multi_worker for
+            all machines of the variable TF_CONFIG.
+    """
+
+    style_dataset_file: Path
+    train_dir: Path
+    _: dataclasses.KW_ONLY
+    learning_rate: LearningRate = 1e-3
+    style_learning_rate_scale: LearningRate = 1.0
+    style_ramp_steps: CountOrNone = 0
+    clip_gradient_norm: Weight = 0.0
+    augment: bool = False
+    save_summaries_secs: Seconds = 15
+    save_interval_secs: Seconds = 15
+    mixed_precision: bool | Literal["auto"] = "auto"
+    jit_compile: bool = False
+    distribution: Literal["none", "mirrored", "multi_worker"] = "none"
+
+    # Decay of Adam's mean of squared gradients: Magenta's, and Keras's.
+    beta_2: ClassVar[float] = 0.999
+
+    @abc.abstractmethod
+    def schedule(self, num_paintings: int) -> Schedule:
+        """The schedule for this number of paintings."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(Options):
+    """Trains one network for all paintings.
+
+    Args:
+        train_steps: steps to train, including those of earlier starts.
+        decay_steps: over this number of steps at the end, the learning rate falls to 0, along a cosine.
+        alpha: width of the network: multiplies all numbers of filters; 1 by default, or that of initial_checkpoint.
+        initial_checkpoint: a model to start from, with its width: styles of the same names go on from where they are,
+            new ones start from the mean of its styles.
+    """
+
+    _: dataclasses.KW_ONLY
+    train_steps: Count = 40000
+    decay_steps: CountOrNone = 0
+    alpha: Alpha | None = None
+    initial_checkpoint: Checkpoint | None = None
+
+    def schedule(self, num_paintings: int) -> Schedule:
+        return Schedule(self.learning_rate, self.train_steps, self.decay_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finetuning(Options):
+    """Teaches a trained network new styles, with defaults for a minute or two on two cores.
+
+    With the convolutions as they are there is little to learn: a few small photos at a high learning rate are enough.
+    The weights, for ImageNet's VGG-16, give every layer its say: those of the style divide a layer's loss by about that
+    of plain photos.
+
+    Args:
+        content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 2e-6} by default.
+        style_weights: weights of the style loss by end point of VGG; by default 9e-10 for vgg_16/conv1 and conv2, 4e-9
+            for conv3 and 5e-5 for conv4.
+        train_steps: steps to train, including those of earlier starts; 100 for each painting by default.
+        decay_steps: over this number of steps at the end, the learning rate falls to 0, along a cosine; three
+            quarters of train_steps by default.
+        checkpoint: the model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb.
+        alpha: not needed; if given, the model must have this width.
+        keep_styles: keep the styles that the model has, to the last bit, followed by the new ones; a painting that has
+            the name of one of them trains that style on. Otherwise the new styles replace them.
+    """
+
+    _: dataclasses.KW_ONLY
+    checkerboard_weight: Weight = 400.0
+    mesh_weight: Weight = 0.2
+    batch_size: BatchSize = 1
+    image_size: CropSize = 192
+    learning_rate: LearningRate = 0.05
+    augment: bool = True
+    train_steps: Count | None = None
+    decay_steps: CountOrNone | None = None
+    checkpoint: Checkpoint = "painters"
+    alpha: Alpha | None = None
+    keep_styles: bool = True
+
+    # The gradients of the first steps are the largest by far, and would slow down all of a short training.
+    beta_2: ClassVar[float] = 0.95
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 2e-6}
+    default_style_weights: ClassVar[Mapping[str, float]] = {
+        "conv1": 9e-10,
+        "conv2": 9e-10,
+        "conv3": 4e-9,
+        "conv4": 5e-5,
+    }
+
+    def schedule(self, num_paintings: int) -> Schedule:
+        train_steps = 100 * num_paintings if self.train_steps is None else self.train_steps
+        decay_steps = train_steps * 3 // 4 if self.decay_steps is None else self.decay_steps
+        return Schedule(self.learning_rate, train_steps, decay_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class CreatingStyleDataset:
+    """Makes a style dataset of paintings.
+
+    Args:
+        style_files: paintings: image files, globs and folders with everything below them, one or several. Their names
+            become those of the styles, their order that of the labels.
+        output_file: TFRecord file to write; it appears complete or not at all.
+        vgg_checkpoint: the loss network: imagenet, a Keras .h5 file, a slim checkpoint, an .npz file, or random:SEED.
+        image_size: scale the shorter side of each painting to this number of pixels, the size at which its strokes are
+            learned; as it is by default.
+        compute_gram_matrices: store the Gram matrices; otherwise each training computes those that it needs.
+    """
+
+    style_files: Files
+    output_file: Path
+    _: dataclasses.KW_ONLY
+    vgg_checkpoint: Path = "imagenet"
+    image_size: PaintingSize | None = None
+    compute_gram_matrices: bool = True
+
+    def __post_init__(self) -> None:
+        options.check(self)
