@@ -5,6 +5,8 @@ import pytest
 
 import magstyle
 from magstyle.data import pipeline
+from magstyle.evaluation.measures import Evaluation
+from magstyle.training.settings import Objective
 from magstyle.training.transfer import with_styles
 from tests.samples import STYLES
 
@@ -61,6 +63,21 @@ def test_of_a_model_with_more_styles_those_are_measured_that_there_are_paintings
     expected = magstyle.evaluate(with_styles(small_model, STYLES, match_names=True), **small)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-5, err_msg=name)
+
+
+def test_a_model_keeps_its_weights_when_another_one_is_measured(small_model, small):
+    num_evals = small.pop("num_evals")
+    evaluation = Evaluation(small.pop("style_dataset_file"), Objective(**small))
+    first = with_styles(small_model, STYLES, match_names=True)
+    before = [weights.copy() for weights in first.get_weights()]
+    expected = evaluation.measure(first, num_evals)
+    second = with_styles(small_model, STYLES)
+    second.set_weights([weights + 0.1 for weights in before])
+    evaluation.measure(second, num_evals)
+    for old, new in zip(before, first.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+    again = evaluation.measure(first, num_evals)
+    np.testing.assert_allclose(again["total_loss"], expected["total_loss"], rtol=1e-5)
 
 
 def test_a_model_of_other_styles_is_refused(small_model, small):
