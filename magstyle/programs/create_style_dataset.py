@@ -2,7 +2,7 @@
 
 bin/create_style_dataset.py --style_files='paintings/*.jpg' --image_size=512 --output_file=styles.tfrecord
 
-A file that is there is never overwritten; started again with the same flags, it says that the file is as it should be.
+It overwrites no file; started again with the same flags, it says that the file is there already.
 """
 
 import sys
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     if output_file.exists():
         if not gram_matrices.is_made_of(**given):
             command_line.new_path_of("output_file")  # Refuses it.
-        print(f"{output_file} is there already, made of the same", file=sys.stderr)
+        print(f"{output_file} is there already, made from the same paintings in the same way", file=sys.stderr)
     else:
         gram_matrices.create_style_dataset(**given)
     print(output_file)

@@ -1,13 +1,13 @@
-"""Says how well a model paints: its losses style by style, and grids of pictures.
+"""Measures how well a model paints: its losses style by style, and grids of pictures.
 
-Beside the losses of the training stand four measures that models can be compared by, whatever they were trained with:
+Beside the losses of training are four measures that compare models whatever they were trained with:
 relative_style_loss is the style loss of the pictures, relative to that of the photos, averaged over conv1 to conv4;
 relative_content_loss is their content loss at conv3, relative to that of another photo; palette and pattern are the
 distances of their colours and small shapes from the painting's, relative to the photos'. All are 0 at best, and 1 for
-what has nothing of the painting, or nothing of the photo.
+pictures that have nothing of the painting, or nothing of the photo.
 
 bin/evaluate.py --train_dir=train --style_dataset_file=styles.tfrecord --content_files=photos --eval_dir=eval
-bin/evaluate.py --video=clip.mp4 ...           also says how steadily a clip is painted
+bin/evaluate.py --video=clip.mp4 ...           also measures how steadily a clip is painted
 bin/evaluate.py --eval_interval_secs=60 ...    follows a training that runs, until Ctrl-C
 """
 

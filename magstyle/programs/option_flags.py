@@ -15,11 +15,12 @@ flags.disclaim_key_flags()
 
 
 class NumberFlag(flags.Flag):
-    """A flag whose annotation gives its limits; `command_line.parse` checks them, for an error in the usual words.
+    """A flag whose annotation gives its limits; `command_line.parse` checks them, for an error in the library's words.
 
     Args:
-        name, default, text: of the flag.
-        annotation: a type of `magstyle.limits`, or that or None.
+        name, default: those of the flag.
+        text: its help.
+        annotation: a type of `magstyle.limits`, or a union of one with None.
     """
 
     def __init__(self, name: str, default: float | None, text: str, annotation: object):
@@ -71,9 +72,9 @@ def define_option(name: str, annotation: object, default: Any, meaning: str) -> 
     """Defines one flag.
 
     Args:
-        name: of the flag.
-        annotation: says what kind of flag it is: a boolean, a number, a choice, a path or another text.
-        default: of the flag.
+        name: the name of the flag.
+        annotation: its type, from which follows the kind of flag: boolean, number, choice, path or other text.
+        default: its default.
         meaning: its help; the first letter becomes a capital.
     """
     kinds, text = options.kinds(annotation), meaning[:1].upper() + meaning[1:]

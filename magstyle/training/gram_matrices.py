@@ -49,7 +49,7 @@ def create_style_dataset(job: CreatingStyleDataset) -> pathlib.Path:
 
 @options.takes(CreatingStyleDataset)
 def is_made_of(job: CreatingStyleDataset) -> bool:
-    """Whether a file is what `create_style_dataset` makes of these arguments; no Gram matrix is computed to tell.
+    """Whether output_file already is what `create_style_dataset` would write; no Gram matrix is computed to tell.
 
     Raises:
         InputError: as `create_style_dataset`, for the arguments.

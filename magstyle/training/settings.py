@@ -217,7 +217,7 @@ class CreatingStyleDataset:
         output_file: TFRecord file to write; it appears complete or not at all.
         vgg_checkpoint: the loss network: imagenet, a Keras .h5 file, a slim checkpoint, an .npz file, or random:SEED.
         image_size: scale the shorter side of each painting to this number of pixels, the size at which its strokes are
-            learned; as it is by default.
+            learned; not scaled by default.
         compute_gram_matrices: store the Gram matrices; otherwise each training computes those that it needs.
     """
 

@@ -108,7 +108,7 @@ def test_the_same_again_is_there_already_and_anything_else_is_refused(run, refus
     before = output.read_bytes(), output.stat().st_mtime_ns
     again = run("create_style_dataset", *flags)
     assert (again.returncode, again.stdout) == (0, f"{output}\n")
-    assert f"{output} is there already, made of the same" in again.stderr
+    assert f"{output} is there already, made from the same paintings in the same way" in again.stderr
     others = ["--image_size=20", "--compute_gram_matrices=False", "--vgg_checkpoint=random:0"]
     for other in others:
         assert f"{output} exists already" in refused(*flags, other)
