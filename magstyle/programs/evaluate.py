@@ -11,7 +11,6 @@ bin/evaluate.py --video=clip.mp4 ...           also measures how steadily a clip
 bin/evaluate.py --eval_interval_secs=60 ...    follows a training that runs, until Ctrl-C
 """
 
-import pathlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -26,9 +25,9 @@ from magstyle.training.settings import Objective
 
 if TYPE_CHECKING:
     import numpy as np
-    import tensorflow as tf
 
     from magstyle.evaluation.measures import Evaluation
+    from magstyle.evaluation.reports import Reports
     from magstyle.models.transformer import StyleTransformer
 
 FLAGS = flags.FLAGS
@@ -62,18 +61,15 @@ def main(arguments: list[str]) -> None:
     objective = Objective(**command_line.values_for(Objective, **training_flags.data(arguments)))
     command_line.import_tensorflow()
     shared_flags.import_engine()
-    import tensorflow as tf
-
     from magstyle.checkpoints import model_files
     from magstyle.evaluation.measures import Evaluation
+    from magstyle.evaluation.reports import Reports
 
     evaluation = Evaluation(FLAGS.style_dataset_file, objective)
     frames = evaluation.read_clip(files.expanded(FLAGS.video), FLAGS.num_evals) if FLAGS.video else None
-    eval_dir = files.make_folder(FLAGS.eval_dir)
-    writer = tf.summary.create_file_writer(files.for_tensorflow(eval_dir))
+    reports = Reports(files.expanded(FLAGS.eval_dir), [painting.name for painting in evaluation.paintings])
     for path in model_files.follow(FLAGS.train_dir, FLAGS.eval_interval_secs):
-        transformer, step = evaluation.open(path, FLAGS.alpha), max(0, model_files.step(path))
-        report(evaluation, frames, transformer, step, eval_dir, writer)
+        report(evaluation, frames, evaluation.open(path, FLAGS.alpha), max(0, model_files.step(path)), reports)
 
 
 def report(
@@ -81,36 +77,22 @@ def report(
     frames: "list[np.ndarray] | None",
     transformer: "StyleTransformer",
     step: int,
-    eval_dir: pathlib.Path,
-    writer: "tf.summary.SummaryWriter",
+    reports: "Reports",
 ) -> None:
-    """Prints the measures of a model, writes the grids, and both to TensorBoard; `frames` come from a clip, if any."""
-    import tensorflow as tf
-
-    from magstyle.data import images
-    from magstyle.training import summaries
-
+    """Measures a model as the flags say, prints what is found and keeps it; `frames` come from a clip, if any."""
     names = [painting.name for painting in evaluation.paintings]
-    with summaries.writing(writer, step):
-        if FLAGS.learning_curves:
-            found = evaluation.measure(transformer, FLAGS.num_evals)
-            print_losses(found, names)
-            print(f"at step {step}, over {FLAGS.num_evals} batches of {FLAGS.batch_size} photos", file=sys.stderr)
-            for name, values in found.items():
-                tf.summary.scalar(name, values.mean())
-                for style, value in zip(names, values, strict=True):
-                    tf.summary.scalar(f"{name}/{style}", value)
-        if frames:
-            print_losses(evaluation.measure_steadiness(transformer, frames), names)
-        if FLAGS.optimize_pairs:
-            print_pairs(evaluation.compare_with_optimization(transformer, FLAGS.optimize_pairs))
-        for kind, paint in (("style_grid", evaluation.style_grid), ("style_crossover", evaluation.style_crossover)):
-            if FLAGS[kind].value:
-                grid = paint(transformer)
-                path = eval_dir / f"{kind}-{step:06d}.png"
-                images.write_image(path, grid)
-                tf.summary.image(kind, grid[None])
-                print(path)
+    if FLAGS.learning_curves:
+        found = evaluation.measure(transformer, FLAGS.num_evals)
+        print_losses(found, names)
+        print(f"at step {step}, over {FLAGS.num_evals} batches of {FLAGS.batch_size} photos", file=sys.stderr)
+        reports.add_losses(step, found)
+    if frames:
+        print_losses(evaluation.measure_steadiness(transformer, frames), names)
+    if FLAGS.optimize_pairs:
+        print_pairs(evaluation.compare_with_optimization(transformer, FLAGS.optimize_pairs))
+    for kind, paint in (("style_grid", evaluation.style_grid), ("style_crossover", evaluation.style_crossover)):
+        if FLAGS[kind].value:
+            print(reports.add_grid(step, kind, paint(transformer)))
 
 
 def print_losses(losses: "Mapping[str, np.ndarray]", styles: Sequence[str]) -> None:
