@@ -65,10 +65,10 @@ def test_one_side_too_long_of_two_is_refused(tmp_path):
         magstyle.convert_tflite("painters", tmp_path / "never", image_size=(64, 100000))
 
 
-def test_numbers_of_numpy_and_numbers_that_are_not_given_pass():
-    limits.check(
-        {"alpha": np.float32(0.25), "seed": np.int64(7), "learning_rate": 1, "image_size": None, "format": "png"}
-    )
+def test_numbers_of_numpy_pass():
+    limits.check_number("strength", np.float32(0.25), limits.Limits(0.0, 1.5))
+    limits.check_number("strength", 1, limits.Limits(0.0, 1.5))
+    limits.check_number("seed", np.int64(7), limits.Limits(0, 10))
 
 
 @pytest.mark.parametrize(

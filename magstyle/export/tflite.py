@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from magstyle import files, limits, sizes
+from magstyle import files, limits, options, sizes
 from magstyle.checkpoints import model_files
 from magstyle.data import images, photos
 from magstyle.errors import InputError
@@ -179,7 +179,7 @@ def _network_size(image_size: int | tuple[int, int]) -> int | tuple[int, int]:
     """The size that the network takes, of the same form; 0 stays 0."""
     sides = _sides(image_size)
     for side in sides:
-        limits.check({"image_size": side}, smallest_side=0)
+        options.check_value("image_size", side, limits.NetworkSide)
     if len(sides) != 2 or (min(sides) == 0 and image_size != 0):
         raise InputError(
             f"image_size={image_size} must be a side in pixels, height and width, or 0 for any", "image_size"

@@ -86,15 +86,13 @@ def parse(argv: Sequence[str]) -> list[str]:
         flags.Error, InputError: for flags that are refused.
     """
     arguments = FLAGS(with_flagfiles(list(argv)))
-    others = {}
     for name in FLAGS:
         flag = FLAGS[name]
         if isinstance(flag, option_flags.NumberFlag):
             options.check_value(name, flag.value, flag.annotation)
         elif type(flag.value) in (int, float):
-            others[name] = flag.value
-    # For the sides of images, a program has limits of its own.
-    limits.check(others, smallest_side=0)
+            any_number = limits.ANY_WHOLE_NUMBER if type(flag.value) is int else limits.ANY_NUMBER
+            limits.check_number(name, flag.value, any_number)
     return arguments
 
 

@@ -19,7 +19,7 @@ from absl import flags
 
 from magstyle import files
 from magstyle.evaluation.settings import Evaluating
-from magstyle.limits import CountOrNone, Seconds
+from magstyle.limits import CountFromZero, Seconds
 from magstyle.programs import command_line, option_flags, shared_flags, training_flags
 from magstyle.training.settings import Objective
 
@@ -47,7 +47,7 @@ def define_flags() -> None:
         "video", None, "Also measure how steadily the first --num_evals frames of this clip are painted."
     )
     option_flags.define_option(
-        *("optimize_pairs", CountOrNone, 0),
+        *("optimize_pairs", CountFromZero, 0),
         "number of pairs of a photo and a style to compare with the result of L-BFGS on the same losses.",
     )
     option_flags.define_option(

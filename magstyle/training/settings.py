@@ -12,7 +12,7 @@ from magstyle.limits import (
     Alpha,
     BatchSize,
     Count,
-    CountOrNone,
+    CountFromZero,
     CropSize,
     LearningRate,
     PaintingSize,
@@ -118,7 +118,7 @@ class Options(Objective, abc.ABC):
     _: dataclasses.KW_ONLY
     learning_rate: LearningRate = 1e-3
     style_learning_rate_scale: LearningRate = 1.0
-    style_ramp_steps: CountOrNone = 0
+    style_ramp_steps: CountFromZero = 0
     clip_gradient_norm: Weight = 0.0
     augment: bool = False
     save_summaries_secs: Seconds = 15
@@ -149,7 +149,7 @@ class Training(Options):
 
     _: dataclasses.KW_ONLY
     train_steps: Count = 40000
-    decay_steps: CountOrNone = 0
+    decay_steps: CountFromZero = 0
     alpha: Alpha | None = None
     initial_checkpoint: Checkpoint | None = None
 
@@ -186,7 +186,7 @@ class Finetuning(Options):
     learning_rate: LearningRate = 0.05
     augment: bool = True
     train_steps: Count | None = None
-    decay_steps: CountOrNone | None = None
+    decay_steps: CountFromZero | None = None
     checkpoint: Checkpoint = "painters"
     alpha: Alpha | None = None
     keep_styles: bool = True
