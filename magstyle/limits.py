@@ -56,7 +56,7 @@ ANY_WHOLE_NUMBER, ANY_NUMBER = Limits(-(2**63), 2**63 - 1), Limits(-1e308, 1e308
 
 
 def check_number(name: str, value: object, limits: Limits) -> None:
-    """Raises an InputError for a value that is not a number within limits: too small, too large, NaN, or of another type.
+    """Raises an InputError for a value that is not a number within limits: too small, too large, NaN, or no number.
 
     Args:
         name: of the argument.
