@@ -1,10 +1,12 @@
 PYTHON ?= python3
 VENV := .venv
 PORT ?= 8000
+# Tested versions: what works today works in the same way tomorrow.
+INSTALL = $(VENV)/bin/pip install --quiet --constraint constraints.txt
 # The public names, and the rooms that are worth a look from Python.
 REFERENCE := magstyle magstyle.models magstyle.losses magstyle.training magstyle.data magstyle.optimization
 
-.PHONY: demo gallery page docs notebook test
+.PHONY: demo gallery page docs notebook test constraints
 
 demo: $(VENV)/installed
 	@$(VENV)/bin/python bin/stylize.py examples/pagoda.jpg --which_styles=all --sheet --format=jpg
@@ -34,19 +36,29 @@ notebook: $(VENV)/installed-docs
 test: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
+# The newest versions of everything, in an environment of its own. Then .ci/run tells whether they are good.
+constraints:
+	rm -rf out/constraints
+	$(PYTHON) -m venv out/constraints
+	@# The resolver of pip 23.0, which comes with Python 3.10, does not come to an end on TensorFlow's dependencies.
+	out/constraints/bin/pip install --quiet --upgrade pip setuptools
+	out/constraints/bin/pip install --quiet --editable '.[test,jax,beam,docs]'
+	out/constraints/bin/python .ci/freeze.py > constraints.txt
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	@# The resolver of pip 23.0, which comes with Python 3.10, does not come to an end on TensorFlow's dependencies.
-	$(VENV)/bin/pip install --quiet --upgrade pip
 
-$(VENV)/installed: setup.py pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/pip install --quiet --editable .
+# The light set, in few seconds: Python compiles the modules that it imports; and the setuptools that builds the project
+# is that of the constraints.
+$(VENV)/installed: requirements.txt constraints.txt setup.py pyproject.toml | $(VENV)/bin/python
+	$(INSTALL) --no-compile --requirement requirements.txt setuptools
+	$(INSTALL) --no-build-isolation --no-deps --editable .
 	@touch $@
 
-$(VENV)/installed-test: setup.py pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/pip install --quiet --editable '.[test,jax,beam]'
+$(VENV)/installed-test: $(VENV)/installed
+	$(INSTALL) --no-build-isolation --editable '.[test,jax,beam]'
 	@touch $@
 
-$(VENV)/installed-docs: setup.py pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/pip install --quiet --editable '.[docs]'
+$(VENV)/installed-docs: $(VENV)/installed
+	$(INSTALL) --no-build-isolation --editable '.[docs]'
 	@touch $@

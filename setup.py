@@ -4,6 +4,7 @@ import pathlib
 import re
 
 import setuptools
+from setuptools.command import build_py
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.*)"', (ROOT / "magstyle/__init__.py").read_text(encoding="utf-8"))[1]
@@ -24,8 +25,27 @@ PROGRAMS = {
     "image_stylization_deep_dream": "deep_dream",
     "image_stylization_figure": "figure",
 }
-# Clips: FFmpeg in Python, and the optical flow that keeps their pictures steady.
+# The light set, for those who only paint.
+LIGHT = [line for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
+# FFmpeg in Python, and the optical flow that keeps a clip's pictures steady.
 VIDEO = ["av>=14", "opencv-python-headless"]
+
+
+class BuildPy(build_py.build_py):
+    """Puts examples/ and configs/ into the package, where `magstyle.project.file` looks for them.
+
+    As packages of their own, with `package_dir`, they would make editable installations hide from type checkers.
+    """
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            for pattern in ("examples/*.jpg", "configs/*.cfg"):
+                for path in ROOT.glob(pattern):
+                    target = pathlib.Path(self.build_lib, "magstyle", path.parent.name)
+                    self.mkpath(str(target))
+                    self.copy_file(str(path), str(target))
+
 
 setuptools.setup(
     name="magstyle",
@@ -35,41 +55,27 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[*setuptools.find_packages(include=["magstyle", "magstyle.*"]), "magstyle.examples", "magstyle.configs"],
-    package_dir={"magstyle.examples": "examples", "magstyle.configs": "configs"},
-    package_data={
-        "magstyle": ["py.typed", "pretrained/*", "export/page/*"],
-        "magstyle.examples": ["*.jpg"],
-        "magstyle.configs": ["*.cfg"],
-    },
+    packages=setuptools.find_packages(include=["magstyle", "magstyle.*"]),
+    # Said in this way, an editable installation is a path that type checkers can follow.
+    package_dir={"": "."},
+    package_data={"magstyle": ["py.typed", "pretrained/*", "export/page/*"]},
+    cmdclass={"build_py": BuildPy},
     install_requires=[
+        *LIGHT,
         "tensorflow>=2.17",
         "keras>=3.12",
         "tensorflow-datasets",
-        # TFDS 4.9.10 imports it to prepare a dataset, and forgot to say so.
+        # TFDS 4.9.10 imports it to prepare a dataset, but does not require it.
         "importlib_resources",
-        "absl-py",
-        "pillow>=10.1",
-        "numpy",
-        # The weights in .keras files; Keras brings it.
-        "h5py",
         # What tf.summary writes with; TensorFlow no longer brings it.
         "tensorboard",
-        # Both come with tensorflow-datasets. The progress bar of Keras writes to stdout, where our paths go.
-        "tqdm",
         # L-BFGS.
         "scipy",
-        # Paints on CPUs, and checks every LiteRT file; TensorFlow's is announced to go. From this version on, it can be
-        # told how XNNPACK is to use memory.
-        "ai-edge-litert>=2.1.6",
-        # What LiteRT files are made of; TensorFlow brings it.
-        "flatbuffers",
-        # The free memory on every system: a photo that does not fit is refused before any work.
-        "psutil",
     ],
     extras_require={
-        # Selenium drives the web page in Chromium; pdoc, because a test builds the reference too.
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "selenium", "pdoc", *VIDEO],
+        # Selenium drives the web page in Chromium; pdoc, because a test builds the reference too; build makes the wheel
+        # that a test installs.
+        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "selenium", "pdoc", "build", *VIDEO],
         # The reference from docstrings, and a kernel that runs the notebook.
         "docs": ["pdoc", "nbformat", "nbclient", "ipykernel"],
         "jax": ["jax"],

@@ -19,6 +19,8 @@ too, once `magstyle.StyleTransformer` has been used.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from magstyle import project
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -101,7 +103,8 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
 def __getattr__(name: str) -> Any:
     if name not in _ROOM_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_ROOM_OF[name]), name)
+    with project.needing_tensorflow(f"magstyle.{name}"):
+        value = getattr(importlib.import_module(_ROOM_OF[name]), name)
     globals()[name] = value
     return value
 

@@ -1,16 +1,50 @@
-"""What comes with the package, in folders of their own beside it: examples/ and configs/."""
+"""How the project is installed: the folders beside the package, and the packages that a light installation lacks."""
 
+import contextlib
+import importlib.util
 import pathlib
+from collections.abc import Iterator
+
+from magstyle.errors import InputError
+
+# The modules of TensorFlow and of what is only used with it; pip knows them by the same names. requirements.txt lists
+# the others.
+WITH_TENSORFLOW = ("tensorflow", "keras", "tensorflow_datasets", "importlib_resources", "tensorboard", "scipy")
 
 
 def file(folder: str, name: str) -> pathlib.Path:
-    """The path of a file in one of these folders, whether or not it is there.
+    """The path of a file in a folder beside the package, whether or not the file exists.
 
     Args:
         folder: "examples" or "configs".
-        name: of the file.
+        name: the file's name.
     """
     package = pathlib.Path(__file__).parent
-    # In an installed package, and in a checkout.
+    # An installed package holds these folders, a checkout has them beside the package.
     installed, checkout = (around / folder / name for around in (package, package.parent))
     return installed if installed.exists() else checkout
+
+
+@contextlib.contextmanager
+def needing_tensorflow(what: str, *arguments: str) -> Iterator[None]:
+    """A guard around imports: if TensorFlow, or what is used with it, is not installed, one sentence says so.
+
+    Any other error passes as it is, such as that of a TensorFlow that is installed but broken.
+
+    Args:
+        what: what the imports are for, such as "engine=keras"; the sentence begins with it.
+        arguments: the names of the arguments in `what`, as for InputError.
+
+    Raises:
+        InputError: with the command that installs everything that is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = [name for name in WITH_TENSORFLOW if importlib.util.find_spec(name) is None]
+        if error.name not in missing:
+            raise
+        title = "TensorFlow" if "tensorflow" in missing else error.name
+        raise InputError(
+            f"{what} needs {title}, which is not installed; pip install {' '.join(missing)} brings it", *arguments
+        ) from error

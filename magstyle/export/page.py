@@ -2,25 +2,31 @@
 
 import contextlib
 import hashlib
+import http.client
+import io
 import json
 import os
 import pathlib
 import shutil
-import sys
 import tarfile
 import tempfile
+import urllib.request
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from magstyle import files, limits, options, sizes
 from magstyle.checkpoints import model_files
+from magstyle.checkpoints.networks import Network
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.export import example_photo, tflite
-from magstyle.models.transformer import StyleTransformer
 from magstyle.painting.stylizer import Stylizer
+
+if TYPE_CHECKING:
+    from magstyle.models.transformer import StyleTransformer
 
 _SOURCE = pathlib.Path(__file__).with_suffix("")
 _EXAMPLE = "example.jpg"
@@ -41,7 +47,7 @@ _THUMBNAIL_SIDE = 160
 
 
 def build_page(
-    checkpoint: StyleTransformer | str | os.PathLike,
+    checkpoint: "StyleTransformer | Network | str | os.PathLike",
     output_dir: str | os.PathLike,
     *,
     image_size: int = 768,
@@ -76,8 +82,8 @@ def build_page(
     options.check_value("preview_size", preview_size, limits.ImageSize)
     folder = files.expanded(output_dir)
     image_size, preview_size = sizes.padded(image_size), sizes.padded(preview_size)
-    model = model_files.load_model(checkpoint)
-    Stylizer(model).check_size(image_size, image_size)
+    network = model_files.read_network(checkpoint)
+    Stylizer(network).check_size(image_size, image_size)
     _check_replaceable(folder)
     example = images.read_image(example_photo() if photo is None else files.expanded(photo))
     packages = {name: _download(name) for name in _SHA256}
@@ -89,8 +95,8 @@ def build_page(
             _write_example(example, image_size, unfinished / _EXAMPLE)
             _write_litert(packages, unfinished / "litert")
             site = {
-                "styles": _write_thumbnails(model, example, preview_size, unfinished),
-                "network": _write_network(model, unfinished / "network.tflite"),
+                "styles": _write_thumbnails(network, example, preview_size, unfinished),
+                "network": _write_network(network, unfinished / "network.tflite"),
                 "previewSize": preview_size,
                 "imageSize": image_size,
                 "litert": "litert/",
@@ -123,17 +129,34 @@ def _read_site(folder: pathlib.Path) -> dict | None:
         return None
 
 
-def _download(name: str) -> pathlib.Path:
-    """The tarball of an npm package, downloaded unless Keras's cache has it; its hash is checked."""
+def _download(name: str) -> bytes:
+    """The tarball of an npm package, from Keras's cache of downloads if it is there; its content is checked."""
+    folder = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
+    path = files.expanded(folder) / "magstyle" / f"litertjs-{name}-{_LITERT_VERSION}.tgz"
+    with contextlib.suppress(OSError):
+        content = path.read_bytes()
+        if _is_package(content, name):
+            return content
     url = f"https://registry.npmjs.org/@litertjs/{name}/-/{name}-{_LITERT_VERSION}.tgz"
+    received = io.BytesIO()
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # Keras prints its progress to stdout.
-            path = keras.utils.get_file(
-                f"litertjs-{name}-{_LITERT_VERSION}.tgz", url, file_hash=_SHA256[name], cache_subdir="magstyle"
-            )
-    except Exception as error:  # Keras reports a failed download as a bare Exception.
-        raise InputError(f"cannot download LiteRT.js ({error})") from error
-    return pathlib.Path(path)
+        with urllib.request.urlopen(url) as reply:
+            size = int(reply.headers["Content-Length"] or 0)
+            with tqdm.wrapattr(reply, "read", total=size, desc=f"LiteRT.js {name}", leave=False) as counted:
+                shutil.copyfileobj(counted, received)
+    except (OSError, http.client.HTTPException) as error:
+        raise InputError(f"cannot download LiteRT.js from {url}: {error}") from error
+    content = received.getvalue()
+    if not _is_package(content, name):
+        raise InputError(f"cannot use what {url} sent as LiteRT.js: its SHA-256 differs from the one we know")
+    # Where the cache cannot be written, the next page needs a connection again.
+    with contextlib.suppress(InputError), files.replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return content
+
+
+def _is_package(content: bytes, name: str) -> bool:
+    return hashlib.sha256(content).hexdigest() == _SHA256[name]
 
 
 def _write_example(example: np.ndarray, image_size: int, path: pathlib.Path) -> None:
@@ -143,14 +166,15 @@ def _write_example(example: np.ndarray, image_size: int, path: pathlib.Path) -> 
     picture.save(path, quality=90)
 
 
-def _write_litert(packages: dict[str, pathlib.Path], folder: pathlib.Path) -> None:
+def _write_litert(packages: dict[str, bytes], folder: pathlib.Path) -> None:
     (folder / "wasm").mkdir(parents=True)
-    with tarfile.open(packages["core"]) as core, tarfile.open(packages["wasm-utils"]) as wasm_utils:
+    archives = (io.BytesIO(packages[name]) for name in ("core", "wasm-utils"))
+    with tarfile.open(fileobj=next(archives)) as core, tarfile.open(fileobj=next(archives)) as wasm_utils:
 
         def read(archive: tarfile.TarFile, name: str) -> bytes:
-            member = archive.extractfile(f"package/{name}")
-            assert member  # The hash of the archive was checked.
-            return member.read()
+            file = archive.extractfile(f"package/{name}")
+            assert file is not None, name  # The content of the archives is known.
+            return file.read()
 
         # Browsers do not resolve package names in workers, even with import maps.
         index = read(core, "dist/index.js").replace(b'from "@litertjs/wasm-utils"', b'from "./wasm-utils.js"')
@@ -162,19 +186,17 @@ def _write_litert(packages: dict[str, pathlib.Path], folder: pathlib.Path) -> No
             (folder / "wasm" / name).write_bytes(read(core, f"wasm/{name}"))
 
 
-def _write_thumbnails(
-    model: StyleTransformer, example: np.ndarray, size: int, folder: pathlib.Path
-) -> list[dict[str, str]]:
-    """Paints the middle of the example in every style; returns each style's name, label and thumbnail."""
+def _write_thumbnails(network: Network, example: np.ndarray, size: int, folder: pathlib.Path) -> list[dict[str, str]]:
+    """Paints the middle of the example in every style; returns what the page says of the styles."""
     height, width, _ = example.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = _to_pillow(example[top : top + side, left : left + side]).resize((size, size), Image.Resampling.LANCZOS)
     pixels = images.to_float(square)
-    stylizer = Stylizer(model)
+    stylizer = Stylizer(network)
     (folder / "styles").mkdir()
     styles = []
-    for k, name in enumerate(stylizer.network.style_names):
+    for k, name in enumerate(network.style_names):
         path = f"styles/{k}.jpg"
         picture = _to_pillow(stylizer.stylize(pixels, stylizer.style_weights(k)))
         picture.resize((_THUMBNAIL_SIDE,) * 2, Image.Resampling.LANCZOS).save(folder / path, quality=85)
@@ -192,18 +214,16 @@ def _to_pillow(image: np.ndarray) -> Image.Image:
     return Image.fromarray(images.to_uint8(image))
 
 
-def _write_network(model: StyleTransformer, path: pathlib.Path) -> dict[str, str | list[list[int]]]:
+def _write_network(network: Network, path: pathlib.Path) -> dict[str, str | list[list[int]]]:
     """Writes the LiteRT file.
 
     Returns:
         Its name as `file`; and under `height` and `width`, the numbers in it that depend on these: [position, factor,
         summand] for each, where the int32 at `position`, counted in int32s, is `factor * side / 4 + summand`.
     """
-    # At no depth of the network are the two sides equal, nor equal to any of its constants.
-    height, width = sides = (404, 508)
-    content, *changed = (
-        tflite.convert(model, size) for size in ((height, width), (height + 4, width), (height, width + 4))
-    )
+    # No two sides are alike at any depth of the network, so that none of its constants are taken for one.
+    sides = np.array([404, 508])
+    content, *changed = (tflite.convert(network, tuple(map(int, sides + step))) for step in ((0, 0), (4, 0), (0, 4)))
     path.write_bytes(content)
     numbers = _integers(content)
     places = []

@@ -4,20 +4,23 @@ import io
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from magstyle import files, limits, options, sizes
+from magstyle import files, limits, options, project, sizes
 from magstyle.checkpoints import model_files
+from magstyle.checkpoints.networks import Network
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.export import PRECISIONS, example_photo, tflite_metadata
 from magstyle.export.tflite_precision import Editor
 from magstyle.litert import graph, network
-from magstyle.models.transformer import StyleTransformer
 from magstyle.painting.stylizer import StyleOrWeights, Stylizer
+
+if TYPE_CHECKING:
+    from magstyle.models.transformer import StyleTransformer
 
 # The photos that a file is compared with its model on, and the side that they have where the file takes any.
 _MOST_PHOTOS, _COMPARED_SIDE = 8, 256
@@ -44,7 +47,7 @@ class LiteRTFile(NamedTuple):
 
 
 def convert_tflite(
-    checkpoint: StyleTransformer | str | os.PathLike,
+    checkpoint: "StyleTransformer | str | os.PathLike",
     output_model: str | os.PathLike,
     *,
     image_size: int | tuple[int, int] = 384,
@@ -83,7 +86,8 @@ def convert_tflite(
             "precision=int8 needs representative_images, some photos such as it will paint",
             *("precision", "representative_images"),
         )
-    model = model_files.load_model(checkpoint)
+    with project.needing_tensorflow("convert_tflite"):  # Its pictures are compared with those that Keras computes.
+        model = model_files.load_model(checkpoint)
     Stylizer(model).check_size(*_sides(image_size or _COMPARED_SIDE))
     if style is not None:
         style = Stylizer(model).style_weights(style)
@@ -105,7 +109,7 @@ def convert_tflite(
 
 
 def convert(
-    model: StyleTransformer,
+    model: "StyleTransformer | Network",
     image_size: int | tuple[int, int] = 384,
     precision: str = "float32",
     style: np.ndarray | None = None,
@@ -133,12 +137,14 @@ def convert(
         raise InputError(f"precision={precision} must be one of {', '.join(PRECISIONS)}", "precision")
     if precision == "int8" and not len(images):
         raise InputError("precision=int8 needs images, to find the ranges of its numbers with", "precision")
-    parameters = {
-        scope: {name: np.asarray(value) for name, value in model.parameters(scope).items()} for scope in model.scopes
-    }
-    quantized = dict.fromkeys(model.scopes[3:-1]) if precision.endswith("int8") else {}
+    model = model_files.read_network(model)
+    parameters = {scope: dict(tables) for scope, tables in model.parameters.items()}
+    scopes = [row.scope for row in model.convolutions]
+    quantized: dict[str, tuple[float, float, float] | None] = {}
+    if precision.endswith("int8"):
+        quantized |= dict.fromkeys(scopes[3:-1])
     if precision == "int8":
-        quantized |= _calibrate(model, parameters, model.scopes[5:-1], _samples(model, images, style))
+        quantized |= _calibrate(model, parameters, scopes[5:-1], _samples(model, images, style))
     height, width = _sides(image_size)
     editor = Editor(network.draw(model.convolutions, parameters, height, width, style, shifts=bool(quantized)))
     editor.quantize_kernels(quantized)
@@ -151,7 +157,7 @@ def convert(
 
 
 def compare(
-    content: bytes, model: StyleTransformer, images: Sequence[np.ndarray], style: np.ndarray | None = None
+    content: bytes, model: "StyleTransformer", images: Sequence[np.ndarray], style: np.ndarray | None = None
 ) -> tuple[float, float]:
     """How far the pictures of a LiteRT file are from those of its model.
 
@@ -230,7 +236,7 @@ def _run(interpreter: Interpreter, image: np.ndarray, **inputs: np.ndarray) -> d
 
 
 def _samples(
-    model: StyleTransformer, images: Sequence[np.ndarray], style: np.ndarray | None
+    model: "StyleTransformer | Network", images: Sequence[np.ndarray], style: np.ndarray | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Images with weights [num_styles] to paint them with, so that every image and every style has its turn."""
     styles = np.eye(model.num_styles, dtype=np.float32) if style is None else np.asarray(style, np.float32)[None]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import limits, options
+from magstyle import limits, options, project
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.painting import grids
@@ -147,8 +147,8 @@ def _by_network(job: FigureJob, stylizer: Stylizer, names: Sequence[str]) -> Pai
 
 
 def _by_optimization(job: FigureJob, paintings: Sequence[np.ndarray]) -> Paint:
-    # Here, as the network paints without Keras.
-    from magstyle.optimization import neural_style, neural_style_files, pixels, transforms
+    with project.needing_tensorflow("optimize", "optimize"):
+        from magstyle.optimization import neural_style, neural_style_files, pixels, transforms
     from magstyle.optimization.jobs import StyleOptions
 
     style = StyleOptions(vgg_checkpoint=job.vgg_checkpoint, octaves=job.octaves, steps=job.steps)

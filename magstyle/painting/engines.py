@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import sizes
+from magstyle import project, sizes
 from magstyle.checkpoints.networks import Network
 from magstyle.errors import InputError
 from magstyle.painting import memory
@@ -43,10 +43,13 @@ def choose(engine: str) -> str:
     """What `engine` means on this machine: "litert" or "keras".
 
     Raises:
-        InputError: for an engine that is none of ENGINES.
+        InputError: for an engine that is none of ENGINES, or for "keras" where it is not installed.
     """
     if engine not in ENGINES:
         raise InputError(f"engine={engine} must be one of {', '.join(ENGINES)}", "engine")
+    if engine == "keras":
+        with project.needing_tensorflow("engine=keras", "engine"):
+            import keras  # noqa: F401
     if engine != "auto":
         return engine
     return "keras" if may_have_a_gpu() and memory.on_a_gpu() else "litert"
@@ -54,12 +57,12 @@ def choose(engine: str) -> str:
 
 def may_have_a_gpu() -> bool:
     """Whether it is worth asking Keras for GPUs, which imports it; where this is false, there are none."""
+    if "keras" in sys.modules:
+        return True
+    if importlib.util.find_spec("keras") is None:
+        return False
     # Apple's are a plug-in of TensorFlow's.
-    return (
-        "keras" in sys.modules
-        or any(map(glob.glob, _DEVICES))
-        or importlib.util.find_spec("tensorflow-plugins") is not None
-    )
+    return any(map(glob.glob, _DEVICES)) or importlib.util.find_spec("tensorflow-plugins") is not None
 
 
 class LiteRTEngine:

@@ -66,10 +66,14 @@ def enlarged(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
 
 
 def _box(values: np.ndarray) -> np.ndarray:
-    """The means of windows of [h, w, C]."""
-    from scipy import ndimage  # Importing it takes half a second, which most pictures need not.
-
-    return ndimage.uniform_filter(values, (_WINDOW, _WINDOW, 0), mode="nearest")
+    """The means of windows of [h, w, C]; beyond its borders, an image goes on as it ends there."""
+    for axis in (0, 1):
+        around = [(0, 0)] * 3
+        around[axis] = (_WINDOW // 2, _WINDOW // 2)
+        padded = np.moveaxis(np.pad(values, around, mode="edge"), axis, 0)
+        shifted = (padded[k : k + values.shape[axis]] for k in range(_WINDOW))
+        values = np.moveaxis(sum(shifted) / np.float32(_WINDOW), 0, axis)
+    return values
 
 
 def _resized(

@@ -31,7 +31,6 @@ def main(arguments: list[str]) -> None:
     image_size, preview_size = shared_flags.size_of("image_size"), shared_flags.size_of("preview_size")
     output_dir = command_line.path_of("output_dir")
     assert isinstance(image_size, int) and isinstance(preview_size, int) and output_dir  # As the flags are defined.
-    command_line.import_tensorflow()
     shared_flags.import_engine()
     from magstyle.export.page import build_page
 

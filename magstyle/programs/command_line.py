@@ -5,6 +5,7 @@ Ctrl-C and SIGTERM end a program cleanly, with exit codes 130 and 143; an `Input
 
 import ast
 import codecs
+import contextlib
 import gc
 import inspect
 import io
@@ -57,7 +58,8 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
 
     def guarded(argv: list[str]) -> None:
         try:
-            main(argv[1:])
+            with project.needing_tensorflow("this"):
+                main(argv[1:])
         except InputError as error:
             _exit(_in_flags(error))
 
@@ -132,18 +134,28 @@ def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = 
 def import_tensorflow() -> None:
     """Imports TensorFlow without the lines about CUDA drivers that it logs; TF_CPP_MIN_LOG_LEVEL=0 brings them back.
 
-    To be called before anything that imports it. TensorFlow 2.21 logs while it is imported, whatever that variable says
-    (tensorflow/tensorflow#100442).
+    To be called before anything that imports it, and before any work. TensorFlow 2.21 logs while it is imported,
+    whatever that variable says (tensorflow/tensorflow#100442).
+
+    Raises:
+        InputError: if it is installed but broken.
+        ModuleNotFoundError: if it is not installed; `run` says so in a sentence.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    with silent_stderr():
-        import tensorflow  # noqa: F401
+    silence = contextlib.nullcontext() if "TF_CPP_MIN_LOG_LEVEL" in os.environ else silent_stderr()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with silence:
+            import tensorflow  # noqa: F401
+    except Exception as error:  # Native libraries fail in many ways.
+        if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+            raise
+        # TensorFlow raises an ImportError whose message is the traceback of the error that tells the reason.
+        reason = error.__context__ or error
+        raise InputError(f"cannot import TensorFlow: {type(reason).__name__}: {reason}") from error
 
 
 def import_litert() -> None:
-    """Imports LiteRT, without what it logs with the first graph of a process."""
+    """Imports LiteRT without what it logs with the first graph of a process."""
     from magstyle.litert import runtime
 
     runtime.start()

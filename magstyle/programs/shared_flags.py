@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from magstyle import limits, sizes
+from magstyle import limits, project, sizes
 from magstyle.errors import InputError
 from magstyle.painting import engines
 from magstyle.programs import command_line, option_flags
@@ -86,7 +86,8 @@ def open_network():
 def import_engine(engine: str = "auto") -> None:
     """Imports what a Stylizer of this engine is going to compute with."""
     if engine == "keras" or (engine == "auto" and engines.may_have_a_gpu()):
-        command_line.import_tensorflow()
+        with project.needing_tensorflow(f"engine={engine}", "engine"):
+            command_line.import_tensorflow()
     if engines.choose(engine) == "litert":
         command_line.import_litert()
 

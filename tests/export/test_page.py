@@ -23,7 +23,7 @@ def packages(tmp_path, monkeypatch):
                 member = tarfile.TarInfo(f"package/{name}")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
-    monkeypatch.setattr(page, "_download", lambda name: tmp_path / f"{name}.tgz")
+    monkeypatch.setattr(page, "_download", lambda name: (tmp_path / f"{name}.tgz").read_bytes())
 
 
 def read_site(folder):
