@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 PORT ?= 8000
 # Tested versions: what works today works in the same way tomorrow.
-INSTALL = $(VENV)/bin/pip install --quiet --constraint constraints.txt
+INSTALL = $(VENV)/bin/python -m pip install --quiet --constraint constraints.txt
 # The public names, and the rooms that are worth a look from Python.
 REFERENCE := magstyle magstyle.models magstyle.losses magstyle.training magstyle.data magstyle.optimization
 
@@ -45,13 +45,14 @@ constraints:
 	out/constraints/bin/pip install --quiet --editable '.[test,jax,beam,docs]'
 	out/constraints/bin/python .ci/freeze.py > constraints.txt
 
+# Of a tested version, pip too; another pip, if there is one, installs it in less time than ensurepip takes.
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --without-pip $(VENV)
+	@$(PYTHON) -m pip --python $@ install --quiet --no-compile --constraint constraints.txt pip 2>/dev/null || $@ -m ensurepip
 
-# The light set, in few seconds: Python compiles the modules that it imports; and the setuptools that builds the project
-# is that of the constraints.
+# The light set, in a few seconds: what Python imports, it compiles by itself.
 $(VENV)/installed: requirements.txt constraints.txt setup.py pyproject.toml | $(VENV)/bin/python
-	$(INSTALL) --no-compile --requirement requirements.txt setuptools
+	$(INSTALL) --no-compile --requirement requirements.txt pip setuptools
 	$(INSTALL) --no-build-isolation --no-deps --editable .
 	@touch $@
 

@@ -75,7 +75,10 @@ setuptools.setup(
     extras_require={
         # Selenium drives the web page in Chromium; pdoc, because a test builds the reference too; build makes the wheel
         # that a test installs.
-        "test": ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "selenium", "pdoc", "build", *VIDEO],
+        "test": [
+            *("pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "selenium", "pdoc", "build", "setuptools>=70.1"),
+            *VIDEO,
+        ],
         # The reference from docstrings, and a kernel that runs the notebook.
         "docs": ["pdoc", "nbformat", "nbclient", "ipykernel"],
         "jax": ["jax"],

@@ -1,6 +1,11 @@
-"""Where the folders beside the package are, in a checkout and in an installed package."""
+"""Where the folders beside the package are, and what an installation lacks."""
+
+import sys
+
+import pytest
 
 from magstyle import project
+from magstyle.errors import InputError
 
 
 def test_files_are_found_in_a_checkout_and_in_an_installed_package(tmp_path, monkeypatch):
@@ -9,3 +14,15 @@ def test_files_are_found_in_a_checkout_and_in_an_installed_package(tmp_path, mon
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "johnson.cfg").touch()
         assert project.file("configs", "johnson.cfg") == tmp_path / folder / "johnson.cfg"
+
+
+def test_only_what_is_missing_is_to_be_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    sentence = "^L-BFGS needs scipy, which is not installed; pip install scipy brings it$"
+    with pytest.raises(InputError, match=sentence), project.needing_tensorflow("L-BFGS"):
+        import scipy  # noqa: F401
+
+
+def test_the_lack_of_anything_else_is_an_error_of_its_own():
+    with pytest.raises(ModuleNotFoundError, match="'nothing_of_ours'"), project.needing_tensorflow("this"):
+        import nothing_of_ours  # noqa: F401

@@ -13,7 +13,7 @@ import pathlib
 import types
 from typing import NamedTuple
 
-from magstyle import files, options
+from magstyle import files, options, project
 from magstyle.data import photos
 from magstyle.datasets.dataset_job import DatasetJob, photos_in
 from magstyle.errors import InputError
@@ -72,6 +72,8 @@ def stylize_dataset(job: DatasetJob) -> StylizedDataset:
 
 
 def _import_beam_pipeline() -> types.ModuleType:
+    with project.needing_tensorflow("stylize_dataset"):
+        import tensorflow  # noqa: F401
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)  # Beam warns of every cloud that is not installed.
     try:

@@ -57,7 +57,7 @@ def choose(engine: str) -> str:
 
 def may_have_a_gpu() -> bool:
     """Whether it is worth asking Keras for GPUs, which imports it; where this is false, there are none."""
-    if "keras" in sys.modules:
+    if sys.modules.get("keras"):
         return True
     if importlib.util.find_spec("keras") is None:
         return False
