@@ -137,20 +137,20 @@ def convert(
         raise InputError(f"precision={precision} must be one of {', '.join(PRECISIONS)}", "precision")
     if precision == "int8" and not len(images):
         raise InputError("precision=int8 needs images, to find the ranges of its numbers with", "precision")
-    model = model_files.read_network(model)
-    parameters = {scope: dict(tables) for scope, tables in model.parameters.items()}
-    scopes = [row.scope for row in model.convolutions]
+    source = model_files.read_network(model)
+    parameters = {scope: dict(tables) for scope, tables in source.parameters.items()}
+    scopes = [row.scope for row in source.convolutions]
     quantized: dict[str, tuple[float, float, float] | None] = {}
     if precision.endswith("int8"):
         quantized |= dict.fromkeys(scopes[3:-1])
     if precision == "int8":
-        quantized |= _calibrate(model, parameters, scopes[5:-1], _samples(model, images, style))
+        quantized |= _calibrate(source, parameters, scopes[5:-1], _samples(source, images, style))
     height, width = _sides(image_size)
-    editor = Editor(network.draw(model.convolutions, parameters, height, width, style, shifts=bool(quantized)))
+    editor = Editor(network.draw(source.convolutions, parameters, height, width, style, shifts=bool(quantized)))
     editor.quantize_kernels(quantized)
     if precision != "float32":
         editor.halve_kernels()
-    names = model.style_names
+    names = list(source.style_names)
     if style is not None:
         names = [name for name, weight in zip(names, style, strict=True) if weight]
     return tflite_metadata.pack(editor.model, names)
