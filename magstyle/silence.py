@@ -1,4 +1,4 @@
-"""Keeps from stderr what libraries in C++ log there, whatever they are asked."""
+"""Silences C++ libraries that log to stderr and have no setting to stop it."""
 
 import atexit
 import contextlib
@@ -8,19 +8,19 @@ import sys
 import threading
 from collections.abc import Iterator
 
-# A process has but one stderr for all threads.
+# All threads of a process share one stderr.
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Lets nobody write to stderr, not even those who do not ask Python."""
+    """Discards everything that is written to stderr during the block, by C++ code too."""
     if sys.stderr is not None:
         sys.stderr.flush()
     with _lock, contextlib.ExitStack() as stack:
         try:
             stderr = os.dup(2)
-        except OSError:  # It is closed.
+        except OSError:  # stderr is closed.
             stderr = None
         if stderr is not None:
             stack.callback(os.close, stderr)
@@ -31,7 +31,7 @@ def silent_stderr() -> Iterator[None]:
 
 @functools.cache
 def silence_the_end() -> None:
-    """Lets nobody write to stderr once Python is done, for libraries that log when they are unloaded."""
+    """Discards what is written to stderr after Python has ended, by libraries that log when they are unloaded."""
     atexit.register(_redirect)
 
 

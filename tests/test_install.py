@@ -166,11 +166,25 @@ def test_a_light_installation_paints_photos_and_clips_and_builds_the_page(light,
     assert result.stderr == f"image_stylization_train: this needs {SENTENCE}\n"
 
 
-def test_the_light_set_and_what_comes_with_tensorflow_are_all_that_is_required(distributions):
-    def names(lines):
-        return {re.match(r"[\w-]+", line)[0].replace("_", "-") for line in lines if line and line[0] != "#"}
+def names(lines):
+    """The packages that requirements name, as pip compares them."""
+    return {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in lines if line and line[0] != "#"}
 
+
+@pytest.fixture(scope="module")
+def required(distributions):
+    """The requirements of the wheel, those of its extras after a semicolon."""
     with zipfile.ZipFile(distributions[1]) as wheel:
         (metadata,) = (wheel.read(name).decode() for name in wheel.namelist() if name.endswith("/METADATA"))
-    required = names(re.findall(r"^Requires-Dist: ([^;\n]*)$", metadata, re.MULTILINE))
-    assert required == names((ROOT / "requirements.txt").read_text().splitlines()) | names(project.WITH_TENSORFLOW)
+    return re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE)
+
+
+def test_the_light_set_and_what_is_used_with_tensorflow_are_all_that_is_required(required):
+    light = names((ROOT / "requirements.txt").read_text().splitlines())
+    assert names(line for line in required if ";" not in line) == light | names(project.WITH_TENSORFLOW)
+
+
+def test_the_constraints_hold_one_version_of_every_package_that_make_installs(required):
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#"]
+    assert all(re.fullmatch(r'[\w.-]+==[\w.]+(; python_version > "3\.10")?', line) for line in lines)
+    assert names(required) | {"pip", "setuptools"} <= names(lines)
