@@ -94,6 +94,12 @@ def test_functions_that_need_tensorflow_say_so(without_tensorflow, folder):
     assert os.listdir() == ["photo.png"]
 
 
+def test_without_keras_a_machine_with_a_gpu_paints_on_its_cpu(without_tensorflow):
+    code = f"engines._DEVICES = [{os.devnull!r}]; print(engines.choose('auto'))"
+    result = run(sys.executable, "-c", f"from magstyle.painting import engines; {code}", env=without_tensorflow)
+    assert result.stdout == "litert\n", result.stderr
+
+
 def test_a_broken_tensorflow_is_not_called_missing(environment, folder):
     env = environment("")
     package = pathlib.Path(env["PYTHONPATH"].split(os.pathsep)[0], "tensorflow")
