@@ -1,5 +1,5 @@
 """The network as LiteRT graphs, written operation by operation from its weights.
 
-The way in is `runtime`, for images of any size, and `tiles`, for those that need more memory than there is. `network`
-draws the whole network and `stages` parts of it, on a `graph`.
+Start at `runtime`, for images of any size, and at `tiles`, for images too large for memory. `network` draws the whole
+network, and `stages` draws parts of it, on a `graph`.
 """

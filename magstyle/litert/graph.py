@@ -1,7 +1,7 @@
-"""LiteRT graphs (TensorFlow Lite of old), written operation by operation.
+"""LiteRT graphs (formerly TensorFlow Lite), written operation by operation.
 
-Only the operations that the style transformer needs, with the shape of every result known beforehand. Whoever draws a
-graph writes arithmetic: `graph.maximum(x * scale, shift)`.
+It has only the operations that the style transformer needs, and knows the shape of every result beforehand. Code that
+draws a graph reads like arithmetic: `graph.maximum(x * scale, shift)`.
 
 Reference:
     The schema: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs.
@@ -15,26 +15,33 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-# Of a tensor; None is a side that the program chooses, by resizing the inputs.
+# None stands for a side that the program chooses, by resizing the inputs.
 Shape = tuple[int | None, ...]
-# What stands in the file for such a side: of the smallest image. With 1, as of a side that is repeated, XNNPACK takes a
-# quarter more memory for the images of any size that follow.
+# The length of such a side in the file, that of the smallest image. With 1, the length of sides that are broadcast,
+# XNNPACK takes a quarter more memory for all images that follow.
 _PLACEHOLDER = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A tensor of a graph, with the arithmetic and the slices of NumPy.
+    """A tensor of a graph, with NumPy's arithmetic and slices.
 
     Attributes:
-        graph: which it is of.
+        graph: the graph.
         index: its number in the graph.
-        shape: of its numbers.
+        shape: its shape.
     """
 
     graph: "Graph"
     index: int
     shape: Shape
+
+    @property
+    def known_shape(self) -> tuple[int, ...]:
+        """The shape, none of whose sides is left open."""
+        known = [side for side in self.shape if side is not None]
+        assert len(known) == len(self.shape), self.shape
+        return tuple(known)
 
     def __add__(self, other: "Tensor") -> "Tensor":
         return self.graph._elementwise("ADD", schema.AddOptionsT(), self, other)
@@ -56,32 +63,34 @@ class Graph:
         model: the schema's objects, complete after `finish`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._graph = schema.SubGraphT()
         self._graph.name = b"main"
         self._graph.tensors, self._graph.operators = [], []
-        self._inputs, self._scope = {}, ""
-        self._constants, self._codes = {}, {}
+        self._inputs: dict[str, Tensor] = {}
+        self._scope = ""
+        self._constants: dict[tuple[np.dtype, tuple[int, ...], bytes], Tensor] = {}
+        self._codes: dict[int, int] = {}
         self.model = schema.ModelT()
         self.model.version, self.model.description = 3, b"magstyle"
-        # The first buffer is that of all tensors without content.
+        # All tensors without content share the first buffer.
         self.model.subgraphs, self.model.buffers = [self._graph], [schema.BufferT()]
         self.model.operatorCodes, self.model.metadata = [], []
 
     @contextlib.contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """Begins the names of all results of the block with `name/`."""
+        """Prefixes the names of all results in the block with `name/`."""
         outer, self._scope = self._scope, f"{self._scope}{name}/"
         yield
         self._scope = outer
 
     def input(self, name: str, shape: Shape) -> Tensor:
-        """An input, float32."""
+        """A float32 input."""
         self._inputs[name] = self._add_tensor(name, shape)
         return self._inputs[name]
 
     def constant(self, values: np.ndarray | int | Sequence[int]) -> Tensor:
-        """A constant, float32 or int32; equal ones are one."""
+        """A constant, float32 or int32; equal constants are stored once."""
         values = np.asarray(values)
         values = values.astype(np.float32 if values.dtype.kind == "f" else np.int32)
         content = values.tobytes()
@@ -104,8 +113,9 @@ class Graph:
         options.strideH, options.strideW = (strides, strides) if isinstance(strides, int) else strides
         options.dilationHFactor = options.dilationWFactor = 1
         batch, height, width, _ = x.shape
+        # A side that is left open stays so.
         sides = [
-            _side(side, lambda side, k=k, stride=stride: (side - k) // stride + 1)
+            side and (side - k) // stride + 1
             for side, k, stride in ((height, rows, options.strideH), (width, columns, options.strideW))
         ]
         constants = [self.constant(kernel.transpose(3, 0, 1, 2)), self.constant(np.zeros(channels, np.float32))]
@@ -116,11 +126,12 @@ class Graph:
         options.axis = axis
         shape = list(tensors[0].shape)
         sides = [x.shape[axis] for x in tensors]
-        shape[axis] = None if None in sides else sum(sides)
+        known = [side for side in sides if side is not None]
+        shape[axis] = sum(known) if len(known) == len(sides) else None
         return self._operation("CONCATENATION", options, tensors, tuple(shape))
 
     def mean(self, x: Tensor, axis: int) -> Tensor:
-        """The mean along an axis, which is kept."""
+        """The mean along an axis, which keeps its place with length 1."""
         options = schema.ReducerOptionsT()
         options.keepDims = True
         shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
@@ -142,7 +153,7 @@ class Graph:
         return self._operation("LOGISTIC", None, [x], x.shape)
 
     def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Of the same numbers; all sides of the new shape are known."""
+        """The same numbers in another shape, none of whose sides is left open."""
         options = schema.ReshapeOptionsT()
         options.newShape = list(shape)
         return self._operation("RESHAPE", options, [x, self.constant(shape)], shape)
@@ -152,22 +163,22 @@ class Graph:
         options = schema.DepthToSpaceOptionsT()
         options.blockSize = block
         batch, height, width, channels = x.shape
-        sides = [_side(side, lambda side: block * side) for side in (height, width)]
-        return self._operation("DEPTH_TO_SPACE", options, [x], (batch, *sides, channels // block**2))
+        sides = [side and block * side for side in (height, width)]
+        return self._operation("DEPTH_TO_SPACE", options, [x], (batch, *sides, channels and channels // block**2))
 
     def space_to_depth(self, x: Tensor, block: int) -> Tensor:
         """[B, block H, block W, C] to [B, H, W, block^2 C]."""
         options = schema.SpaceToDepthOptionsT()
         options.blockSize = block
         batch, height, width, channels = x.shape
-        sides = [_side(side, lambda side: side // block) for side in (height, width)]
-        return self._operation("SPACE_TO_DEPTH", options, [x], (batch, *sides, channels * block**2))
+        sides = [side and side // block for side in (height, width)]
+        return self._operation("SPACE_TO_DEPTH", options, [x], (batch, *sides, channels and channels * block**2))
 
     def finish(self, outputs: Mapping[str, Tensor]) -> schema.ModelT:
-        """The model of this graph, with one signature; its inputs and outputs have their names in the signature.
+        """The model of this graph, with one signature, which names the inputs and outputs.
 
         Args:
-            outputs: by name. Each is the result of an operation, and of one name.
+            outputs: by name; each is the result of an operation and has one name.
         """
         for name, tensor in outputs.items():
             self._graph.tensors[tensor.index].name = name.encode()
@@ -179,7 +190,7 @@ class Graph:
         self.model.signatureDefs = [signature]
         return self.model
 
-    def _elementwise(self, name: str, options, x: Tensor, y: Tensor) -> Tensor:
+    def _elementwise(self, name: str, options: object, x: Tensor, y: Tensor) -> Tensor:
         shape = tuple(b if a == 1 else a for a, b in zip(x.shape, y.shape, strict=True))
         return self._operation(name, options, [x, y], shape)
 
@@ -192,7 +203,7 @@ class Graph:
         shape = tuple(map(_sliced, x.shape, slices))
         return self._operation("STRIDED_SLICE", options, [x, *map(self.constant, bounds)], shape)
 
-    def _operation(self, name: str, options, inputs: Sequence[Tensor], shape: Shape) -> Tensor:
+    def _operation(self, name: str, options: object, inputs: Sequence[Tensor], shape: Shape) -> Tensor:
         output = self._add_tensor(f"{self._scope}{name.lower()}", shape)
         entry = schema.OperatorT()
         entry.opcodeIndex = self._code(getattr(schema.BuiltinOperator, name))
@@ -222,24 +233,24 @@ class Graph:
 
 
 def operator_code(builtin: int, version: int) -> schema.OperatorCodeT:
-    """An entry of a model's list of operations."""
+    """An entry in a model's list of operations."""
     code = schema.OperatorCodeT()
     code.builtinCode, code.version = builtin, version
-    code.deprecatedBuiltinCode = min(builtin, 127)  # Where readers of the first versions look.
+    code.deprecatedBuiltinCode = min(builtin, 127)  # Where old readers look.
     return code
 
 
 def serialize(model: schema.ModelT) -> bytes:
-    """The content of a LiteRT file, its constants where float32 numbers may lie."""
+    """The content of a LiteRT file, with its constants aligned for float32."""
     builder = _Builder(sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None) + 2**16)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
 class _Builder(flatbuffers.Builder):
-    """Puts long vectors of bytes, which hold the constants, where float32 numbers may lie: LiteRT maps them there."""
+    """Aligns long vectors of bytes, which hold the constants, to 16 bytes: LiteRT maps float32 numbers there."""
 
-    def StartVector(self, element_size, count, alignment):  # noqa: N802
+    def StartVector(self, element_size: int, count: int, alignment: int) -> int:  # noqa: N802
         return super().StartVector(element_size, count, 16 if element_size == 1 and count >= 16 else alignment)
 
 
@@ -252,12 +263,8 @@ def _tensor_map(tensors: Mapping[str, Tensor]) -> list[schema.TensorMapT]:
     return entries
 
 
-def _side(side: int | None, change) -> int | None:
-    return None if side is None else change(side)
-
-
 def _sliced(side: int | None, part: slice) -> int | None:
-    """How long a part of a side is; of an unknown side, where both ends are counted from the same one."""
+    """The length of a part of a side; of an unknown side, only if both ends are counted from the same end."""
     if side is not None:
         return len(range(side)[part])
     if part.stop is not None and part.stop > 0 and (part.start or 0) >= 0:

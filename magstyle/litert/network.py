@@ -1,26 +1,27 @@
 """The style transformer once more, in the few operations that phones run fast.
 
-The same numbers as `magstyle.models.transformer`, from its table of convolutions and the same parameters, for LiteRT's
-delegates: XNNPACK on CPUs takes the whole graph, GPU and NNAPI could. Every tensor has four dimensions. What differs
-from the Keras model, and why:
+It computes the same numbers as `magstyle.models.transformer`, from the same table of convolutions and the same
+parameters, for LiteRT's delegates: XNNPACK on CPUs takes the whole graph, GPU and NNAPI could. Every tensor has four
+dimensions. The differences from the Keras model, and the reasons:
 
-- Reflection padding is made of slices and concatenations: LiteRT's MIRROR_PAD is no operation of XNNPACK's, and takes
-  longer than the convolution after it.
+- Reflection padding is made of slices and concatenations: XNNPACK does not have LiteRT's MIRROR_PAD, which takes longer
+  than the convolution after it.
 - A 3 x 3 convolution of an image up-sampled by 2 sees 2 x 2 different pixels. So it is one 2 x 2 convolution of the
   small image to four times as many channels, laid out by DEPTH_TO_SPACE: 4/9 of the multiplications.
-- XNNPACK notes an address for each of the 81 pixels under a kernel of 9 x 9, for every pixel of the image, before it
-  paints for the first time: 680 MB for 1024 x 1024, which take longer than a picture. So a 9 x 9 convolution computes
-  blocks of 2 x 2 pixels as channels of one (SPACE_TO_DEPTH, 5 x 5, DEPTH_TO_SPACE): 6 addresses a pixel, and in about
-  the same time, as there are more channels for the lanes of a vector unit. (Blocks of 4 x 4 need 0.6 addresses, but are
-  slower, and their kernels make a file half as large again.)
-- In these blocks, the last convolution has 12 channels, of 16 lanes. So its five columns of 5 x 1 are computed as 60
+- For each of the 81 pixels under a 9 x 9 kernel, at every pixel of the image, XNNPACK stores an address before it
+  paints for the first time: 680 MB for 1024 x 1024, which takes longer than painting. So a large kernel computes blocks
+  of 2 x 2 pixels as channels of one pixel (SPACE_TO_DEPTH, 5 x 5 for 9 x 9, DEPTH_TO_SPACE): 6 addresses per pixel, in
+  about the same time, because more channels fill the lanes of a vector unit. (Blocks of 4 x 4 need 0.6 addresses, but
+  are slower, and their kernels make the file half as large again.)
+- In these blocks, the last convolution has 12 channels for 16 lanes. So its five columns of 5 x 1 are computed as 60
   channels at once, and added up by a convolution of 1 x 5 with zeros and ones.
 - The last normalisation takes 4 x 4 pixels of 3 channels at a time.
-- A normalisation takes away what all pixels of a channel have in common, and with these borders a convolution makes of
-  that something that all pixels have in common. So max(x scale, shift) is as good before a convolution as
-  relu(x scale - shift), and takes two passes over the image instead of three.
+- Normalisation cancels per-channel constants; with reflection padding, a convolution maps constants to constants. So
+  before a convolution max(x scale, shift) does as well as relu(x scale - shift), and passes over the image twice
+  instead of three times.
 """
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -32,12 +33,12 @@ from magstyle.models.architecture import Convolution
 EPSILON = 1e-5
 # Output channels that XNNPACK computes at once, with AVX2.
 LANES = 16
-# Side of the blocks of pixels of few channels.
+# Side of the blocks in which a result of few channels is normalised.
 _BLOCK = 4
 
 Parameters = Mapping[str, Mapping[str, np.ndarray]]
-# Vertically, horizontally.
-Sides = tuple[bool, bool]
+# In pixels, before and after.
+Padding = tuple[int, int]
 
 
 def build(
@@ -56,10 +57,10 @@ def build(
     Args:
         convolutions: of the network, `StyleTransformer.convolutions`.
         parameters: of every scope: `kernel` [k, k, C_in, C_out], `gamma` and `beta` [num_styles, C_out].
-        height, width: of the images, multiples of 4 from 8; both 0 for what the program chooses, by resizing the input
+        height, width: of the images, multiples of 4 from 8; both 0 if the program chooses them, by resizing the input
             to such numbers.
         style: weights [num_styles] to bake in; the file then has no input `style_weights`.
-        per_pixel: whether every pixel has weights of its own, `style_weights` [1, H, W, num_styles].
+        per_pixel: whether every pixel has its own weights, `style_weights` [1, H, W, num_styles].
     """
     return serialize(draw(convolutions, parameters, height, width, style, per_pixel))
 
@@ -77,122 +78,240 @@ def draw(
     """The same as `build`, as objects of LiteRT's schema.
 
     Args:
-        convolutions, height, width, style, per_pixel: as of `build`.
-        parameters: as of `build`; and `epsilon`, if it is another than 1e-5, a number or [C_out].
-        shifts: subtracts the shift of every normalisation: the picture is the same, but numbers on the way have smaller
-            ranges, which those of eight bits need.
-        watched: scopes whose convolutions have outputs of their own: `{scope}/input`, with its border, and
-            `{scope}/result`, as in the Keras model, but that of an up-sampling one has a border of one pixel and,
-            without `shifts`, all may differ by a number per channel.
+        convolutions, height, width, style, per_pixel: as for `build`.
+        parameters: as for `build`; also `epsilon`, a number or [C_out], if it is not 1e-5.
+        shifts: subtracts the shift of every normalisation: the picture is the same, but the numbers on the way have
+            smaller ranges, which eight-bit numbers need.
+        watched: scopes whose convolutions get their own outputs: `{scope}/input`, with its border, and
+            `{scope}/result`, as in the Keras model, except that an up-sampled result has a border of one pixel and,
+            without `shifts`, each channel may differ by a constant.
     """
     graph = Graph()
     image = graph.input("input_image", (1, height or None, width or None, 3))
     num_styles = len(parameters[convolutions[0].scope]["gamma"])
+    drawing: Drawing
     if per_pixel:
-        style_weights = graph.input("style_weights", (1, height or None, width or None, num_styles))
-    elif style is None:
-        style_weights = graph.reshape(graph.input("style_weights", (num_styles,)), (1, 1, 1, num_styles))
+        weights = graph.input("style_weights", (1, height or None, width or None, num_styles))
+        drawing = DrawingPerPixel(graph, convolutions, parameters, weights)
     else:
-        style_weights = graph.constant(np.asarray(style, np.float32).reshape(1, 1, 1, -1))
-    # By how much smaller the layer is than the image; weights of the whole image fit all layers.
-    weights = {1: style_weights, 2: style_weights, 4: style_weights}
-    if per_pixel:
-        average = np.broadcast_to(np.eye(num_styles, dtype=np.float32) / 4, (2, 2, num_styles, num_styles))
-        weights[2] = graph.conv2d(weights[1], average, strides=2)
-        weights[4] = graph.conv2d(weights[2], average, strides=2)
+        if style is None:
+            weights = graph.reshape(graph.input("style_weights", (num_styles,)), (1, 1, 1, num_styles))
+        else:
+            weights = graph.constant(np.asarray(style, np.float32).reshape(1, 1, 1, -1))
+        drawing = Drawing(graph, convolutions, parameters, weights, shifts)
+    return graph.finish({"stylized_image": drawing.paint(image), **drawing.outputs(watched)})
 
-    def scaled(scope, weights, x, mean, variance, pixels=1):
-        """The product and the shift of an instance normalisation x scale - shift; of pixels as channels of one."""
 
-        def mixed(table):
-            kernel = np.kron(np.eye(pixels), table) if per_pixel else np.tile(table, pixels)
-            return graph.conv2d(weights, kernel[None, None])
+def reductions(convolutions: Sequence[Convolution]) -> dict[str, int]:
+    """How many times smaller than the image the result of each convolution is, by scope."""
+    found, reduction = {}, 1
+    for row in convolutions:
+        reduction = reduction * row.strides // row.upsampling
+        found[row.scope] = reduction
+    return found
 
-        def inverse_deviation():
-            epsilon = np.float32(parameters[scope].get("epsilon", EPSILON))
-            return graph.rsqrt(variance + graph.constant(epsilon.reshape(1, 1, 1, -1)))
 
-        gammas, betas = (parameters[scope][name] for name in ("gamma", "beta"))
-        if per_pixel:
-            # One after the other: each takes the memory of the image.
-            return (x - mean) * inverse_deviation() * mixed(gammas), mixed(-betas)
-        gamma, beta = mixed(gammas), mixed(betas)
-        scale = gamma * inverse_deviation()
+class Drawing:
+    """The network on a graph, painting all pixels in one style or one mixture of styles.
+
+    Args:
+        graph: where it is drawn.
+        convolutions, parameters, shifts: as for `draw`.
+        style_weights: [1, 1, 1, num_styles], on the graph.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        convolutions: Sequence[Convolution],
+        parameters: Parameters,
+        style_weights: Tensor,
+        shifts: bool = False,
+    ):
+        self._graph, self._convolutions, self._parameters = graph, convolutions, parameters
+        self._style_weights, self._shifts = style_weights, shifts
+        self._reductions = reductions(convolutions)
+        self._shortcuts = {row.shortcut for row in convolutions}
+        self._seen: dict[str, Tensor] = {}
+        self._results: dict[str, Tensor] = {}
+
+    def paint(self, image: Tensor) -> Tensor:
+        """The picture [1, H, W, 3] of an image [1, H, W, 3]."""
+        x, bordered, inputs = image, False, {}
+        for row, following in itertools.pairwise(self._convolutions):
+            inputs[row.scope] = x
+            y = self._convolved(row, x, bordered)
+            x, shift, bordered = self._normalized(row, following, y)
+            x = self._activated(row, x, shift, before_shortcut=following.scope in self._shortcuts)
+            if row.shortcut:
+                x = inputs[row.shortcut] + x
+        last = self._convolutions[-1]
+        y = self._convolved(last, x, bordered)
+        x, shift = self._normalized_in_blocks(last, y)
+        return self._graph.depth_to_space(self._activated(last, x, shift), _BLOCK)
+
+    def outputs(self, watched: Collection[str]) -> dict[str, Tensor]:
+        """The inputs and results of some convolutions, after `paint`, by the names that `draw` gives them."""
+        return {
+            f"{scope}/{name}": found[scope]
+            for scope in self._results
+            if scope in watched
+            for name, found in (("input", self._seen), ("result", self._results))
+        }
+
+    def _convolved(self, row: Convolution, x: Tensor, bordered: bool) -> Tensor:
+        """The convolution of x, which has its border already or gets it here."""
+        if not bordered:
+            x = reflect_all(x, row.kernel_size // 2) if row.upsampling == 1 else _repeat_border(x)
+        with self._graph.scope(row.scope):
+            scale = max(self._reductions.values()) // self._reductions[row.scope]
+            y = convolve(row, x, self._parameters[row.scope]["kernel"], scale)
+        self._seen[row.scope], self._results[row.scope] = x, y
+        return y
+
+    def _normalized(self, row: Convolution, following: Convolution, y: Tensor) -> tuple[Tensor, Tensor, bool]:
+        """Product and shift of an instance normalisation, and whether the product has the following row's border."""
+        inner = y if row.upsampling == 1 else y[:, 1:-1, 1:-1]
+        # The next up-sampling wants the border repeated, and y has it.
+        repeated = row.upsampling > 1 and following.upsampling > 1
+        weights = self._weights(row, repeated)
+        mean = spatial_mean(inner)
+        variance = spatial_mean(self._graph.squared_difference(inner, mean))
+        x, shift = self._scaled(row.scope, weights, y if repeated else inner, mean, variance)
+        return self._reflected_early(following, x, shift, repeated)
+
+    def _normalized_in_blocks(self, row: Convolution, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Product and shift, of 4 x 4 pixels as channels of one [1, H / 4, W / 4, 16 C], which share their moments."""
+        weights = self._weights_of_blocks()
+        x = self._graph.space_to_depth(y, _BLOCK)
+        pixels = _BLOCK**2
+        average = np.tile(np.eye(row.filters, dtype=np.float32) / pixels, (pixels, pixels))[None, None]
+        mean = self._graph.conv2d(spatial_mean(x), average)
+        variance = self._graph.conv2d(spatial_mean(self._graph.squared_difference(x, mean)), average)
+        return self._scaled(row.scope, weights, x, mean, variance, pixels)
+
+    def _inverse_deviation(self, scope: str, variance: Tensor) -> Tensor:
+        epsilon = np.float32(self._parameters[scope].get("epsilon", EPSILON))
+        return self._graph.rsqrt(variance + self._graph.constant(epsilon.reshape(1, 1, 1, -1)))
+
+    def _weights(self, row: Convolution, repeated: bool) -> Tensor:
+        """The weights of the styles for the result of a row, whose border may be repeated."""
+        return self._style_weights
+
+    def _weights_of_blocks(self) -> Tensor:
+        """The weights of the styles for blocks of 4 x 4 pixels of the picture."""
+        return self._style_weights
+
+    def _scaled(
+        self, scope: str, weights: Tensor, x: Tensor, mean: Tensor, variance: Tensor, pixels: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """Product and shift of an instance normalisation x scale - shift; of this many pixels as channels of one."""
+        gamma, beta = (
+            self._graph.conv2d(weights, np.tile(self._parameters[scope][name], pixels)[None, None])
+            for name in ("gamma", "beta")
+        )
+        scale = gamma * self._inverse_deviation(scope, variance)
         shift = mean * scale - beta
         return x * scale, shift
 
-    def normalize(scope, weights, x, inner):
-        """The product and the shift of instance normalisation, by the moments of `inner`, which the rest repeats."""
-        mean = spatial_mean(inner)
-        return scaled(scope, weights, x, mean, spatial_mean(graph.squared_difference(inner, mean)))
-
-    def normalize_blocks(scope, weights, x):
-        """The same, of 4 x 4 pixels as channels of one [1, H / 4, W / 4, 16 C], which all have the same moments."""
-        pixels = _BLOCK**2
-        channels = x.shape[3] // pixels
-        average = np.tile(np.eye(channels, dtype=np.float32) / pixels, (pixels, pixels))[None, None]
-        mean = graph.conv2d(spatial_mean(x), average)
-        variance = graph.conv2d(spatial_mean(graph.squared_difference(x, mean)), average)
-        return scaled(scope, weights, x, mean, variance, pixels)
-
-    outputs = {}
-    shortcuts = {row.shortcut for row in convolutions}
-    x, inputs, reflected, bordered, reduction = image, {}, False, False, 1
-    for row, following in zip(convolutions, [*convolutions[1:], None], strict=True):
-        inputs[row.scope] = x
-        if row.upsampling > 1 and not bordered:
-            x = _repeat_border(x)
-        elif row.upsampling == 1 and not reflected:
-            x = reflect(x, row.kernel_size // 2)
-        with graph.scope(row.scope):
-            y = convolve(row, x, parameters[row.scope]["kernel"])
-        if row.scope in watched:
-            outputs |= {f"{row.scope}/input": x, f"{row.scope}/result": y}
-        # The next up-sampling wants the border repeated, and is given it.
-        bordered = row.upsampling > 1 and following.upsampling > 1
-        inner = y if row.upsampling == 1 else y[:, 1:-1, 1:-1]
-        reduction = reduction * row.strides // row.upsampling
-        shares = weights[reduction]
-        if following is None:
-            shares = graph.space_to_depth(shares, _BLOCK) if per_pixel else shares
-            x, shift = normalize_blocks(row.scope, shares, graph.space_to_depth(y, _BLOCK))
-        else:
-            shares = _repeat_border(shares) if per_pixel and bordered else shares
-            x, shift = normalize(row.scope, shares, y if bordered else inner, inner)
+    def _reflected_early(
+        self, following: Convolution, x: Tensor, shift: Tensor, repeated: bool
+    ) -> tuple[Tensor, Tensor, bool]:
         # XNNPACK lays tensors out one by one, the largest first. With the border made amid the normalisation, not after
-        # it, what is alive at a time finds room in two tensors of the first layer's size; in three otherwise.
-        reflected = following is not None and following.strides > 1 and not per_pixel
-        if reflected:
-            x = reflect(x, following.kernel_size // 2)
-        if row.activation == "relu" and not per_pixel:
-            x = graph.maximum(x, shift)
-        # Where results are added up, the shifts are subtracted first: it would lose digits otherwise. And those of
-        # single pixels are nothing that all pixels have in common.
-        if row.activation != "relu" or shifts or per_pixel or following.scope in shortcuts:
-            x = x - shift
-        if row.activation == "relu" and per_pixel:
-            x = graph.relu(x)
-        if row.activation == "sigmoid":
-            x = graph.sigmoid(x)
-        if row.shortcut:
-            x = inputs[row.shortcut] + x
-    return graph.finish({"stylized_image": graph.depth_to_space(x, _BLOCK), **outputs})
+        # it, all that is alive at a time fits into two tensors of the first layer's size; into three otherwise.
+        if following.strides > 1:
+            return reflect_all(x, following.kernel_size // 2), shift, True
+        return x, shift, repeated
+
+    def _activated(self, row: Convolution, x: Tensor, shift: Tensor, before_shortcut: bool = False) -> Tensor:
+        """The activation of x - shift, up to a constant per channel if a convolution comes next."""
+        if row.activation == "relu":
+            x = self._graph.maximum(x, shift)
+            # Where results are added up, the shifts are subtracted first: digits would be lost otherwise.
+            return x - shift if self._shifts or before_shortcut else x
+        return activated(row, x - shift)
 
 
-def convolve(row: Convolution, x: Tensor, kernel: np.ndarray) -> Tensor:
-    """The convolution of a row of the table, of an input with its border; with a border of its own if it up-samples."""
+class DrawingPerPixel(Drawing):
+    """The network on a graph, with weights of the styles for every pixel.
+
+    Args:
+        graph, convolutions, parameters: as for `Drawing`.
+        style_weights: [1, H, W, num_styles], on the graph.
+    """
+
+    def __init__(
+        self, graph: Graph, convolutions: Sequence[Convolution], parameters: Parameters, style_weights: Tensor
+    ):
+        super().__init__(graph, convolutions, parameters, style_weights)
+        num_styles = style_weights.shape[3]
+        assert num_styles is not None
+        average = np.broadcast_to(np.eye(num_styles, dtype=np.float32) / 4, (2, 2, num_styles, num_styles))
+        # By how many times smaller than the image a layer is.
+        self._maps, reduction = {1: style_weights}, 1
+        while reduction < max(self._reductions.values()):
+            self._maps[2 * reduction] = graph.conv2d(self._maps[reduction], average, strides=2)
+            reduction *= 2
+
+    def _weights(self, row: Convolution, repeated: bool) -> Tensor:
+        weights = self._maps[self._reductions[row.scope]]
+        return _repeat_border(weights) if repeated else weights
+
+    def _weights_of_blocks(self) -> Tensor:
+        return self._graph.space_to_depth(self._style_weights, _BLOCK)
+
+    def _scaled(
+        self, scope: str, weights: Tensor, x: Tensor, mean: Tensor, variance: Tensor, pixels: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        def mixed(table: np.ndarray) -> Tensor:
+            return self._graph.conv2d(weights, np.kron(np.eye(pixels), table)[None, None])
+
+        gammas, betas = (self._parameters[scope][name] for name in ("gamma", "beta"))
+        # One after the other: each takes the memory of the image.
+        return (x - mean) * self._inverse_deviation(scope, variance) * mixed(gammas), mixed(-betas)
+
+    def _reflected_early(
+        self, following: Convolution, x: Tensor, shift: Tensor, repeated: bool
+    ) -> tuple[Tensor, Tensor, bool]:
+        return x, shift, repeated  # The shift is as large as x, and has no border.
+
+    def _activated(self, row: Convolution, x: Tensor, shift: Tensor, before_shortcut: bool = False) -> Tensor:
+        return activated(row, x - shift)  # Shifts of single pixels are not constant per channel.
+
+
+def is_in_blocks(row: Convolution, scale: int) -> bool:
+    """Whether a convolution computes blocks of 2 x 2 pixels, for which its result must have even sides.
+
+    Args:
+        row: of the table.
+        scale: how many times larger than the smallest features, whose sides may be odd, the result is.
+    """
+    return row.upsampling == row.strides == 1 and row.kernel_size > 3 and scale > 1
+
+
+def convolve(row: Convolution, x: Tensor, kernel: np.ndarray, scale: int) -> Tensor:
+    """The convolution of an input that has its border; the result has a border, too, if it is up-sampled.
+
+    Args:
+        row, scale: as for `is_in_blocks`.
+        x: the input.
+        kernel: [k, k, C_in, C_out].
+    """
     if row.upsampling > 1:
         return _expand(x, kernel)
-    if row.strides > 1:
-        return x.graph.conv2d(x, kernel, row.strides)
-    if row.kernel_size > 3:
+    if is_in_blocks(row, scale):
         return _convolve_in_blocks(x, kernel)
-    return x.graph.conv2d(x, kernel)
+    return x.graph.conv2d(x, kernel, row.strides)
+
+
+def activated(row: Convolution, x: Tensor) -> Tensor:
+    """The activation of a normalised result."""
+    return {"relu": x.graph.relu, "sigmoid": x.graph.sigmoid, None: lambda x: x}[row.activation](x)
 
 
 def spatial_mean(x: Tensor) -> Tensor:
     """[1, H, W, C] to [1, 1, 1, C]."""
-    # One direction after the other: XNNPACK is a third faster then.
+    # One axis after the other, which makes XNNPACK a third faster.
     return x.graph.mean(x.graph.mean(x, 2), 1)
 
 
@@ -209,7 +328,7 @@ def _convolve_in_blocks(x: Tensor, kernel: np.ndarray) -> Tensor:
 
 
 def _in_blocks(kernel: np.ndarray) -> np.ndarray:
-    """A kernel [k, k, C_in, C_out], k odd, as one of [(k + 1) / 2, (k + 1) / 2, 4 C_in, 4 C_out], of blocks."""
+    """A kernel [k, k, C_in, C_out], k odd, for blocks of 2 x 2: [(k + 1) / 2, (k + 1) / 2, 4 C_in, 4 C_out]."""
     size, _, channels_in, channels_out = kernel.shape
     # By the place of the input pixel, then by that of the output pixel in its block.
     places = np.zeros((size + 1, size + 1, channels_in, 2, 2, channels_out), np.float32)
@@ -220,21 +339,26 @@ def _in_blocks(kernel: np.ndarray) -> np.ndarray:
     return places.transpose(0, 2, 1, 3, 4, 5).reshape(blocks, blocks, 4 * channels_in, 4 * channels_out)
 
 
-def reflect(x: Tensor, padding: int, first: Sides = (True, True), last: Sides = (True, True)) -> Tensor:
+def reflect_all(x: Tensor, padding: int) -> Tensor:
+    """Mirrors an image [1, H, W, C] at its four borders, by this many pixels, without repeating the border itself."""
+    return reflect(x, (padding, padding), (padding, padding))
+
+
+def reflect(x: Tensor, rows: Padding, columns: Padding) -> Tensor:
     """Mirrors an image [1, H, W, C] at its borders, without repeating the border itself.
 
     Args:
         x: the image.
-        padding: how many pixels are added to a side.
-        first, last: whether rows are added above and below, and columns on the left and on the right.
+        rows: how many are added above and below.
+        columns: how many are added on the left and on the right.
     """
-    # One after the other: XNNPACK concatenates at most five tensors.
-    for axis, before, after in ((1, first[0], last[0]), (2, first[1], last[1])):
-        at = [(slice(None),) * axis + (slice(k, k + 1),) for k in range(padding, 0, -1)]
-        ends = [(slice(None),) * axis + (slice(-k - 1, -k),) for k in range(1, padding + 1)]
-        parts = [_joined([x[key] for key in at], axis)] if before else []
-        parts += [x, *([_joined([x[key] for key in ends], axis)] if after else [])]
-        x = _joined(parts, axis)
+    # One axis after the other: XNNPACK concatenates at most five tensors.
+    for axis, (before, after) in ((1, rows), (2, columns)):
+        edges = [[slice(k, k + 1) for k in range(before, 0, -1)], [slice(-k - 1, -k) for k in range(1, after + 1)]]
+        first, last = (
+            [_joined([x[(slice(None),) * axis + (k,)] for k in edge], axis)] if edge else [] for edge in edges
+        )
+        x = _joined([*first, x, *last], axis)
     return x
 
 
@@ -269,6 +393,5 @@ def _by_columns(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A kernel [k, k, C_in, C_out] as one of [k, 1, C_in, k C_out], then one of [1, k, k C_out, C_out]."""
     size, _, channels_in, channels_out = kernel.shape
     columns = kernel.transpose(0, 2, 1, 3).reshape(size, 1, channels_in, size * channels_out)
-    return columns, np.eye(size * channels_out, dtype=np.float32).reshape(1, size, channels_out, -1).transpose(
-        0, 1, 3, 2
-    )
+    sums = np.eye(size * channels_out, dtype=np.float32).reshape(1, size, channels_out, -1)
+    return columns, sums.transpose(0, 1, 3, 2)

@@ -1,9 +1,9 @@
 """A LiteRT graph for images of any size, run by XNNPACK on the cores of the CPU.
 
-For a convolution, XNNPACK notes the address of every pixel under its kernel, for every pixel of the result. Those of
-the whole network are nearly half of the memory, which Linux takes longer to hand out than XNNPACK to fill. It can also
-note them anew for each convolution, when its turn comes, in one place for all. LiteRT's CompiledModel can ask for that;
-its Interpreter cannot.
+For a convolution, XNNPACK stores the address of every pixel under its kernel, for every pixel of the result. For the
+whole network, these take nearly half of the memory, and Linux takes longer to hand it out than XNNPACK to fill it.
+XNNPACK can also compute them afresh before each convolution, in one place for all. LiteRT's CompiledModel can ask for
+that; its Interpreter cannot.
 """
 
 import functools
@@ -15,13 +15,14 @@ from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.environment import Environment
 from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 from ai_edge_litert.options import CpuOptions, Options
+from ai_edge_litert.tensor_buffer import TensorBuffer
 
 from magstyle.litert.graph import Graph, serialize
 from magstyle.silence import silence_the_end, silent_stderr
 
-# Of LiteRT's xnnpack_delegate.h: TFLITE_XNNPACK_DELEGATE_FLAG_TRANSIENT_INDIRECTION_BUFFER, with the defaults that it
-# replaces, which are for eight bits, ..._QS8 and ..._QU8.
-_NOTE_ADDRESSES_ANEW = 0x20 | 0x1 | 0x2
+# From LiteRT's xnnpack_delegate.h: TFLITE_XNNPACK_DELEGATE_FLAG_TRANSIENT_INDIRECTION_BUFFER, with the default flags
+# that it would replace, ..._QS8 and ..._QU8, which are for eight bits.
+_COMPUTE_ADDRESSES_AFRESH = 0x20 | 0x1 | 0x2
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -30,23 +31,25 @@ class Runner:
     """A graph, ready to run.
 
     Args:
-        content: of a LiteRT file with one signature.
-        threads: to compute with.
-        keep_addresses: whether XNNPACK notes the addresses once for all images of a size, which takes more memory.
+        content: the content of a LiteRT file with one signature.
+        threads: the number of threads.
+        keep_addresses: whether XNNPACK keeps the addresses for more images of the same size, which takes more memory.
     """
 
     def __init__(self, content: bytes, threads: int, keep_addresses: bool):
         environment = start()
-        cpu = CpuOptions(num_threads=threads, xnnpack_flags=None if keep_addresses else _NOTE_ADDRESSES_ANEW)
+        cpu = CpuOptions(num_threads=threads, xnnpack_flags=None if keep_addresses else _COMPUTE_ADDRESSES_AFRESH)
         options = Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=cpu)
         with silent_stderr():
             self._model = CompiledModel.from_buffer(content, environment=environment, options=options)
         self._content = content  # LiteRT may read the weights from there.
         (self._signature,) = self._model.get_signature_list()
-        self._shapes, self._inputs, self._outputs = {}, {}, {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._inputs: dict[str, TensorBuffer] = {}
+        self._outputs: dict[str, TensorBuffer] = {}
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs by name, of all inputs by name; all are float32."""
+        """The outputs by name, given all inputs by name; all are float32."""
         self._resize({name: values.shape for name, values in inputs.items()})
         for name, values in inputs.items():
             self._inputs[name].write(values)
@@ -54,7 +57,7 @@ class Runner:
         return {name: self._read(name) for name in self._outputs}
 
     def make_room(self, shapes: Shapes) -> None:
-        """Takes the memory that inputs of these shapes need, which smaller ones find then."""
+        """Takes the memory that inputs of these shapes need; smaller ones then use it, too."""
         self._resize(shapes)
 
     def _resize(self, shapes: Shapes) -> None:
@@ -77,11 +80,11 @@ class Runner:
 
 @functools.cache
 def start() -> Environment:
-    """Gets LiteRT ready, without the dozens of lines that it logs then, and in the end."""
+    """Starts LiteRT, without the dozens of lines that it logs at the start and at the end."""
     graph = Graph()
     number = graph.input("number", (1,))
     content = serialize(graph.finish({"sum": number + number}))
-    # Plug-ins for other processors need not be looked for.
+    # No search for plug-ins for other processors.
     nowhere = os.path.join(os.path.dirname(__file__), "no-plug-ins")
     silence_the_end()
     with silent_stderr():
@@ -94,5 +97,5 @@ def start() -> Environment:
 
 def cores() -> int:
     """How many threads can run at a time."""
-    # What this process may use, where the system tells.
+    # Only those this process may use, if the system tells.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,38 +1,38 @@
-"""Images of any size, painted tile by tile, in little memory, and exactly as in one piece.
+"""Images of any size, painted tile by tile in little memory, to the same picture as in one piece.
 
-Instance normalisation needs the moments of a whole layer, and nothing else in the network needs more of an image than a
-few pixels around. So the layers are measured one after the other, tile by tile, those before them being computed
-anew; only those at a quarter of the size are kept, where an image has 1/16 of its pixels. Where the moments are known,
-from an image before, an image is painted in one go.
+Instance normalisation needs the moments of a whole layer; everything else in the network sees only a few pixels around
+each pixel. So the layers are measured one after the other, tile by tile, and the layers before are computed again each
+time; only the smallest features are kept, which have 1/16 of the image's pixels. If the moments are known from an
+earlier image, an image is painted in one go.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from magstyle import sizes
 from magstyle.litert import runtime, stages
-from magstyle.litert.network import EPSILON, LANES, Parameters
+from magstyle.litert.network import EPSILON, LANES, Parameters, reductions
 from magstyle.models.architecture import Convolution
 
 _FLOAT = 4
-# Sides of tiles, in pixels of the features at a quarter of the size.
+# Sides of tiles, in pixels of the smallest features.
 _TILE, _SMALLEST_TILE = 64, 4
-# As measured, a tile takes the memory of so many tensors as wide as the widest.
-_COPIES = 12
-# And of so many more where pixels have scales and shifts of their own.
-_COPIES_PER_PIXEL = 4
-# At least as far as windows reach beyond what they are of.
-_BORDER = 8
-# Pixels that are activated at a time, a multiple of 16.
+# A tile takes the memory of 12 tensors as large as the largest, and of 4 more if every pixel has its own scales and
+# shifts; benchmarks/memory.py measures that.
+_COPIES, _COPIES_PER_PIXEL = 12, 4
+# How many pixels are activated at a time, a multiple of 16.
 _ACTIVATED = 2**18
+
+Progress = Callable[[float], object]
 
 
 class Moments(NamedTuple):
-    """Of the result of a convolution, over height and width.
+    """The moments of the result of a convolution, over height and width.
 
     Attributes:
         mean: float32 [C].
@@ -51,7 +51,7 @@ def paint(
     memory_limit: int | None = None,
     moments: Mapping[str, Moments] | None = None,
     threads: int | None = None,
-    progress: Callable[[float], object] = lambda share: None,
+    progress: Progress = lambda share: None,
 ) -> np.ndarray:
     """Paints an image.
 
@@ -59,18 +59,18 @@ def paint(
         convolutions: of the network, `StyleTransformer.convolutions`.
         parameters: of every scope: `kernel` [k, k, C_in, C_out], `gamma` and `beta` [num_styles, C_out].
         image: [H, W, 3], RGB in [0, 1]. It is reflected at its lower and right borders to multiples of 4, from 8.
-        style_weights: [num_styles], or those of every pixel, [H, W, num_styles], whose means smaller layers take.
-        memory_limit: bytes to take beside the image; where it is too low for anything, the tiles are as small as can
-            be. None for tiles of the size that is fastest.
-        moments: of every scope, if they are known; the image is measured otherwise.
-        threads: to compute with; as many as there are cores by default.
-        progress: called now and then with the share of the work done since, which adds up to 1.
+        style_weights: [num_styles], or [H, W, num_styles] for every pixel, averaged for smaller layers.
+        memory_limit: bytes to take besides the image; if that is too little, the tiles are as small as possible. None
+            for tiles of the fastest size.
+        moments: of every scope, if they are known; otherwise the image is measured.
+        threads: the number of threads; that of the cores by default.
+        progress: called now and then with the share of the work done since the last call; the shares add up to 1.
 
     Returns:
         float32 [H, W, 3], in [0, 1].
     """
-    network = _Network(convolutions, parameters, style_weights, moments, threads, progress)
-    return network.paint(image, memory_limit)
+    painting = _Painting(convolutions, parameters, image.shape[:2], style_weights, moments, threads, progress)
+    return painting.paint(image, memory_limit)
 
 
 def measure(
@@ -80,30 +80,30 @@ def measure(
     style_weights: np.ndarray,
     memory_limit: int | None = None,
     threads: int | None = None,
-    progress: Callable[[float], object] = lambda share: None,
+    progress: Progress = lambda share: None,
 ) -> dict[str, Moments]:
-    """The moments of an image in all layers, by scope, which `paint` takes; the arguments are those of `paint`."""
-    network = _Network(convolutions, parameters, style_weights, None, threads, progress)
-    network.paint(image, memory_limit)
-    return network.moments
+    """The moments of an image in all layers, by scope, for `paint`, whose arguments it has."""
+    painting = _Painting(convolutions, parameters, image.shape[:2], style_weights, None, threads, progress)
+    painting.paint(image, memory_limit)
+    return painting.moments
 
 
 def needed(convolutions: Sequence[Convolution], height: int, width: int, regions: int = 0) -> int:
-    """The bytes that `paint` takes for an image of this size, beside the image, with the smallest tiles.
+    """The bytes that `paint` takes for an image of this size, besides the image, with the smallest tiles.
 
     Args:
         convolutions: of the network.
         height, width: of the image, in pixels.
-        regions: of how many styles pixels have weights of their own, which come on top; 0 if none has.
+        regions: how many styles have a weight for each pixel; 0 if the whole image has the same weights.
     """
-    height, width = (sizes.padded(side) // 4 for side in (height, width))
-    # Strips between the stages have four rows with their borders, but only one number for four of a tile's.
+    height, width = _features_size(convolutions, height, width)
+    # A strip between the stages has four rows with its borders, but only one number for four of a tile's.
     tile = max(_SMALLEST_TILE**2, width) * _per_pixel(convolutions, regions)
     return _kept(convolutions, height, width, regions) + tile
 
 
 class _Graph:
-    """A graph, ready to run. What `input` and `output` return must be gone before it runs."""
+    """A graph, ready to run. The arrays that `input` and `output` return must be gone before it runs."""
 
     def __init__(self, content: bytes, threads: int):
         self._interpreter = Interpreter(model_content=content, num_threads=threads)
@@ -123,140 +123,216 @@ class _Graph:
         return self._interpreter.tensor(self._outputs[name])()[0]
 
 
-class _Weights:
-    """The weights of the styles, of all pixels or of each, in layers of all sizes.
+class _Layer:
+    """An array [H, W, C] from which windows are taken that reach beyond its borders.
 
     Args:
-        weights: [num_styles], or [H, W, num_styles].
-        size: of the features at a quarter of the size.
+        values: the array.
+        border: how far a window reaches beyond a border at most.
+        mode: how the values go on there, as for `numpy.pad`.
+        size: height and width, if the array is reflected at its lower and right borders up to these.
     """
 
-    def __init__(self, weights: np.ndarray, size: tuple[int, int]):
-        self.of_image = np.asarray(weights, np.float32)
-        self.per_pixel = self.of_image.ndim == 3
-        if not self.per_pixel:
-            return
-        padding = [(0, 4 * quarter - side) for side, quarter in zip(self.of_image.shape, size, strict=False)]
-        maps = [np.pad(self.of_image, [*padding, (0, 0)], "reflect") if np.any(padding) else self.of_image]
-        for _ in range(2):
-            (even, odd) = maps[-1][::2], maps[-1][1::2]
-            maps.append((even[:, ::2] + even[:, 1::2] + odd[:, ::2] + odd[:, 1::2]) / 4)
-        # By how much smaller the layer is. Borders are as those of what is normalised there.
-        self._maps = dict(zip((1, 2, 4), maps, strict=True))
-        self._places = {
-            k: [np.pad(np.arange(side), _BORDER, "reflect" if k == 4 else "edge") for side in values.shape[:2]]
-            for k, values in self._maps.items()
+    def __init__(
+        self,
+        values: np.ndarray,
+        border: int,
+        mode: Literal["reflect", "edge"],
+        size: Sequence[int] | None = None,
+    ):
+        self._values, self._border = values, border
+        # Which row is where, and which column.
+        self._places = [
+            np.pad(np.pad(np.arange(there), (0, side - there), "reflect"), border, mode)
+            for there, side in zip(values.shape[:2], size or values.shape[:2], strict=True)
+        ]
+
+    def window(self, window: stages.Window) -> np.ndarray:
+        """The values in a window."""
+        rows, columns = (
+            places[start + self._border : stop + self._border]
+            for places, (start, stop) in zip(self._places, window, strict=True)
+        )
+        if all(index[-1] - index[0] == len(index) - 1 for index in (rows, columns)):
+            return self._values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return self._values[np.ix_(rows, columns)]
+
+
+class _Weights:
+    """The weights of the styles in layers of all sizes.
+
+    Args:
+        weights: [num_styles].
+    """
+
+    per_pixel = False
+    # How many styles have a weight for each pixel.
+    regions = 0
+
+    def __init__(self, weights: np.ndarray):
+        self._weights = np.asarray(weights, np.float32)
+
+    def window(self, reduction: int, window: stages.Window) -> np.ndarray:
+        """[num_styles], or [h, w, num_styles], of a window of a layer this many times smaller than the image."""
+        return self._weights
+
+    def pixels(self, start: int, stop: int) -> np.ndarray:
+        """[num_styles], or [n, num_styles], of some of the pixels of the image, row by row."""
+        return self._weights
+
+
+class _WeightsPerPixel(_Weights):
+    """The weights of the styles for every pixel, in layers of all sizes.
+
+    Args:
+        weights: [H, W, num_styles].
+        size: of the smallest features.
+        reduction: how many times smaller than the image they are.
+        border: how far windows reach beyond the borders of a layer at most.
+    """
+
+    per_pixel = True
+
+    def __init__(self, weights: np.ndarray, size: tuple[int, int], reduction: int, border: int):
+        super().__init__(weights)
+        self.regions = weights.shape[2]
+        padding = [(0, reduction * side - there) for side, there in zip(size, weights.shape[:2], strict=True)]
+        whole = np.pad(self._weights, [*padding, (0, 0)], "reflect") if np.any(padding) else self._weights
+        maps, k = {1: whole}, 1
+        while k < reduction:
+            even, odd = maps[k][::2], maps[k][1::2]
+            k *= 2
+            maps[k] = np.float32(0.25) * (even[:, ::2] + even[:, 1::2] + odd[:, ::2] + odd[:, 1::2])
+        # A layer has the border of the result that is normalised there.
+        self._layers = {
+            k: _Layer(values, border, "reflect" if k == reduction else "edge") for k, values in maps.items()
         }
 
     def window(self, reduction: int, window: stages.Window) -> np.ndarray:
-        """[h, w, num_styles] of a window of a layer that is so much smaller than the image."""
-        return _part(self._maps[reduction], self._places[reduction], window)
+        return self._layers[reduction].window(window)
+
+    def pixels(self, start: int, stop: int) -> np.ndarray:
+        return self._weights.reshape(-1, self.regions)[start:stop]
 
 
-class _Network:
-    """A network in one style, or one per pixel, on its way through one image.
+class _Painting:
+    """An image on its way through the network.
+
+    Args:
+        convolutions, parameters, style_weights, moments, threads, progress: as for `paint`.
+        image_size: height and width.
 
     Attributes:
-        moments: that are known so far, by scope.
+        moments: the known ones so far, by scope.
     """
 
-    def __init__(self, convolutions, parameters, style_weights, moments, threads, progress):
+    def __init__(
+        self,
+        convolutions: Sequence[Convolution],
+        parameters: Parameters,
+        image_size: tuple[int, int],
+        style_weights: np.ndarray,
+        moments: Mapping[str, Moments] | None,
+        threads: int | None,
+        progress: Progress,
+    ):
         self.moments = dict(moments or {})
-        self._parameters, self._style_weights, self._weights = parameters, style_weights, None
+        self._table, self._parameters = list(convolutions), parameters
         self._kernels = {scope: values["kernel"] for scope, values in parameters.items()}
-        # Where images are smallest, a quarter of the size, is the middle.
-        self._table = table = list(convolutions)
-        smallest = max(k for k, row in enumerate(table) if row.strides > 1)
-        largest = min(k for k, row in enumerate(table) if row.upsampling > 1)
-        self._contracting, self._expanding = table[: smallest + 1], table[largest:]
-        self._residual = table[smallest + 1 : largest]
-        # By how much smaller than the image the results of each convolution are.
-        steps = itertools.accumulate((row.strides / row.upsampling for row in table), lambda k, step: int(k * step))
-        self._reductions = dict(zip((row.scope for row in table), steps, strict=True))
+        self._reductions, self._smallest = reductions(convolutions), _smallest(convolutions)
+        self._contracting, self._residual, self._expanding = _stages(convolutions)
         self._threads = threads or runtime.cores()
-        work = sum(map(self._work, [*self._passes(self._contracting), *self._passes(self._expanding)]))
-        work += sum(self._work([row]) for row in self._residual)
-        self._report = lambda rows, pixels: progress(self._work(rows) / work * pixels)
+        # No window reaches further beyond a border than this.
+        self._border = max(row.kernel_size for row in convolutions)
+        self._size = _features_size(convolutions, *image_size)
+        self._weights = (
+            _WeightsPerPixel(style_weights, self._size, self._smallest, self._border)
+            if np.ndim(style_weights) == 3
+            else _Weights(style_weights)
+        )
+        passes = [*self._passes(self._contracting), *self._passes(self._expanding)]
+        work = sum(self._work(local.rows) for local in passes) + sum(self._work([row]) for row in self._residual)
+        self._report = lambda rows, share: progress(self._work(rows) / work * share)
 
     def paint(self, image: np.ndarray, memory_limit: int | None) -> np.ndarray:
-        size = tuple(sizes.padded(side) // 4 for side in image.shape[:2])
-        side, self._weights = _TILE, _Weights(self._style_weights, size)
+        """The picture, float32 [H, W, 3]."""
+        side = _TILE
         if memory_limit is not None:
-            regions = self._weights.of_image.shape[-1] if self._weights.per_pixel else 0
-            free = max(memory_limit - _kept(self._table, *size, regions), 0)
+            regions = self._weights.regions
+            free = max(memory_limit - _kept(self._table, *self._size, regions), 0)
             side = int(np.clip((free / _per_pixel(self._table, regions)) ** 0.5, _SMALLEST_TILE, _TILE))
-        features = self._contract(image, size, side)
-        self._transform(features, max(2, side**2 // size[1]))
+        features = self._contract(image, side)
+        self._transform(features, max(2, side**2 // self._size[1]))
         return self._expand(features, image.shape, side)
 
-    def _contract(self, image: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
-        """The result [H / 4, W / 4, C] of the last contracting convolution."""
-        kept = np.empty((*size, self._contracting[-1].filters), np.float32)
-        # The image, padded to four times this size, and around it what its first convolution sees.
-        places = [
-            np.pad(np.pad(np.arange(side), (0, 4 * quarter - side), "reflect"), _BORDER, "reflect")
-            for side, quarter in zip(image.shape, size, strict=False)
-        ]
-
-        def read(graph: _Graph, rows: Sequence[Convolution], tile: stages.Tile) -> None:
-            graph.input("image")[:] = _part(image, places, stages.window_of_image(rows, tile))
+    def _contract(self, image: np.ndarray, side: int) -> np.ndarray:
+        """The result [h, w, C] of the last contracting convolution."""
+        kept = np.empty((*self._size, self._contracting[-1].filters), np.float32)
+        size = [self._smallest * length for length in self._size]
 
         def write(tile: stages.Tile, result: np.ndarray) -> None:
-            kept[tile.top :, tile.left :][: tile.height, : tile.width] = result
+            height, width = (part.length for part in tile.parts)
+            kept[tile.top :, tile.left :][:height, :width] = result
 
-        self._sweep(
-            self._contracting, stages.contracting, stages.windows_of_contracting, _tiles(size, side), read, write
-        )
+        self._sweep(self._contracting, side, _Layer(image, self._border, "reflect", size), write)
         return kept
 
     def _transform(self, kept: np.ndarray, height: int) -> None:
-        """Makes of the result of the contracting convolutions the input of the expanding ones, strip by strip.
-
-        Every result takes the place of the one before.
-        """
-        shortcuts = {row.shortcut for row in self._residual}
-        shortcut = np.empty_like(kept) if self._residual else None
+        """Turns the result of the contracting convolutions into the input of the expanding ones, in place."""
+        shortcut = np.empty_like(kept if self._residual else kept[:0])
         before = self._contracting[-1]
         for row in self._residual:
-            measured, moments = row.scope not in self.moments, _Measurement(row.filters)
-            inputs = {"before": kept, **({"shortcut": shortcut} if before.shortcut else {})}
-            graph, length, above = None, 0, {}
-            for top, bottom in _parts(len(kept), height):
-                if bottom - top != length:
-                    graph, length = None, bottom - top
-                    content = stages.residual(
-                        row,
-                        self._kernels,
-                        before,
-                        length,
-                        kept.shape[1],
-                        measured,
-                        kept=row.scope in shortcuts,
-                        per_pixel=self._weights.per_pixel,
-                    )
-                    graph = self._open(content, [before])
-                if self._weights.per_pixel:
-                    window = (top - 1, bottom + 1), (-1, kept.shape[1] + 1)
-                    self._set_style(graph, before, self._weights.window(4, window))
+            self._convolve_in_place(row, before, kept, shortcut, height)
+            before = row
+        self._normalize_in_place(before, kept, shortcut, height)
+
+    def _convolve_in_place(
+        self, row: Convolution, before: Convolution, kept: np.ndarray, shortcut: np.ndarray, height: int
+    ) -> None:
+        """Puts the result of a residual convolution in the place of the result before it, strip by strip.
+
+        Args:
+            row: of the table.
+            before: the row before.
+            kept: the result of that row [h, w, C]; changed in place.
+            shortcut: [h, w, C], what is added to that result if the row has a shortcut; changed in place if the row
+                is where a shortcut begins.
+            height: of the strips.
+        """
+        begins = row.scope in {other.shortcut for other in self._residual}
+        moments = None if row.scope in self.moments else _Measurement(row.filters)
+        border, width = row.kernel_size // 2, kept.shape[1]
+        inputs = {"before": kept, **({"shortcut": shortcut} if before.shortcut else {})}
+        above = {name: values[:0] for name, values in inputs.items()}
+        for length, strips in itertools.groupby(
+            _parts(len(kept), height, border + 1), lambda strip: strip[1] - strip[0]
+        ):
+            options = {"measured": moments is not None, "kept": begins, "per_pixel": self._weights.per_pixel}
+            content = stages.residual(row, self._kernels, before, length, width, **options)
+            graph = _Graph(content, self._threads)
+            for top, bottom in strips:
+                window = (top - border, bottom + border), (-border, width + border)
+                self._set_style(graph, before, self._weights.window(self._smallest, window))
                 for name, values in inputs.items():
-                    _fill(graph.input(name), values, top, bottom, above.get(name))
-                above = {name: values[bottom - 1].copy() for name, values in inputs.items()}
+                    _fill(graph.input(name), values, top, bottom, above[name])
+                    above[name] = values[bottom - border : bottom].copy()
                 graph.run()
                 kept[top:bottom] = graph.output("result")
-                if row.scope in shortcuts:
+                if begins:
                     shortcut[top:bottom] = graph.output("features")
-                if measured:
+                if moments:
                     moments.add(graph, bottom - top)
                 self._report([row], (bottom - top) / len(kept))
-            if measured:
-                self.moments[row.scope] = moments.moments()
-            before = row
+            del graph  # Before there is another, so that its memory is free.
+        if moments:
+            self.moments[row.scope] = moments.moments()
+
+    def _normalize_in_place(self, before: Convolution, kept: np.ndarray, shortcut: np.ndarray, height: int) -> None:
+        """Normalises and activates the result of the last row before the expanding ones, strip by strip."""
         scales, shifts = self._scales_and_shifts(before)
         for top, bottom in _parts(len(kept), height):
             strip = kept[top:bottom]
-            weights = self._weights.of_image
-            if self._weights.per_pixel:
-                weights = self._weights.window(4, ((top, bottom), (0, kept.shape[1])))
+            weights = self._weights.window(self._smallest, ((top, bottom), (0, kept.shape[1])))
             strip *= weights @ scales
             strip -= weights @ shifts
             if before.activation == "relu":
@@ -264,99 +340,83 @@ class _Network:
             if before.shortcut:
                 strip += shortcut[top:bottom]
 
-    def _expand(self, features: np.ndarray, shape: tuple[int, int, int], side: int) -> np.ndarray:
+    def _expand(self, features: np.ndarray, shape: tuple[int, ...], side: int) -> np.ndarray:
         """The picture."""
         picture = np.empty(shape, np.float32)
-        places = [np.pad(np.arange(side), _BORDER, "edge") for side in features.shape[:2]]
-
-        def read(graph: _Graph, rows: Sequence[Convolution], tile: stages.Tile) -> None:
-            graph.input("features")[:] = _part(features, places, stages.window_of_features(rows, tile))
 
         def write(tile: stages.Tile, result: np.ndarray) -> None:
-            part = picture[4 * tile.top :, 4 * tile.left :][: 4 * tile.height, : 4 * tile.width]
+            top, left = self._smallest * tile.top, self._smallest * tile.left
+            part = picture[top:, left:][: result.shape[0], : result.shape[1]]
             part[:] = result[: part.shape[0], : part.shape[1]]
 
-        tiles = _tiles(features.shape[:2], side)
-        self._sweep(self._expanding, stages.expanding, stages.windows_of_expanding, tiles, read, write)
+        self._sweep(self._expanding, side, _Layer(features, self._border, "edge"), write)
         self._activate(self._expanding[-1], picture.reshape(-1))
         return picture
 
     def _sweep(
         self,
         stage: Sequence[Convolution],
-        draw: Callable[..., bytes],
-        windows: Callable[[Sequence[Convolution], stages.Tile], list[stages.Window]],
-        tiles: Sequence[stages.Tile],
-        read: Callable[[_Graph, Sequence[Convolution], stages.Tile], None],
+        side: int,
+        layer: _Layer,
         write: Callable[[stages.Tile, np.ndarray], None],
     ) -> None:
         """Computes a stage tile by tile, again and again until all its convolutions are measured.
 
         Args:
             stage: its rows of the table.
-            draw: what draws its graphs.
-            windows: where, for a tile, the results lie that a graph normalises.
-            tiles: of the image, those of one kind together.
-            read: fills the input of a graph of these rows for a tile.
+            side: of the tiles, in pixels of the smallest features.
+            layer: the stage's input.
             write: takes the result of the whole stage.
         """
-        area = sum(tile.height * tile.width for tile in tiles)
-        for rows in self._passes(stage):
-            scope, whole = rows[-1].scope, len(rows) == len(stage)
-            options = {"given": whole, "per_pixel": self._weights.per_pixel}
-            measured, moments = scope not in self.moments, _Measurement(rows[-1].filters)
-            for _, alike in itertools.groupby(tiles, key=lambda tile: tile.kind):
+        tiles = _tiles(self._size, side)
+        for local in self._passes(stage):
+            scope, whole = local.rows[-1].scope, len(local.rows) == len(stage)
+            moments = None if scope in self.moments else _Measurement(local.rows[-1].filters)
+            for _, alike in itertools.groupby(tiles, key=lambda tile: tile.parts):
                 graph = None
                 for tile in alike:
-                    graph = graph or self._open(draw(rows, self._kernels, tile, measured, **options), rows[:-1])
-                    read(graph, rows, tile)
-                    if self._weights.per_pixel:
-                        for row, window in zip(rows, windows(rows, tile), strict=False):
-                            weights = self._weights.window(self._reductions[row.scope], window)
-                            self._set_style(graph, row, weights)
-                    graph.run()
+                    if graph is None:
+                        content = local.draw(self._kernels, tile, moments is not None, whole, self._weights.per_pixel)
+                        graph = _Graph(content, self._threads)
+                    self._compute(graph, local, tile, layer)
                     if whole:
                         write(tile, graph.output("result"))
-                    if measured:
-                        moments.add(graph, tile.height * tile.width)
-                    self._report(rows, tile.height * tile.width / area)
-            if measured:
+                    if moments:
+                        moments.add(graph, tile.area)
+                    self._report(local.rows, tile.area / math.prod(self._size))
+            if moments:
                 self.moments[scope] = moments.moments()
+
+    def _compute(self, graph: _Graph, local: stages.Local, tile: stages.Tile, layer: _Layer) -> None:
+        """Runs the graph of the first convolutions of a stage for a tile."""
+        window, *results = local.windows(tile)
+        graph.input("before")[:] = layer.window(window)
+        for row, result in zip(local.rows[:-1], results, strict=False):
+            self._set_style(graph, row, self._weights.window(self._reductions[row.scope], result))
+        graph.run()
 
     def _activate(self, row: Convolution, numbers: np.ndarray) -> None:
         """Normalises a result, in place."""
         pixels = min(_ACTIVATED, -(-numbers.size // row.filters // LANES) * LANES)
-        graph = self._open(stages.activating(row, pixels, self._weights.per_pixel), [row])
-        weights = self._weights.of_image.reshape(-1, self._weights.of_image.shape[-1])
-        for start in range(0, numbers.size, pixels * row.filters):
-            part = numbers[start : start + pixels * row.filters]
+        graph = _Graph(stages.activating(row, pixels, self._weights.per_pixel), self._threads)
+        for first in range(0, numbers.size // row.filters, pixels):
+            part = numbers[first * row.filters :][: pixels * row.filters]
             graph.input("before").reshape(-1)[: part.size] = part
-            if self._weights.per_pixel:
-                first = start // row.filters
-                self._set_style(graph, row, weights[first : first + pixels])
+            self._set_style(graph, row, self._weights.pixels(first, first + pixels))
             graph.run()
             part[:] = graph.output("result").reshape(-1)[: part.size]
 
-    def _passes(self, stage: list[Convolution]) -> list[list[Convolution]]:
+    def _passes(self, stage: Sequence[Convolution]) -> list[stages.Local]:
         """The convolutions of a stage that are computed together, again and again until all are measured."""
         counts = [count for count in range(1, len(stage)) if stage[count - 1].scope not in self.moments]
-        return [stage[:count] for count in (*counts, len(stage))]
+        return [
+            stages.Local(stage[:count], self._smallest // self._reductions[stage[count - 1].scope])
+            for count in (*counts, len(stage))
+        ]
 
     def _work(self, rows: Sequence[Convolution]) -> float:
-        """The multiplications of some convolutions for a pixel at a quarter of the size."""
-        area, work = 16 if rows[0] == self._contracting[0] else 1, 0
-        for row in rows:
-            area *= (row.upsampling / row.strides) ** 2
-            work += area * self._kernels[row.scope].size
-        return work
-
-    def _open(self, content: bytes, normalized: Sequence[Convolution]) -> _Graph:
-        """A graph, with the scales and shifts of what it normalises, unless these differ from pixel to pixel."""
-        graph = _Graph(content, self._threads)
-        if not self._weights.per_pixel:
-            for row in normalized:
-                self._set_style(graph, row, self._weights.of_image)
-        return graph
+        """The multiplications of some convolutions for a pixel of the smallest features."""
+        return sum((self._smallest / self._reductions[row.scope]) ** 2 * self._kernels[row.scope].size for row in rows)
 
     def _set_style(self, graph: _Graph, row: Convolution, weights: np.ndarray) -> None:
         """Sets the scale and the shift of a normalisation, given weights [num_styles] or those of all its pixels."""
@@ -366,7 +426,7 @@ class _Network:
             entry[:count] = np.tile(values, count // values.size)
 
     def _scales_and_shifts(self, row: Convolution) -> tuple[np.ndarray, np.ndarray]:
-        """Of an instance normalisation x scale - shift, those of every style, each [num_styles, C]."""
+        """The scales and shifts of an instance normalisation x scale - shift, for every style, each [num_styles, C]."""
         gammas, betas = (self._parameters[row.scope][name] for name in ("gamma", "beta"))
         mean, variance = self.moments[row.scope]
         scales = gammas / np.sqrt(variance + np.float32(EPSILON))
@@ -374,16 +434,17 @@ class _Network:
 
 
 class _Measurement:
-    """Moments of a layer [C], from those of its parts."""
+    """The moments of a layer [C], computed from those of its parts."""
 
     def __init__(self, channels: int):
-        self._channels, self._parts = channels, []
+        self._channels = channels
+        self._parts: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def add(self, graph: _Graph, pixels: int) -> None:
-        """Of a part, in the outputs of its graph.
+        """Adds a part.
 
         Args:
-            graph: that has run.
+            graph: whose outputs are the moments of the part.
             pixels: of the part, or any multiple of them that is the same for all parts.
         """
         means, variances = (
@@ -393,71 +454,90 @@ class _Measurement:
         self._parts.append((pixels, means.mean(axis=0), (variances + np.square(means)).mean(axis=0)))
 
     def moments(self) -> Moments:
+        """The moments of all parts together."""
         pixels, means, squares = (np.array(values) for values in zip(*self._parts, strict=True))
         mean, square = (np.average(values, axis=0, weights=pixels) for values in (means, squares))
         return Moments(mean.astype(np.float32), (square - np.square(mean)).astype(np.float32))
 
 
-def _kept(convolutions: Sequence[Convolution], height: int, width: int, regions: int) -> int:
-    """The bytes of two results at a quarter of the size, [height, width, C], or of one and the picture.
+def _stages(convolutions: Sequence[Convolution]) -> tuple[Sequence[Convolution], ...]:
+    """The contracting, the residual and the expanding convolutions."""
+    smallest = max(k for k, row in enumerate(convolutions) if row.strides > 1)
+    largest = min(k for k, row in enumerate(convolutions) if row.upsampling > 1)
+    return convolutions[: smallest + 1], convolutions[smallest + 1 : largest], convolutions[largest:]
 
-    And of the weights of so many styles, for the image and for smaller layers.
+
+def _smallest(convolutions: Sequence[Convolution]) -> int:
+    """How many times smaller than the image the smallest features are."""
+    return max(reductions(convolutions).values())
+
+
+def _features_size(convolutions: Sequence[Convolution], height: int, width: int) -> tuple[int, int]:
+    """Height and width of the smallest features of an image."""
+    smallest = _smallest(convolutions)
+    return sizes.padded(height) // smallest, sizes.padded(width) // smallest
+
+
+def _kept(convolutions: Sequence[Convolution], height: int, width: int, regions: int) -> int:
+    """The bytes that are kept for smallest features of this height and width.
+
+    They hold two results of the residual convolutions, or one and the picture, and the weights of the regions for
+    layers of all sizes.
     """
-    channels = [row.filters for row in convolutions if row.strides > 1][-1]
-    return height * width * (channels + max(channels, 4**2 * 3) + (4**2 + 2**2 + 1) * regions) * _FLOAT
+    smallest = _smallest(convolutions)
+    channels, picture = _stages(convolutions)[0][-1].filters, convolutions[-1].filters * smallest**2
+    weights = sum((smallest // reduction) ** 2 for reduction in {*reductions(convolutions).values()})
+    return height * width * (channels + max(channels, picture) + weights * regions) * _FLOAT
 
 
 def _per_pixel(convolutions: Sequence[Convolution], regions: int) -> int:
-    """The bytes that a tile takes per pixel at a quarter of the size."""
+    """The bytes that a tile takes per pixel of the smallest features."""
     copies = _COPIES + (_COPIES_PER_PIXEL if regions else 0)
-    return 4**2 * max(convolutions[0].filters, convolutions[-2].filters) * copies * _FLOAT
+    smallest, found = _smallest(convolutions), reductions(convolutions)
+    return max(row.filters * (smallest // found[row.scope]) ** 2 for row in convolutions) * copies * _FLOAT
 
 
 def _tiles(size: tuple[int, int], side: int) -> list[stages.Tile]:
-    """All tiles, those of one kind together."""
-    (height, width) = size
+    """All tiles, those with the same graphs together."""
+    vertical, horizontal = (
+        [(stages.Part(stop - start, start == 0, stop == length), start) for start, stop in _parts(length, side)]
+        for length in size
+    )
     return sorted(
-        stages.Tile(bottom - top, right - left, (top == 0, left == 0), (bottom == height, right == width), top, left)
-        for top, bottom in _parts(height, side)
-        for left, right in _parts(width, side)
+        stages.Tile((rows, columns), top, left)
+        for (rows, top), (columns, left) in itertools.product(vertical, horizontal)
     )
 
 
-def _parts(side: int, length: int) -> list[tuple[int, int]]:
-    """Starts and stops of parts of about this length, at least 2, which the reflections at their borders need."""
+def _parts(side: int, length: int, least: int = 2) -> list[tuple[int, int]]:
+    """Starts and stops of parts of about this length.
+
+    Args:
+        side: the sum of their lengths.
+        length: of most of them.
+        least: of any; reflections at borders need one more pixel than they add.
+    """
     length = -(-side // max(1, round(side / length)))
-    starts = list(range(0, side, max(length, 2)))
-    if side - starts[-1] < 2:
+    starts = list(range(0, side, max(length, least)))
+    if side - starts[-1] < least:
         starts.pop()
     return list(itertools.pairwise([*starts, side]))
 
 
-def _part(values: np.ndarray, places: Sequence[np.ndarray], window: stages.Window) -> np.ndarray:
-    """What lies in a window of `values`.
+def _fill(strip: np.ndarray, values: np.ndarray, top: int, bottom: int, above: np.ndarray) -> None:
+    """Copies a strip of `values` with a border, which is reflected at the borders of `values`.
 
     Args:
+        strip: the destination, [bottom - top + 2 border, W + 2 border, C].
         values: [H, W, C].
-        places: which row is where, and which column, from _BORDER before the first one.
-        window: of what `places` say.
-    """
-    rows, columns = (
-        index[start + _BORDER : stop + _BORDER] for index, (start, stop) in zip(places, window, strict=True)
-    )
-    if all(index[-1] - index[0] == len(index) - 1 for index in (rows, columns)):
-        return values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return values[np.ix_(rows, columns)]
-
-
-def _fill(strip: np.ndarray, values: np.ndarray, top: int, bottom: int, above: np.ndarray | None) -> None:
-    """Copies a strip of `values` [H, W, C], with a border of 1, which is reflected at the borders of `values`.
-
-    Args:
-        strip: where to, [bottom - top + 2, W + 2, C].
-        values: where from.
         top, bottom: of the strip, without its border.
-        above: the row above, where `values` has another by now.
+        above: [border, W, C], the rows above, whose places in `values` are taken by now; empty at the top.
     """
-    strip[1:-1, 1:-1] = values[top:bottom]
-    strip[0, 1:-1] = values[1] if above is None else above
-    strip[-1, 1:-1] = values[bottom if bottom < len(values) else bottom - 2]
-    strip[:, 0], strip[:, -1] = strip[:, 2], strip[:, -3]
+    height, width, _ = strip.shape
+    border = (height - (bottom - top)) // 2
+    rows = strip[:, border : width - border]
+    rows[border : height - border] = values[top:bottom]
+    rows[:border] = above if len(above) else values[border:0:-1]
+    rows[height - border :] = values[bottom:][:border] if bottom < len(values) else values[-border - 1 : -1][::-1]
+    strip[:, :border] = strip[:, 2 * border : border : -1]
+    strip[:, width - border :] = strip[:, width - 2 * border - 1 : width - border - 1][:, ::-1]

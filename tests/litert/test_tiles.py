@@ -1,4 +1,6 @@
-"""Tiles against the whole picture, of a small network whose images are of several sizes."""
+"""Pictures painted in tiles against those painted in one piece, for a small network and images of several sizes."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -14,7 +16,10 @@ LITTLE = 1
 
 
 def small_network(residual_blocks=2):
-    table = architecture.convolutions((4, 6, 8), (6, 4), residual_blocks)
+    return with_parameters(architecture.convolutions((4, 6, 8), (6, 4), residual_blocks))
+
+
+def with_parameters(table):
     rng = np.random.default_rng(0)
     parameters, channels = {}, 3
     for row in table:
@@ -66,6 +71,27 @@ def test_a_network_without_residual_blocks_paints_the_same():
     shallow, image = small_network(residual_blocks=0), blotches(40, 32)
     found = tiles.paint(*shallow, image, WEIGHTS, memory_limit=LITTLE)
     np.testing.assert_allclose(found, in_one_piece(shallow, image), atol=1e-4)
+
+
+# The sides of the kernels, row by row; those of up-sampling rows are 3.
+KERNELS = {
+    "5 x 5 at the ends": (5, 3, 3, 3, 3, 3, 3, 5),
+    "3 x 3 at the ends": (3, 5, 5, 5, 5, 3, 3, 3),
+    "large": (7, 7, 5, 5, 1, 3, 3, 11),
+}
+
+
+@pytest.mark.parametrize("per_pixel", [False, True])
+@pytest.mark.parametrize("kernel_sizes", KERNELS)
+def test_windows_follow_the_kernels_of_the_table(kernel_sizes, per_pixel):
+    table = architecture.convolutions((4, 6, 8), (6, 4), residual_blocks=1)
+    table = [dataclasses.replace(row, kernel_size=k) for row, k in zip(table, KERNELS[kernel_sizes], strict=True)]
+    parts, image = with_parameters(table), blotches(52, 76)
+    weights = np.random.default_rng(2).random((52, 76, 3), np.float32) if per_pixel else WEIGHTS
+    found = tiles.paint(*parts, image, weights, memory_limit=LITTLE)
+    paint = Interpreter(model_content=network.build(*parts, 52, 76, per_pixel=per_pixel)).get_signature_runner()
+    expected = paint(input_image=image[None], style_weights=weights[None] if per_pixel else weights)
+    np.testing.assert_allclose(found, expected["stylized_image"][0], atol=1e-4)
 
 
 @pytest.mark.parametrize(("height", "width"), [(45, 31), (5, 3)])
