@@ -9,7 +9,6 @@ import logging
 import pathlib
 import re
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 
 import apache_beam as beam
@@ -34,7 +33,10 @@ from magstyle.painting.stylizer import Stylizer
 
 FAILURES = "failures.txt"
 STYLES = "styles.csv"
-# Takes the size of what has been done; set in a process that shows a progress bar.
+# The errors that travel through Beam, as JSON between marks in the text of an exception.
+_CARRIED: tuple[type[BaseException], ...] = (InputError, KeyboardInterrupt, SystemExit)
+_MARKS = "<magstyle>", "</magstyle>"
+# Called with the size of each photo that is done; set in a process that shows a progress bar.
 _progress: Callable[[int], object] | None = None
 
 
@@ -47,21 +49,21 @@ class Painter:
     """
 
     def __init__(self, stylizer: Stylizer, job: DatasetJob):
-        self._stylizer = _warmed(stylizer)
+        self._stylizer = stylizer
         self._job = job
         self._style_weights = None if job.style == "random" else stylizer.style_weights(job.style)
         self._network = stylizer.network
         self._handle = shared.Shared()
-        # In this process, what `setup` acquires is the one that is there.
+        # In this process, `setup` acquires this one.
         self._handle.acquire(lambda: stylizer)
         _ = job.colors  # Read here, as workers may not see the file.
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_stylizer": None}
+        return {name: value for name, value in self.__dict__.items() if name != "_stylizer"}
 
     def setup(self) -> None:
         """Loads the model, once per process."""
-        self._stylizer = self._handle.acquire(lambda: _warmed(Stylizer(self._network)))
+        self._stylizer = self._handle.acquire(lambda: Stylizer(self._network))
 
     def paint(self, photo: shards.Photo) -> np.ndarray:
         """The picture [H, W, 3] of a photo.
@@ -76,9 +78,9 @@ class Painter:
         return self._job.paint(self._stylizer, image, self._weights(photo.name))
 
     def style(self, name: str) -> str:
-        """What the photo of this name is painted in: the name of a style, or a mixture as `--style` takes it."""
+        """The style of the photo of this name: the name of a style, or a mixture as `--style` takes it."""
         weights, names = self._weights(name), self._network.style_names
-        # The shortest decimal number that is the float32.
+        # The shortest decimal number that reads as the same float32.
         mixture = {names[i]: float(str(weights[i])) for i in np.flatnonzero(weights)}
         return next(iter(mixture)) if list(mixture.values()) == [1] else str(mixture)
 
@@ -89,7 +91,7 @@ class Painter:
         return self._stylizer.style_weights(int.from_bytes(digest[:8], "big") % self._network.num_styles)
 
     def settings(self) -> dict[str, object]:
-        """What a picture depends on besides its photo, by the argument that says it."""
+        """The settings that a picture depends on besides its photo, by the argument that gives them."""
         digest = hashlib.sha256()
         for parameters in self._network.parameters.values():
             for values in parameters.values():
@@ -104,7 +106,7 @@ class Painter:
 
 
 def open_pipeline(beam_options: str = "") -> beam.Pipeline:
-    """An empty pipeline with options of Beam, as on a command line; for this machine by default.
+    """An empty pipeline with Beam's options, as on a command line; it runs on this machine by default.
 
     Raises:
         InputError: for options that Beam does not have.
@@ -114,9 +116,9 @@ def open_pipeline(beam_options: str = "") -> beam.Pipeline:
             options = PipelineOptions(shlex.split(beam_options))
             if _is_direct(options):
                 _refuse_unknown(options)
-                options.view_as(StandardOptions).runner = "DirectRunner"  # Unless it is said, Beam logs what it takes.
-                # Beam's DirectRunner downloads another runner, Prism, and runs what that cannot do in Python. This
-                # option, which is about streams, makes it do all in Python.
+                options.view_as(StandardOptions).runner = "DirectRunner"  # If none is named, Beam logs its choice.
+                # Beam's DirectRunner downloads another runner, Prism, and uses Python only where Prism cannot do the
+                # work. This option, which is about streams, makes it do everything in Python.
                 options.view_as(TypeOptions).allow_unsafe_triggers = True
                 options.view_as(WorkerOptions).default_sdk_harness_log_level = "CRITICAL"
             return beam.Pipeline(options=options)
@@ -130,24 +132,24 @@ def open_pipeline(beam_options: str = "") -> beam.Pipeline:
 def run(
     pipeline: beam.Pipeline, source: photos.Source, painter: Painter, folder: pathlib.Path, output_format: str
 ) -> dict[str, int]:
-    """Stylises photos, as far as that has not been done yet.
+    """Stylises the photos that have not been stylised yet.
 
     Failures are written to `failures.txt` in the folder, a line each: name, tab, reason. The style of every picture is
-    the feature `style/name` of its record, or in `styles.csv` in the folder.
+    the feature `style/name` of its record, or stands in `styles.csv` in the folder.
 
     Args:
-        pipeline: of `open_pipeline`.
+        pipeline: from `open_pipeline`.
         source: the photos.
-        painter: of the pictures.
+        painter: paints the pictures.
         folder: where they go; all workers must see it under this name.
         output_format: tfrecord, for a TFRecord file per shard, or png, jpg or webp, for a file per photo.
 
     Returns:
-        How many pictures were `written`; how many shards (of a folder: pictures) were `skipped` because they were
-        there; how many photos have `failed`, now or when the shard that was skipped was written.
+        How many pictures were `written`; how many shards (of a folder: pictures) were `skipped` because they existed;
+        how many photos `failed`, now or when a skipped shard was written.
 
     Raises:
-        InputError: for a folder that cannot be written to, or where a runner of many machines fails.
+        InputError: for a folder that cannot be written to, or if a runner for many machines fails.
     """
     stylize = (_ToRecords if output_format == "tfrecord" else _ToPictures)(painter, folder, output_format)
     lines = (
@@ -163,7 +165,7 @@ def run(
             | f"All of {name}" >> beam.combiners.ToList()
             | f"Write {name}" >> beam.ParDo(_WriteLines(folder / name, header))
         )
-    with _silent_beam(), _progress_bar(source, pipeline.options), _one_sentence(pipeline.options):
+    with _silent_beam(), _progress_bar(source, pipeline.options), _unwrapped_errors(pipeline.options):
         result = pipeline.run()
         result.wait_until_finish()
     counters = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(__name__))["counters"]
@@ -172,7 +174,7 @@ def run(
 
 
 class _Stylize(beam.DoFn):
-    """From a shard to its failures, each as a line of `failures.txt`, and to lines of `styles.csv`."""
+    """Turns a shard into its failures, each a line of `failures.txt`, and into lines of `styles.csv`."""
 
     def __init__(self, painter: Painter, folder: pathlib.Path, output_format: str):
         self.painter = painter
@@ -182,11 +184,13 @@ class _Stylize(beam.DoFn):
     def setup(self) -> None:
         self.painter.setup()
 
-    # Without annotations, as Beam would hold them against its own types.
+    # Without annotations, which Beam would check against its own types.
     def process(self, shard):
-        failures, styles = [], []
-        self.make(shard, failures, styles)
-        # A file name need not be text, as Beam's strings must be.
+        failures: list[tuple[str, str]] = []
+        styles: list[tuple[str, str]] = []
+        with _carried_errors():
+            self.make(shard, failures, styles)
+        # Bytes, because Beam's strings must be text, and a file name need not be.
         for name, reason in failures:
             _count("failed")
             yield to_bytes(f"{name}\t{reason}\n")
@@ -196,11 +200,17 @@ class _Stylize(beam.DoFn):
             yield beam.pvalue.TaggedOutput(STYLES, to_bytes(line.getvalue()))
 
     def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
-        """Makes what is missing of a shard; notes name and reason of every failure, and file and style of every one."""
+        """Makes the missing pictures of a shard.
+
+        Args:
+            shard: of the photos.
+            failures: gets the name and the reason of every failure.
+            styles: gets the file and the style of every picture that is a file.
+        """
         raise NotImplementedError
 
     def paint(self, photo: shards.Photo, failures: list[tuple[str, str]]) -> tuple[bytes, tuple[int, ...]] | None:
-        """The picture of a photo, encoded, and its shape [H, W, 3]; None after a failure."""
+        """The encoded picture of a photo and its shape [H, W, 3]; None after a failure."""
         try:
             picture = self.painter.paint(photo)
             images.check_writable(photo.stem + self.suffix, *picture.shape[:2])
@@ -208,7 +218,7 @@ class _Stylize(beam.DoFn):
         except Exception as error:
             if is_out_of_memory(error):
                 reason = f"cannot stylise {photo.name}: there is no memory for it"
-            elif isinstance(error, InputError | OSError):  # Pillow has OSErrors for what it cannot encode.
+            elif isinstance(error, InputError | OSError):  # Pillow raises OSErrors if it cannot encode.
                 reason = " ".join(str(error).split())
             else:
                 raise
@@ -217,11 +227,11 @@ class _Stylize(beam.DoFn):
 
 
 class _ToRecords(_Stylize):
-    """A shard becomes a TFRecord file of that name."""
+    """Turns a shard into a TFRecord file of that name."""
 
     def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
         path = self.folder / shard.name
-        # Written before the shard is there, and read when it is skipped: failures outlive the run that met them.
+        # Written before the shard, and read when the shard is skipped, so that failures outlive the run that met them.
         noted = path.with_name(f".{path.name}.failures")
         if path.exists():
             failures += json.loads(noted.read_text()) if noted.exists() else []
@@ -243,7 +253,7 @@ class _ToRecords(_Stylize):
                     picture = self.paint(photo, failures)
                     if picture is not None:
                         example = _to_example(photo, *picture, self.painter.style(photo.name))
-                        # The features are a map, which has no order of its own.
+                        # The features are a map, whose order is arbitrary.
                         writer.write(example.SerializeToString(deterministic=True))
                         _count("written")
                     _done(photo.size)
@@ -252,7 +262,7 @@ class _ToRecords(_Stylize):
 
 
 class _ToPictures(_Stylize):
-    """Every photo becomes a file."""
+    """Turns every photo into a file."""
 
     def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
         for photo in shard.photos():
@@ -272,7 +282,7 @@ class _ToPictures(_Stylize):
 
 
 class _WriteLines(beam.DoFn):
-    """All lines become one file, sorted, below its header; without any, there is none."""
+    """Writes all lines into one file, sorted, below its header; no file if there are none."""
 
     def __init__(self, path: pathlib.Path, header: bytes):
         self.path = path
@@ -282,25 +292,17 @@ class _WriteLines(beam.DoFn):
         if not lines:
             self.path.unlink(missing_ok=True)
             return
-        with files.replacing(self.path) as temporary:
+        with _carried_errors(), files.replacing(self.path) as temporary:
             temporary.write_bytes(b"".join([self.header, *sorted(lines)]))
 
 
-def _warmed(stylizer: Stylizer) -> Stylizer:
-    """Brings TensorFlow to the graph for all sizes, which it makes with the second size that it sees.
-
-    The graph for the first size alone rounds differently, and that size depends on where a run was stopped.
-    """
-    for side in (8, 12):
-        stylizer.stylize(np.zeros((side, side, 3)), stylizer.style_weights(0))
-    return stylizer
-
-
 def _to_example(photo: shards.Photo, jpeg: bytes, shape: tuple[int, ...], style: str) -> tf.train.Example:
-    """The picture with all that came with the photo, under the names of ImageNet's shards, and with its style."""
+    """The picture, its style, and everything that came with the photo, under the names of ImageNet's shards."""
     height, width, channels = shape
-    image = {"encoded": jpeg, "format": "JPEG", "colorspace": "RGB"}
-    image.update(height=height, width=width, channels=channels)
+    image = {
+        **{"encoded": jpeg, "format": "JPEG", "colorspace": "RGB"},
+        **{"height": height, "width": width, "channels": channels},
+    }
     features = {f"image/{key}": shards.feature(value) for key, value in image.items()}
     features = {**photo.features, **features, "style/name": shards.feature(style)}
     return tf.train.Example(features=tf.train.Features(feature=features))
@@ -329,7 +331,7 @@ def _progress_bar(source: photos.Source, options: PipelineOptions) -> Iterator[N
 
 @contextlib.contextmanager
 def _silent_beam() -> Iterator[None]:
-    """All that Beam's log has to say comes with the exception."""
+    """Silences Beam's log, which repeats the exception."""
     log = logging.getLogger("apache_beam")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -340,20 +342,28 @@ def _silent_beam() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _one_sentence(options: PipelineOptions) -> Iterator[None]:
-    """Brings back what Beam wraps, as text with a traceback: our errors, and the end of the program by a signal."""
+def _carried_errors() -> Iterator[None]:
+    """Lets InputErrors, and the end of the program, through Beam, which passes on only the text of an exception."""
+    try:
+        yield
+    except _CARRIED as error:
+        arguments = error.arguments if isinstance(error, InputError) else ()
+        carried = json.dumps([type(error).__name__, *error.args, *arguments])
+        # Alone, since Beam waits forever if there is a name that is not Unicode in the text.
+        raise RuntimeError(carried.join(_MARKS)) from None
+
+
+@contextlib.contextmanager
+def _unwrapped_errors(options: PipelineOptions) -> Iterator[None]:
+    """Raises the errors that `_carried_errors` let through."""
     try:
         yield
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        sentences = re.findall(r"InputError: (.*?) \[while running", text, re.DOTALL)
-        if sentences:
-            raise InputError(sentences[-1]) from error
-        stopped = re.search(r"SystemExit: (\d+) \[while running", text)
-        if stopped:
-            sys.exit(int(stopped[1]))
-        if "KeyboardInterrupt [while running" in text:
-            raise KeyboardInterrupt from error
+        carried = re.search("(.*?)".join(_MARKS), str(error))
+        if carried:
+            name, *arguments = json.loads(carried[1])
+            kind = next(kind for kind in _CARRIED if kind.__name__ == name)
+            raise kind(*arguments) from error
         if not _is_direct(options):
             raise InputError(f"Beam's {options.view_as(StandardOptions).runner} failed: {error}") from error
         raise

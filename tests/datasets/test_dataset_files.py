@@ -132,7 +132,6 @@ def test_a_photo_without_memory_is_a_failure_of_its_own(stylize, tmp_path, monke
 
 def test_sizes_that_cannot_be_had_are_failures_before_any_work(stylize, tmp_path, monkeypatch):
     monkeypatch.setattr(Stylizer, "stylize", lambda *_, **__: pytest.fail("has been painted"))
-    monkeypatch.setattr(beam_pipeline, "_warmed", lambda stylizer: stylizer)
     monkeypatch.setattr(images, "read_image", lambda *_: pytest.fail("has been decoded"))
     made = stylize(tmp_path / "out", output_format="png", image_size=60000)
     assert (made.written, made.failed) == (0, 12)
@@ -171,6 +170,15 @@ def test_a_painter_travels_with_its_model(small_model, folder):
     picture = copy.paint(photo)
     assert min(picture.shape[:2]) == 12
     np.testing.assert_array_equal(picture, painter.paint(photo))
+
+
+@pytest.mark.parametrize("engine", ["litert", "keras"])
+def test_a_picture_does_not_depend_on_the_photos_before_it(small_model, folder, engine):
+    shard = photos.from_files(folder).shards[0]
+    one_by_one = [beam_pipeline.Painter(Stylizer(small_model, engine)).paint(photo) for photo in shard.photos()]
+    painter = beam_pipeline.Painter(Stylizer(small_model, engine))
+    for picture, expected in zip([painter.paint(photo) for photo in shard.photos()], one_by_one, strict=True):
+        np.testing.assert_array_equal(picture, expected)
 
 
 @pytest.mark.parametrize("output_format", ["tfrecord", "jpg"])
@@ -367,14 +375,17 @@ def test_an_interrupted_run_ends_as_it_was_told_to(stylize, tmp_path, monkeypatc
     assert expected is KeyboardInterrupt or ended.value.code == 143
 
 
-def test_a_folder_that_cannot_be_written_to_is_one_sentence(stylize, tmp_path, monkeypatch):
+@pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
+def test_an_error_of_a_worker_is_raised_as_it_was(stylize, tmp_path, monkeypatch, mode):
+    sentence = "cannot write caf\udce9/train [while running 'x']:\nno space left on device"
+
     def refuse(*_):
-        raise InputError(f"cannot write {tmp_path}/out/train: no space left on device")
+        raise InputError(sentence, "output_dir")
 
     monkeypatch.setattr(beam_pipeline._ToRecords, "_write", refuse)
     with pytest.raises(InputError) as error:
-        stylize(tmp_path / "out")
-    assert str(error.value) == f"cannot write {tmp_path}/out/train: no space left on device"
+        stylize(tmp_path / "out", beam_options=f"--direct_running_mode={mode}")
+    assert (str(error.value), error.value.arguments) == (sentence, ("output_dir",))
 
 
 def test_without_beam_a_sentence_says_how_to_get_it(folder, tmp_path):
