@@ -95,7 +95,7 @@ class Painter:
         digest = hashlib.sha256()
         for parameters in self._network.parameters.values():
             for values in parameters.values():
-                digest.update(np.ascontiguousarray(values))
+                digest.update(np.ascontiguousarray(values).data)
         return {
             "checkpoint": digest.hexdigest(),
             "style": "random" if self._style_weights is None else self._style_weights.tolist(),

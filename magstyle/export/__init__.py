@@ -1,10 +1,10 @@
-"""Ways out of Keras: files that run where neither it nor this project is installed."""
+"""Exports: files that run without Keras and without this project."""
 
 import pathlib
 
 from magstyle import project
 
-# Of the numbers of a LiteRT file.
+# How a LiteRT file stores its numbers.
 PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
 
 

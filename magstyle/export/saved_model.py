@@ -1,4 +1,4 @@
-"""SavedModels, for TensorFlow Serving and for every program that has TensorFlow but not this project."""
+"""SavedModels, for TensorFlow Serving and for any program that has TensorFlow but not this project."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ So are the weights of the models that come with magstyle. Those of any other mod
 trained it, and of the painters of its styles where their copyright has not ended.
 """
 
-# As Stylizer's, of a style: sums of larger ones leave float32.
+# The largest weight of a style, as in Stylizer: sums of larger ones overflow float32.
 _LARGEST_WEIGHT = 1e38
 
 
@@ -36,7 +36,7 @@ def export_saved_model(checkpoint: StyleTransformer | str | os.PathLike, output_
         The folder of the new version; `save` says what is in it.
 
     Raises:
-        InputError: where load_model does, or if it cannot be written.
+        InputError: as for load_model, or if the folder cannot be written.
     """
     model = model_files.load_model(checkpoint)
     versions = files.make_folder(files.expanded(output_dir))
@@ -47,26 +47,26 @@ def export_saved_model(checkpoint: StyleTransformer | str | os.PathLike, output_
 
 
 def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
-    """Writes a SavedModel of two signatures, which TensorFlow alone loads and serves.
+    """Writes a SavedModel with two signatures, which TensorFlow loads and serves without this project.
 
     `serving_default` takes `input_image` [B, H, W, 3], float32 RGB in [0, 1], of any size from 1 x 1, and
     `style_weights` [B, num_styles], and returns `stylized_image` [B, H, W, 3].
 
     `stylize_encoded` takes `image_bytes`, one JPEG, PNG, GIF or BMP file, `style_names` [K] and `weights` [K], the
     styles to mix; it returns `stylized_image_bytes`, a PNG file of the same size. (TensorFlow ignores EXIF orientation.
-    A name that ends in `_bytes` is what makes TensorFlow Serving send it as base64.)
+    TensorFlow Serving sends tensors whose names end in `_bytes` as base64.)
 
-    What cannot be used is an InvalidArgumentError of one sentence: no style, or one that the model does not have, which
-    names those that it has; weights that are NaN, infinite or beyond float32; an image without pixels.
+    Invalid input raises an InvalidArgumentError of one sentence: no style; an unknown style, with the list of the known
+    ones; weights that are NaN, infinite or beyond float32; an image without pixels.
 
     The names of the styles are the lines of `assets/style_names.txt`; `LICENSE.txt` is beside it.
 
     Args:
         model: the model.
-        folder: to be made; it must not exist.
+        folder: the folder to make; it must not exist.
 
     Raises:
-        InputError: if it cannot be written.
+        InputError: if the folder cannot be written.
     """
 
     def stylize(input_image, style_weights):
@@ -100,6 +100,8 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
         stylized = stylize(photo[None], style_weights[None])["stylized_image"][0]
         return {"stylized_image_bytes": tf.io.encode_png(tf.cast(tf.round(stylized * 255), tf.uint8))}
 
+    assert model.style_names is not None  # Styles without names are numbered.
+    lines = "".join(f"{name}\n" for name in model.style_names)
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         "serving_default",
@@ -121,21 +123,21 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     try:
         with files.replacing(folder) as unfinished:
             archive.write_out(files.for_tensorflow(unfinished), verbose=False)
-            # ExportArchive takes no assets but the vocabularies of tables.
+            # ExportArchive takes no other assets than the vocabularies of tables.
             assets = files.make_folder(unfinished / "assets")
-            (assets / STYLE_NAMES).write_text("".join(f"{name}\n" for name in model.style_names), encoding="utf-8")
+            (assets / STYLE_NAMES).write_text(lines, encoding="utf-8")
             (assets / LICENCE).write_text(LICENCE_TEXT, encoding="utf-8")
-    except tf.errors.OpError as error:  # What TensorFlow makes of a full disk.
+    except tf.errors.OpError as error:  # For example if the disk is full.
         raise InputError(f"cannot write {folder}: {error.message}") from error
 
 
 def _check(condition: tf.Tensor, *sentence: str | tf.Tensor) -> tf.Operation:
-    """An InvalidArgumentError of the graph, unless the condition holds."""
+    """Makes the graph raise an InvalidArgumentError unless the condition holds."""
     return tf.debugging.Assert(condition, sentence, summarize=1000)
 
 
 def _reflected(side: tf.Tensor) -> tf.Tensor:
-    """Which row or column is where, in an image that is reflected to what the network takes, as Stylizer does it."""
+    """Which row or column is where, in an image reflected to the size that the network takes, as in Stylizer."""
     padded = tf.maximum(-(-side // sizes.MULTIPLE) * sizes.MULTIPLE, sizes.SMALLEST_SIDE)
     period = tf.maximum(2 * (side - 1), 1)
     index = tf.range(padded) % period

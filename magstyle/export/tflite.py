@@ -1,4 +1,4 @@
-"""LiteRT files (TensorFlow Lite of old), for phones, browsers and everything small."""
+"""LiteRT files (formerly TensorFlow Lite), for phones, browsers and small devices."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from magstyle import files, limits, options, project, sizes
 from magstyle.checkpoints import model_files
 from magstyle.checkpoints.networks import Network
 from magstyle.data import images, photos
-from magstyle.errors import InputError
+from magstyle.errors import InputError, check_choice
 from magstyle.export import PRECISIONS, example_photo, tflite_metadata
 from magstyle.export.tflite_precision import Editor
 from magstyle.litert import graph, network
@@ -22,20 +22,24 @@ from magstyle.painting.stylizer import StyleOrWeights, Stylizer
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
-# The photos that a file is compared with its model on, and the side that they have where the file takes any.
+# How many photos are used to compare a file with its model, and their side if the file takes any size.
 _MOST_PHOTOS, _COMPARED_SIDE = 8, 256
-# Of the pictures of a file and of its model, in decibels; below, they are other pictures.
+# Between the pictures of a file and those of its model, in decibels; below, they are different pictures.
 _LEAST_PSNR = 20
+
+Photo = str | os.PathLike | np.ndarray
+# Of a convolution: the least and the greatest input, and the greatest absolute result.
+Range = tuple[float, float, float]
 
 
 class LiteRTFile(NamedTuple):
-    """A file that `convert_tflite` wrote, and how far its pictures are from those of the model.
+    """A file that `convert_tflite` wrote, and how much its pictures differ from those of the model.
 
     Attributes:
         path: of the file.
         image_size: side of its images in pixels, or (height, width), multiples of 4; 0 for any.
-        num_photos: on how many photos it was compared with the model.
-        largest_difference: of all numbers of all pictures, which are in [0, 1].
+        num_photos: how many photos were used to compare it with the model.
+        largest_difference: between all numbers of all pictures, which are in [0, 1].
         psnr: peak signal-to-noise ratio, in decibels.
     """
 
@@ -61,21 +65,21 @@ def convert_tflite(
 
     Args:
         checkpoint: a StyleTransformer, or anything that `load_model` opens.
-        output_model: the file to write, such as model.tflite, or a folder for one that is called after the checkpoint;
-            it must not exist.
+        output_model: the file to write, such as model.tflite, which must not exist; or a folder for a file that is
+            named after the checkpoint.
         image_size: side of the images in pixels, or (height, width), rounded up to multiples of 4 from 8; 0 for any,
             chosen by the app.
         precision: one of `magstyle.export.PRECISIONS`.
-        style: what the file paints, if it is to paint nothing else, as `Stylizer.style_weights` takes it.
+        style: the only style that the file is to paint, as `Stylizer.style_weights` takes it; all styles by default.
         representative_images: photos to find the ranges of int8 with, and to compare on: names, globs and folders of
             files, or arrays [H, W, 3], RGB in [0, 1]. The middles of the first eight are used, as large as the shape of
-            the images allows; the photo of `magstyle.export.example_photo` by default, but int8 needs some such as it
-            will paint.
+            the images allows; the photo of `magstyle.export.example_photo` by default, but int8 needs photos like those
+            that it will paint.
 
     Raises:
-        InputError: where load_model does; for a file that exists or cannot be written, an image_size that does not fit
-            into memory, an unknown precision or style, photos that cannot be read, or a file that paints other pictures
-            than the model.
+        InputError: as for load_model; for a file that exists or cannot be written, an image_size that does not fit
+            into memory, an unknown precision or style, photos that cannot be read, or a file that paints different
+            pictures than the model.
     """
     output = files.inside(output_model, checkpoint, ".tflite")
     if output.exists():
@@ -83,7 +87,7 @@ def convert_tflite(
     image_size = _network_size(image_size)
     if precision == "int8" and representative_images is None:
         raise InputError(
-            "precision=int8 needs representative_images, some photos such as it will paint",
+            "precision=int8 needs representative_images, some photos like those that it will paint",
             *("precision", "representative_images"),
         )
     with project.needing_tensorflow("convert_tflite"):  # Its pictures are compared with those that Keras computes.
@@ -100,7 +104,7 @@ def convert_tflite(
         difference, psnr = compare(content, model, samples, style)
         if not psnr >= _LEAST_PSNR:
             raise InputError(
-                f"the LiteRT file paints other pictures than the model (largest difference {difference:.1e}, PSNR "
+                f"the LiteRT file paints different pictures than the model (largest difference {difference:.1e}, PSNR "
                 f"{psnr:.1f} dB); try another precision",
                 "precision",
             )
@@ -118,7 +122,7 @@ def convert(
     """The network as the content of a LiteRT file.
 
     Its inputs are `input_image` [1, H, W, 3], RGB in [0, 1], and `style_weights` [num_styles], its output is
-    `stylized_image` [1, H, W, 3], all float32. The names of the styles are in it; see `litert_metadata`.
+    `stylized_image` [1, H, W, 3], all float32. The names of the styles are in it; see `tflite_metadata`.
 
     Args:
         model: the model.
@@ -133,14 +137,13 @@ def convert(
     Raises:
         InputError: for an unknown precision, or int8 without images.
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision={precision} must be one of {', '.join(PRECISIONS)}", "precision")
+    check_choice("precision", precision, PRECISIONS)
     if precision == "int8" and not len(images):
         raise InputError("precision=int8 needs images, to find the ranges of its numbers with", "precision")
     source = model_files.read_network(model)
     parameters = {scope: dict(tables) for scope, tables in source.parameters.items()}
     scopes = [row.scope for row in source.convolutions]
-    quantized: dict[str, tuple[float, float, float] | None] = {}
+    quantized: dict[str, Range | None] = {}
     if precision.endswith("int8"):
         quantized |= dict.fromkeys(scopes[3:-1])
     if precision == "int8":
@@ -159,13 +162,13 @@ def convert(
 def compare(
     content: bytes, model: "StyleTransformer", images: Sequence[np.ndarray], style: np.ndarray | None = None
 ) -> tuple[float, float]:
-    """How far the pictures of a LiteRT file are from those of its model.
+    """How much the pictures of a LiteRT file differ from those of its model.
 
     Args:
-        content: of the file.
-        model: what it was made from.
+        content: the content of the file.
+        model: the model that it was made from.
         images: photos [H, W, 3], of its size.
-        style: the weights that it was made with, if there were any.
+        style: the weights that were baked in, if any.
 
     Returns:
         The largest difference, and the peak signal-to-noise ratio in decibels.
@@ -182,7 +185,7 @@ def compare(
 
 
 def _network_size(image_size: int | tuple[int, int]) -> int | tuple[int, int]:
-    """The size that the network takes, of the same form; 0 stays 0."""
+    """The size that the network takes, in the same form; 0 stays 0."""
     sides = _sides(image_size)
     for side in sides:
         options.check_value("image_size", side, limits.NetworkSide)
@@ -197,39 +200,42 @@ def _network_size(image_size: int | tuple[int, int]) -> int | tuple[int, int]:
 
 
 def _sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    return (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    return (image_size, image_size) if isinstance(image_size, int) else image_size
 
 
-def _read_photos(given, size: tuple[int, int]) -> list[np.ndarray]:
+def _read_photos(given: Photo | Sequence[Photo], size: tuple[int, int]) -> list[np.ndarray]:
     """Photos, each scaled until it covers this height and width, and cut to it around its middle."""
-    if isinstance(given, str | os.PathLike):
-        given = [given]
-    if all(isinstance(photo, str | os.PathLike) for photo in given):
-        given = photos.find(given)
-    if not len(given):
+    listed: list[Photo] = [given] if isinstance(given, str | os.PathLike) else list(given)
+    names = [photo for photo in listed if isinstance(photo, str | os.PathLike)]
+    if len(names) == len(listed):
+        listed = list(photos.find(names))
+    if not listed:
         raise InputError("representative_images must be one photo or more", "representative_images")
-    return [_middle(photo, *size) for photo in given[:_MOST_PHOTOS]]
+    return [_middle(photo, *size) for photo in listed[:_MOST_PHOTOS]]
 
 
-def _middle(photo, height: int, width: int) -> np.ndarray:
-    if not isinstance(photo, str | os.PathLike):
+def _middle(photo: Photo, height: int, width: int) -> np.ndarray:
+    file: str | os.PathLike | io.BytesIO
+    if isinstance(photo, str | os.PathLike):
+        file = photo
+    else:
         if np.ndim(photo) != 3 or np.shape(photo)[2] != 3:
             raise InputError(
                 f"representative_images must be files or arrays [H, W, 3], not {list(np.shape(photo))}",
                 "representative_images",
             )
-        # Scaled as those of files are.
-        photo = io.BytesIO(images.encode(np.asarray(photo), ".png"))
-    size = images.read_size(photo)
-    # The shorter side that lets both sides be long enough: the quotients, rounded up.
+        # So that it is scaled like a file.
+        file = io.BytesIO(images.encode(np.asarray(photo), ".png"))
+    size = images.read_size(file)
+    # The shorter side that makes both sides long enough: the quotients, rounded up.
     shorter = max(-(-wanted * min(size) // side) for wanted, side in zip((height, width), size, strict=True))
-    covering = images.read_image(photo, shorter)
+    covering = images.read_image(file, shorter)
     top, left = ((side - wanted) // 2 for side, wanted in zip(covering.shape, (height, width), strict=False))
     return covering[top : top + height, left : left + width]
 
 
 def _run(interpreter: Interpreter, image: np.ndarray, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """The outputs for an image [H, W, 3], whatever size the file has, or none."""
+    """The outputs for an image [H, W, 3], of whatever size the file takes."""
     position = interpreter.get_signature_runner().get_input_details()["input_image"]["index"]
     interpreter.resize_tensor_input(position, [1, *image.shape])
     return interpreter.get_signature_runner()(input_image=image[None], **inputs)
@@ -238,35 +244,40 @@ def _run(interpreter: Interpreter, image: np.ndarray, **inputs: np.ndarray) -> d
 def _samples(
     model: "StyleTransformer | Network", images: Sequence[np.ndarray], style: np.ndarray | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Images with weights [num_styles] to paint them with, so that every image and every style has its turn."""
+    """Images, each with the weights [num_styles] to paint it in, so that every image and every style has its turn."""
     styles = np.eye(model.num_styles, dtype=np.float32) if style is None else np.asarray(style, np.float32)[None]
     count = max(len(images), len(styles)) if len(images) else 0
     return [(np.asarray(images[k % len(images)], np.float32), styles[k % len(styles)]) for k in range(count)]
 
 
-def _calibrate(model, parameters, scopes, samples) -> dict[str, tuple[float, float, float]]:
+def _calibrate(
+    model: StyleTransformer,
+    parameters: dict[str, dict[str, np.ndarray]],
+    scopes: Sequence[str],
+    samples: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> dict[str, Range]:
     """Finds the ranges of convolutions, for `Editor.quantize_kernels`.
 
-    Scales their kernels so that all channels of a result have the same range; the normalisation after them, with
-    `epsilon` scaled as well, takes that back.
+    Also scales their kernels, in `parameters`, so that all channels of a result have the same range; the normalisation
+    after them, whose `epsilon` is scaled as well, cancels that.
     """
-    inputs = {scope: [] for scope in scopes}
-    results = {scope: [] for scope in scopes}
+    inputs: dict[str, list[np.ndarray]] = {scope: [] for scope in scopes}
+    results: dict[str, list[np.ndarray]] = {scope: [] for scope in scopes}
     watching = network.draw(model.convolutions, parameters, height=0, width=0, shifts=True, watched=scopes)
     interpreter = Interpreter(model_content=graph.serialize(watching))
     for image, weights in samples:
         outputs = _run(interpreter, image, style_weights=weights)
         for scope in scopes:
-            # Without the few outliers, which would cost the rest its resolution.
+            # Without the few outliers, which would cost the other numbers their resolution.
             inputs[scope].append(np.percentile(outputs[f"{scope}/input"], (0.01, 99.99)))
             results[scope].append(np.abs(outputs[f"{scope}/result"]).max(axis=(0, 1, 2)))
     ranges = {}
     for scope in scopes:
         largest = np.max(results[scope], axis=0).astype(np.float32)
-        # XNNPACK refuses the scales that channels of next to nothing would get.
+        # XNNPACK refuses the scales that nearly empty channels would get.
         scale = 1 / np.maximum(largest, max(1e-4 * largest.max(), 1e-6))
         parameters[scope]["kernel"] = parameters[scope]["kernel"] * scale
-        parameters[scope]["epsilon"] = np.float32(network.EPSILON) * scale**2
+        parameters[scope]["epsilon"] = np.asarray(np.float32(network.EPSILON) * scale**2)
         least, greatest = np.min(inputs[scope], axis=0)[0], np.max(inputs[scope], axis=0)[1]
         ranges[scope] = (min(float(least), 0.0), max(float(greatest), 0.0), 1.0)
     return ranges

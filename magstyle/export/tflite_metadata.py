@@ -1,9 +1,9 @@
 """Names of styles inside a LiteRT file, as LiteRT metadata.
 
 The names of the styles are the lines of a text file, style_names.txt, in a zip archive at the end of the LiteRT file,
-as label files of LiteRT models are. Everything that opens zip archives reads it; so do the metadata libraries of
-Android and of LiteRT's task library, which find it as the labels of `style_weights`. Its table has a public schema of
-which no maintained package writes the few fields needed here, so they are written by hand.
+like other label files of LiteRT models. Any program that opens zip archives reads it; so do the metadata libraries of
+Android and of LiteRT's task library, which find it as the labels of `style_weights`. The metadata table has a public
+schema, but no maintained package writes the few fields needed here, so they are written by hand.
 """
 
 import io
@@ -26,8 +26,8 @@ def pack(model: schema.ModelT, style_names: Sequence[str]) -> bytes:
     """The content of a file.
 
     Args:
-        model: of one graph.
-        style_names: of the styles.
+        model: a model with one graph.
+        style_names: the names of its styles.
     """
     graph = model.subgraphs[0]
     buffer, metadata = schema.BufferT(), schema.MetadataT()
@@ -43,13 +43,13 @@ def pack(model: schema.ModelT, style_names: Sequence[str]) -> bytes:
 
 
 def style_names(content: bytes) -> list[str]:
-    """The names of the styles in the content of a LiteRT file."""
+    """The names of the styles, from the content of a LiteRT file."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return archive.read(STYLE_NAMES).decode().splitlines()
 
 
 def _metadata(inputs: Sequence[str]) -> bytes:
-    """The table ModelMetadata; the labels of its input `style_weights` are in the file STYLE_NAMES."""
+    """The table ModelMetadata; the labels of the input `style_weights` are in the file STYLE_NAMES."""
     builder = flatbuffers.Builder()
 
     def table(fields: dict[int, int]) -> int:
@@ -58,10 +58,10 @@ def _metadata(inputs: Sequence[str]) -> bytes:
             builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
         return builder.EndObject()
 
-    def vector(offset: int) -> int:
-        builder.StartVector(4, len(offset), 4)
-        for entry in reversed(offset):
-            builder.PrependUOffsetTRelative(entry)
+    def vector(offsets: Sequence[int]) -> int:
+        builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            builder.PrependUOffsetTRelative(offset)
         return builder.EndVector()
 
     name = builder.CreateString(STYLE_NAMES)

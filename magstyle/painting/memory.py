@@ -1,4 +1,4 @@
-"""Whether a photo, or a step of training, fits into memory: what it takes, and what is free, in a container too."""
+"""Whether a photo, or a step of training, fits into memory: how much it takes, and how much is free."""
 
 import pathlib
 import re
@@ -18,9 +18,20 @@ if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
 _FLOAT = 4
-# Numbers per pixel, in whose place XNNPACK notes addresses that are kept.
-_ADDRESSES = 36
-# Of a picture that is worth the name, in pixels.
+# Float32 numbers per pixel of the image, as `benchmarks/memory.py --fit` measures them, rounded up: a constant, and a
+# multiple of the channels of the largest tensor. LiteRT holds that tensor twice, but if it is narrow, others beside it;
+# it holds addresses, too, and scales and shifts as large as the tensors if every pixel has its own weights, of which it
+# holds copies. XLA reuses less of its memory than TensorFlow, which takes more with oneDNN, its default on machines
+# with AVX-512, than without.
+_LITERT, _LITERT_PER_PIXEL, _ADDRESSES, _COPIES_OF_WEIGHTS = (58, 1.75), (48, 3.0), 36, 4
+_TENSORFLOW, _XLA = (16, 3.25), (16, 9.0)
+# The same for a step of training: a constant, and multiples of the channels of all tensors and of VGG's features; for
+# the way back, a step keeps the tensors in several forms. Fine-tuning takes a part of that, without kernels' gradients.
+_TRAINING, _FINE_TUNING = (130, 7.3, 0.3), 0.7
+# The same for pixels that are optimised, measured from 256 to 1024 pixels by `benchmarks/optimisation.py`: a constant,
+# for L-BFGS's memory in 64 bits, and a multiple of the channels of VGG's features, which have gradients.
+_OPTIMIZATION, _OPTIMIZATION_BYTES = (370, 3.4), 2**28
+# The smallest side of a picture that is worth optimising, in pixels.
 _SMALLEST_OPTIMIZED = 16
 Convolutions = Sequence[Convolution]
 
@@ -38,11 +49,11 @@ def check(
 
     Args:
         convolutions: of the network that stylises it.
-        engine: what computes it, "litert" or "keras".
+        engine: the engine that computes it, "litert" or "keras".
         height, width: of the photo, in pixels.
-        keeps: bytes that the caller is going to hold beside it; less than 0 for what it gives back first.
-        regions: of how many styles pixels have weights of their own; 0 if none has.
-        stroke_size: how many times smaller it is painted, to be enlarged then.
+        keeps: bytes that the caller is going to hold besides; negative for memory that it gives back first.
+        regions: how many styles have a weight for each pixel; 0 if the whole image has the same weights.
+        stroke_size: how many times smaller it is painted before the picture is enlarged.
     """
     painted = strokes.painting_size((height, width), stroke_size)
     free = max(available() - keeps, 0)
@@ -68,10 +79,10 @@ def check(
 def check_training(transformer: "StyleTransformer", vgg: "keras.Model", batch_size: int, image_size: int) -> None:
     """Raises an InputError if a step of training does not fit into memory; it names what does.
 
-    This is known of TensorFlow on CPUs alone. (What a GPU cannot hold, it says itself.)
+    Only TensorFlow on CPUs is known. (GPUs report themselves that they are out of memory.)
 
     Args:
-        transformer: the network that is trained.
+        transformer: the network to train.
         vgg: its loss network.
         batch_size: photos per step, of this process.
         image_size: side of the photos, in pixels.
@@ -97,21 +108,20 @@ def check_training(transformer: "StyleTransformer", vgg: "keras.Model", batch_si
 
 def needed_to_train(transformer: "StyleTransformer", vgg: "keras.Model", batch_size: int, image_size: int) -> int:
     """How many bytes of memory a step of training takes at its peak, on TensorFlow and a CPU."""
-    # As measured: for the way back, a step keeps the network's tensors in several forms. What leads to the gradients of
-    # kernels is not kept where these are frozen.
-    per_pixel = 130 + 7.3 * sum(_tensors(transformer.convolutions)) + 0.3 * _features(vgg)
+    constant, per_channel, per_feature = _TRAINING
+    per_pixel = constant + per_channel * sum(tensors(transformer.convolutions)) + per_feature * features(vgg)
     if not transformer.parameters(transformer.scopes[0])["kernel"].trainable:
-        per_pixel *= 0.7
+        per_pixel *= _FINE_TUNING
     return int(batch_size * image_size**2 * per_pixel * _FLOAT)
 
 
 def check_optimization(vgg: "keras.Model", height: int, width: int) -> None:
     """Raises an InputError if the pixels of a picture of this size cannot be optimised in memory; it names what fits.
 
-    This is known of TensorFlow on CPUs alone. (What a GPU cannot hold, it says itself.)
+    Only TensorFlow on CPUs is known. (GPUs report themselves that they are out of memory.)
 
     Args:
-        vgg: the loss network, up to the features that count.
+        vgg: the loss network, up to the last features that are compared.
         height, width: of the picture, in pixels.
     """
     if not _tensorflow_convolves_on_a_cpu():
@@ -133,32 +143,27 @@ def check_optimization(vgg: "keras.Model", height: int, width: int) -> None:
 
 def needed_to_optimize(vgg: "keras.Model", height: float, width: float) -> int:
     """How many bytes of memory the optimisation of a picture takes at its peak, on TensorFlow and a CPU."""
-    # As measured from 256 to 1024 pixels: features and their gradients, and what L-BFGS remembers, with 64 bits.
-    return int(height * width * (370 + 3.4 * _features(vgg)) * _FLOAT) + 2**28
+    constant, per_feature = _OPTIMIZATION
+    return int(height * width * (constant + per_feature * features(vgg)) * _FLOAT) + _OPTIMIZATION_BYTES
 
 
 def needed(convolutions: Convolutions, engine: str, height: int, width: int, regions: int = 0) -> int:
     """How many bytes of this machine's memory stylising a photo of this size takes, by this engine.
 
     Args:
-        convolutions, engine, height, width, regions: as of `check`.
+        convolutions, engine, height, width, regions: as for `check`.
     """
-    # As measured, so many float32 copies of the widest tensor are alive at a time: XLA reuses less of its memory than
-    # TensorFlow, which takes more with oneDNN, its default where there is AVX-512, than without, when it takes 2. The
-    # photo itself and its result come on top. A GPU computes in memory of its own.
     if engine == "litert":
         return min(
             needed_in_one_piece(convolutions, height, width, regions),
             _needed_in_tiles(convolutions, height, width, regions),
         )
+    constant, per_channel = _TENSORFLOW if _keras_backend() == "tensorflow" else _XLA
     if on_a_gpu():
-        copies = 0
-    elif _keras_backend() == "tensorflow":
-        copies = 3.25
-    else:
-        copies = 9
-    copies *= 2 if regions else 1
-    per_pixel = 16 + copies * max(_tensors(convolutions)) + 2 * regions
+        per_channel = 0.0  # A GPU computes in its own memory.
+    elif regions:
+        per_channel *= 2
+    per_pixel = constant + per_channel * max(tensors(convolutions)) + 2 * regions
     return int(sizes.padded(height) * sizes.padded(width) * per_pixel * _FLOAT)
 
 
@@ -168,13 +173,11 @@ def needed_in_one_piece(
     """How many bytes LiteRT takes for a photo of this size as a whole.
 
     Args:
-        convolutions, height, width, regions: as of `check`.
-        keep_addresses: as of `litert.runtime.Runner`.
+        convolutions, height, width, regions: as for `check`.
+        keep_addresses: as for `litert.runtime.Runner`.
     """
-    # As measured: the widest tensor twice, but where it is narrow, others lie beside it; and the addresses that XNNPACK
-    # notes. Scales and shifts of every pixel are as large as the tensors.
-    channels = max(_tensors(convolutions))
-    per_pixel = 48 + 3 * channels + 4 * regions if regions else 58 + 1.75 * channels
+    constant, per_channel = _LITERT_PER_PIXEL if regions else _LITERT
+    per_pixel = constant + per_channel * max(tensors(convolutions)) + _COPIES_OF_WEIGHTS * regions
     if not keep_addresses:
         per_pixel -= _ADDRESSES
     return int(sizes.padded(height) * sizes.padded(width) * per_pixel * _FLOAT)
@@ -184,32 +187,32 @@ def _needed_in_tiles(convolutions: Convolutions, height: int, width: int, region
     """How many bytes LiteRT takes for a photo of this size in the smallest tiles."""
     from magstyle.litert import tiles
 
-    # The photo comes on top, and what its bytes take when it is read, or those of the picture when it is written.
+    # The photo comes on top, and its bytes while it is read, or those of the picture while it is written.
     return tiles.needed(convolutions, height, width, regions) + sizes.padded(height) * sizes.padded(width) * 5 * _FLOAT
 
 
 def largest_block(convolutions: Convolutions, height: int, width: int) -> int:
     """The bytes of the largest block that TensorFlow reserves on a CPU, of which it touches little.
 
-    It is the input of the first convolution, with the 9 x 9 x 3 values under the kernel laid out for every pixel.
+    It is the input of the first convolution, with the values under the kernel laid out for every pixel.
     """
     values = convolutions[0].kernel_size ** 2 * 3
     return sizes.padded(height) * sizes.padded(width) * values * _FLOAT
 
 
 def available(process: str = "/proc/self/cgroup", cgroups: str = "/sys/fs/cgroup") -> int:
-    """How many bytes this process can still take: what the machine has free, or its container if that is less.
+    """How many bytes this process can still take: those free on the machine, or in its container if that has fewer.
 
     Args:
-        process: the file that says which cgroups the process is in.
+        process: the file that names the cgroups of the process.
         cgroups: where they are mounted.
     """
     free = psutil.virtual_memory().available
     return max(0, min([free, *_free_in_cgroups(pathlib.Path(process), pathlib.Path(cgroups))]))
 
 
-def _tensors(convolutions: Convolutions) -> list[float]:
-    """The numbers per pixel of the image in the tensors of the network, which each of its convolutions makes."""
+def tensors(convolutions: Convolutions) -> list[float]:
+    """The numbers per pixel of the image in the result of each convolution of a network."""
     numbers, area = [], 1.0
     for row in convolutions:
         area *= (row.upsampling / row.strides) ** 2
@@ -217,7 +220,7 @@ def _tensors(convolutions: Convolutions) -> list[float]:
     return numbers
 
 
-def _features(vgg: "keras.Model") -> float:
+def features(vgg: "keras.Model") -> float:
     """The numbers per pixel of the image in all features of a loss network."""
     import keras
 
@@ -236,7 +239,7 @@ def on_a_gpu() -> bool:
 
     try:
         return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
-    except AttributeError:  # Keras lists them on TensorFlow and JAX alone.
+    except AttributeError:  # Keras lists them only on TensorFlow and JAX.
         return False
 
 
@@ -251,8 +254,8 @@ def _tensorflow_convolves_on_a_cpu() -> bool:
 
 
 def _free_in_cgroups(process: pathlib.Path, cgroups: pathlib.Path) -> Iterator[int]:
-    """The limit less the use of every cgroup of memory that the process is in, its own and those around it."""
-    for line in _read(process).splitlines():  # None, where there is no Linux.
+    """The limit less the usage of every memory cgroup that the process is in, its own and those around it."""
+    for line in _read(process).splitlines():  # Only Linux has any.
         # Such as `0::/system.slice/a.service` (version 2) or `4:cpu,memory:/docker/0123` (version 1).
         _, controllers, own = line.split(":", 2)
         if not controllers:
@@ -262,13 +265,13 @@ def _free_in_cgroups(process: pathlib.Path, cgroups: pathlib.Path) -> Iterator[i
             limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
         else:
             continue
-        # In a container, the names of the cgroups around it may not be there, but its own is the root of the mount.
-        own = pathlib.PurePosixPath(own).relative_to("/")
-        for folder in (mount / own, *(mount / parent for parent in own.parents)):
+        # A container may not see the cgroups around it by name, but its own is the root of the mount.
+        path = pathlib.PurePosixPath(own).relative_to("/")
+        for folder in (mount / path, *(mount / parent for parent in path.parents)):
             most, used = _read(folder / limit), _read(folder / usage)
-            # "max" is no number, and version 1's greatest number is as good as none.
+            # Without a limit, version 2 says "max", and version 1 says its greatest number.
             if most.isdecimal() and used.isdecimal():
-                # The cache of files gives way when memory is short.
+                # The kernel drops the cache of files when memory is short.
                 reclaimable = re.search(rf"^{cache} (\d+)$", _read(folder / "memory.stat"), re.MULTILINE)
                 yield int(most) - int(used) + (int(reclaimable[1]) if reclaimable else 0)
 

@@ -18,6 +18,7 @@ LABELS = {
     "figure",
     "pixels",
     "painted at",
+    "memory of",
     "photo",
     "photos",
     "photos, pixels",
@@ -105,6 +106,12 @@ def test_memory_is_measured_from_small_photos_to_large(engine):
     assert [row["photo"] for row in rows] == ["32 x 24", "800 x 600"]
     assert 0 < rows[0]["peak, GiB"] <= rows[1]["peak, GiB"]
     assert 0 < rows[0]["foreseen, GiB"] < rows[1]["foreseen, GiB"]
+
+
+def test_coefficients_of_memory_are_fitted():
+    (row,) = measure("memory", "--fit", "litert", "--alphas", 0.5, 1, "--side=512")
+    assert 0 < row["constant"] < 200 and 0 < row["per channel"] < 10
+    assert row["foreseen / measured, least"] <= row["foreseen / measured, most"] < 2
 
 
 def test_photos_are_counted_per_second(vgg_file):
