@@ -1,10 +1,10 @@
 """How fast are LiteRT files on this CPU, with two threads?
 
-Each paints the same photo as `plain` and `float32` do, in turns, in one process; these two are compared with themselves
-too, which shows how exact the ratios are. `plain` is what TensorFlow's converter makes of the same network of plain
-layers; `any size` is float32 too. The convolutions of a file alone take the least time that a better graph of them
-could. Set-up is what it takes to open a file, and what its first picture takes longer than the later ones; the memory
-is what a process has grown by then.
+Each paints the same photo as `plain` and `float32`, in turns, in one process; these two are also compared with
+themselves, which shows how exact the ratios are. `plain` is the same network of plain layers, converted by TensorFlow's
+converter; `any size` is float32 too. The convolutions of a file alone are a lower bound for the time of any better
+graph. The set-up is the time to open a file and the extra time of its first picture; the memory is the growth of the
+process by then.
 """
 
 # (This file is not called litert.py: TensorFlow looks for a package of that name before its own.)
@@ -45,7 +45,7 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
                 paint = references.get(name) or runner(content, [photo[None], weights])
                 difference = np.abs(paint() - expected).max()
                 opening = litert_opening.measure(content, side, repetitions)
-                # Those of a file of one size have shapes.
+                # Only a file of one size knows the shapes of its tensors.
                 alone = runner(convolutions_alone(files["float32"] if name == "any size" else content))
                 times = measuring.in_turns({**references, "it": paint, "convolutions": alone}, repetitions)
                 yield [
@@ -59,19 +59,19 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
 
 
 def convert_plain(model: keras.Model, side: int) -> bytes:
-    """What TensorFlow's converter makes of the network of plain layers, for one photo [1, side, side, 3]."""
+    """The network of plain layers, converted by TensorFlow's converter for one photo [1, side, side, 3]."""
     plain = networks.of_keras_layers(model)
     specs = [tf.TensorSpec([1, side, side, 3], tf.float32), tf.TensorSpec([model.num_styles], tf.float32)]
     module = tf.Module()
     module.stylize = tf.function(lambda image, weights: plain([image, weights[None]], training=False), specs)
-    # The converter makes constants of the variables that it finds here.
+    # The converter turns the variables that it finds here into constants.
     module.weights = [variable.value for variable in plain.variables]
     function = module.stylize.get_concrete_function()
     return tf.lite.TFLiteConverter.from_concrete_functions([function], module).convert()
 
 
 def convolutions_alone(content: bytes) -> bytes:
-    """A file without all that is no convolution."""
+    """A file with nothing but its convolutions."""
     model = schema.ModelT.InitFromPackedBuf(content)
     (subgraph,) = model.subgraphs
 
@@ -95,7 +95,7 @@ def convolutions_alone(content: bytes) -> bytes:
 
 
 def runner(content: bytes, inputs: Sequence[np.ndarray] = ()) -> Callable[[], np.ndarray]:
-    """What runs a file and returns its first output; on zeros if no inputs are given."""
+    """A function that runs a file and returns its first output; the inputs are zeros if none are given."""
     interpreter = Interpreter(model_content=content, num_threads=litert_opening.THREADS)
     by_rank = {values.ndim: values for values in inputs}
     values_of = {

@@ -1,6 +1,6 @@
-"""What does it take to open one LiteRT file? Other benchmarks ask `measure`.
+"""What does it cost to open one LiteRT file? Other benchmarks call `measure`.
 
-It starts this file as a process of its own, as memory that was used before is quicker to get.
+It starts this file as a separate process, because memory that was used before is quicker to get.
 """
 
 import mmap
@@ -27,8 +27,8 @@ class Opening(NamedTuple):
     Attributes:
         first: from the file to its first picture.
         later: for another picture; the median.
-        memory: by which the process has grown after the first picture.
-        taking: to take as much memory from the system, and do nothing else with it.
+        memory: the growth of the process by the end of the first picture.
+        taking: to take this memory from the system without using it.
     """
 
     first: float
@@ -38,7 +38,7 @@ class Opening(NamedTuple):
 
 
 def measure(content: bytes, side: int, repetitions: int, keep_addresses: bool = True) -> Opening:
-    """What opening a file takes that paints squares of this side; keep_addresses as of `litert.runtime.Runner`."""
+    """The cost of opening a file to paint squares of this side; keep_addresses is that of `litert.runtime.Runner`."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model.tflite"
         path.write_bytes(content)

@@ -1,9 +1,9 @@
-"""What part of a picture does a file for images of any size take to be ready, and what of that is memory?
+"""How long is the set-up of a file for images of any size, relative to a picture, and how much of it is taking memory?
 
-XNNPACK either keeps the addresses that it notes, for more pictures of the same size, or notes them anew for each.
+XNNPACK either keeps the addresses of pixels, for more pictures of the same size, or computes them afresh for each.
 
-Set-up is what it takes to open a file, and what its first picture takes longer than the later ones. `memory alone` is
-what it takes to get as much memory from the system, page by page, without any work. Medians of processes.
+The set-up is the time to open a file and the extra time of its first picture. `memory alone` is the time to take the
+same memory from the system, page by page, without any work. The numbers are medians of processes.
 """
 
 import itertools

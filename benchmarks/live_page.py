@@ -1,8 +1,8 @@
 """Does the page keep its frames per second and its memory while it paints a camera?
 
-Chromium opens a page of the model and paints the camera that it comes with, a disc that turns. The memory is that of
-all of Chromium's processes, without what they share with others. Needs Chromium and its driver, as the tests of the
-page do.
+Chromium opens a page of the model and paints its own fake camera, a turning disc. The memory is that of all of
+Chromium's processes, without memory that they share with others. This needs Chromium and its driver, like the tests of
+the page.
 """
 
 import contextlib
@@ -63,7 +63,7 @@ def open_browser() -> webdriver.Chrome:
 
 
 def memory(process: psutil.Process) -> int:
-    """The bytes that its children hold, and theirs, and no other process."""
+    """The bytes that its descendants hold and share with no other process."""
     total = 0
     for child in process.children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""What the benchmarks share: calls timed in turns, and tables in Markdown under a line that names the machine."""
+"""Shared by the benchmarks: calls timed in turns, and tables in Markdown under a line that names the machine."""
 
 import argparse
 import importlib.metadata
@@ -14,25 +14,25 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-# The instruction sets that decide how fast convolutions are, as Linux calls them: on x86, then on ARM.
+# The instruction sets that decide how fast convolutions are, by Linux's names: on x86, then on ARM.
 _INSTRUCTION_SETS = {
     **{"avx2": "AVX2", "avx_vnni": "AVX-VNNI", "avx512f": "AVX-512", "avx512_vnni": "AVX-512 VNNI"},
     **{"avx512_bf16": "AVX-512 BF16", "amx_int8": "AMX", "amx_bf16": "AMX BF16"},
     **{"asimd": "NEON", "asimddp": "NEON dot products", "i8mm": "I8MM", "sve": "SVE"},
 }
-# Those of them that multiply and add eight-bit numbers, four at a time, which is what makes eight bits fast.
+# Those that multiply and add four eight-bit numbers at a time, which makes eight bits fast.
 _DOT_PRODUCTS = {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"}
 _PACKAGES = {"keras": "Keras", "tensorflow": "TensorFlow", "ai-edge-litert": "LiteRT"}
 
 
 def parser(description: str, **defaults: Sequence[float] | Sequence[str] | int) -> argparse.ArgumentParser:
-    """Of the flags `alphas`, `engines`, `sides` and `repetitions`, those for which there is a default."""
+    """A parser with those of the flags `alphas`, `engines`, `sides` and `repetitions` that have a default."""
     flags = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     for name, kind, text in (
         ("alphas", float, "of the networks"),
-        ("engines", str, "what computes: litert, keras"),
+        ("engines", str, "engines that compute: litert, keras"),
         ("sides", int, "of the photos, in pixels: multiples of 4, at least 8"),
-        ("repetitions", int, "how often everything is timed"),
+        ("repetitions", int, "how often each is timed"),
     ):
         if name in defaults:
             nargs = "+" if name != "repetitions" else None
@@ -41,7 +41,7 @@ def parser(description: str, **defaults: Sequence[float] | Sequence[str] | int) 
 
 
 def seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """How long a call takes, by some clock of `time`."""
+    """How long a call takes, by a clock of `time`."""
     start = clock()
     call()
     return clock() - start
@@ -50,14 +50,14 @@ def seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_c
 def in_turns(
     calls: Mapping[str, Callable[[], object]], repetitions: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, np.ndarray]:
-    """How long calls take, one after the other, again and again, so that whatever else the machine does falls on all.
+    """How long calls take, one after the other, again and again, so that other load on the machine affects all of them.
 
     Compare two of them by the median of their ratios, `np.median(times["this"] / times["that"])`.
 
     Args:
-        calls: by name. Each is called once more beforehand, unmeasured.
+        calls: by name. Each is first called once as a warm-up.
         repetitions: how often each is measured.
-        clock: of `time`; `time.process_time` counts what the process computes, whatever else the machine does.
+        clock: of `time`; `time.process_time` counts only the CPU time of the process.
 
     Returns:
         The seconds, [repetitions], by name.
@@ -83,12 +83,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def machine() -> str:
-    """One line: processor, cores, instruction sets, memory, GPUs, and the versions of what computes."""
+    """One line: processor, cores, instruction sets, memory, GPUs, and the versions of the libraries that compute."""
     processor, features = _processor()
     sets = [name for feature, name in _INSTRUCTION_SETS.items() if feature in features]
     if features and not _DOT_PRODUCTS.intersection(features):
         sets.append("no VNNI" if "avx2" in features else "no dot products")
-    # What this process may use, where the system tells.
+    # Only those this process may use, if the system tells.
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = psutil.cpu_count(logical=False) or threads
     gpus = [
@@ -107,7 +107,7 @@ def machine() -> str:
 
 
 def _processor() -> tuple[str, list[str]]:
-    """The name of the processor, and its features in the words of Linux; elsewhere none are known."""
+    """The name of the processor, and its features by Linux's names; none on other systems."""
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists():
         fields = dict(re.findall(r"^(.*?)\s*: (.*)$", cpuinfo.read_text(encoding="utf-8"), re.MULTILINE))

@@ -160,7 +160,7 @@ if __name__ == "__main__":
     parser = measuring.parser(__doc__, alphas=[1.0, 0.25])
     megapixels = [(3000, 2000), (4000, 3000), (6000, 4000)]
     parser.add_argument("--photos", type=size, nargs="+", default=megapixels, help="WIDTHxHEIGHT, in pixels")
-    parser.add_argument("--engine", default="litert", choices=["litert", "keras"], help="what computes")
+    parser.add_argument("--engine", default="litert", choices=["litert", "keras"], help="the engine that computes")
     kinds = [*PAINTING, *TRAINING]
     parser.add_argument("--fit", nargs="*", choices=kinds, help="coefficients to fit, all if none is named")
     parser.add_argument("--side", type=int, default=1024, help="of the photo that they are fitted to, in pixels")

@@ -1,4 +1,4 @@
-"""The networks that are measured: ours with random weights, the same of plain layers, and a training of ours."""
+"""The networks to measure: ours with random weights, the same network of plain layers, and a training of ours."""
 
 import re
 
@@ -14,7 +14,7 @@ from magstyle.training.transfer import freeze_convolutions
 
 
 def style_transformer(alpha: float) -> StyleTransformer:
-    """Of four styles, each with scales and offsets of its own: equal ones would be folded into one by converters."""
+    """A network of four styles, each with its own scales and offsets: converters would fold equal ones into one."""
     model = StyleTransformer(num_styles=4, alpha=alpha)
     rng = np.random.default_rng(0)
     for scope in model.scopes:
@@ -25,7 +25,7 @@ def style_transformer(alpha: float) -> StyleTransformer:
 
 
 def of_keras_layers(model: StyleTransformer) -> keras.Model:
-    """The same network as Magenta wrote it down: up-sampling, padding and convolution are a layer each."""
+    """The same network as Magenta wrote it: up-sampling, padding and convolution are separate layers."""
 
     def plain(layer: keras.layers.Layer) -> keras.layers.Layer:
         if not isinstance(layer, SubpixelConv2D):
@@ -44,7 +44,7 @@ def of_keras_layers(model: StyleTransformer) -> keras.Model:
 
 
 class NearestUpSampling2D(keras.layers.UpSampling2D):
-    """Up-samples in one operation, as Magenta's graphs do; Keras repeats rows and columns, which is no faster."""
+    """Up-samples in one operation, like Magenta's graphs; Keras repeats rows and columns, which is not faster."""
 
     def call(self, inputs):
         return tf.image.resize(inputs, tf.shape(inputs)[1:3] * self.size, "nearest")
@@ -56,10 +56,10 @@ def style_training(
     """A compiled training of four styles with Magenta's losses.
 
     Args:
-        alpha, vgg_checkpoint: of the network, and its loss network.
-        frozen: trains the styles alone, as fine-tuning.
-        jit_compile: as `compile` takes it.
-        plain: trains the network of Keras's own layers.
+        alpha, vgg_checkpoint: of the network, and of its loss network.
+        frozen: trains only the styles, like fine-tuning.
+        jit_compile: as for `compile`.
+        plain: trains the network of plain layers.
     """
     transformer = style_transformer(alpha)
     if frozen:

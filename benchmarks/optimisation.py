@@ -1,7 +1,7 @@
-"""What does it take to optimise pixels, and how near do they come?
+"""What does it cost to optimise pixels, and how close do they come?
 
-Times are CPU time, relative to that of VGG alone, there and back. Memory is the peak of a process of its own, after two
-evaluations, with what L-BFGS remembers in the end added.
+Times are CPU times, relative to a forward and backward pass through VGG alone. Memory is the peak of a separate process
+after two evaluations, plus the memory that L-BFGS has at the end.
 """
 
 import multiprocessing
@@ -101,7 +101,7 @@ def part(vgg: keras.Model, end_points: Sequence[str]) -> keras.Model:
 
 
 def cpu_times(vgg: keras.Model, image: np.ndarray, evaluate: pixels.Evaluation, repetitions: int) -> dict[str, float]:
-    """What an evaluation takes, alone and with L-BFGS around it, relative to the network alone."""
+    """The time of an evaluation, alone and with L-BFGS around it, relative to the network alone."""
     network = part(vgg, [*jobs.CONTENT_END_POINTS, *jobs.STYLE_END_POINTS])
     ones = {name: tf.ones(values.shape) for name, values in network(image[None]).items()}
 
@@ -132,15 +132,15 @@ def peak_of_painting(photo: str, painting: str, vgg_checkpoint: str, side: int) 
     """The bytes that a process needs to paint a picture with this shorter side, and the picture's height and width."""
     image = images.read_image(photo, side)
     paint(load_vgg(vgg_checkpoint), image, images.read_image(painting), pixels.minimize, steps=2)
-    # The second evaluation is the first to be remembered, as two pictures of 64 bits.
+    # L-BFGS remembers the second evaluation first, as two pictures in 64 bits.
     return peak_memory() + 4 * (pixels.PAIRS - 1) * image.nbytes, image.shape[:2]
 
 
 if __name__ == "__main__":
     parser = measuring.parser(__doc__, repetitions=3)
     coffee = str(project.file("examples", "coffee.jpg"))
-    parser.add_argument("--photo", default=coffee, help="what is painted, inverted and dreamed of")
-    parser.add_argument("--painting", default=coffee, help="whose style it takes")
+    parser.add_argument("--photo", default=coffee, help="the photo to paint, invert and dream of")
+    parser.add_argument("--painting", default=coffee, help="the painting whose style it takes")
     parser.add_argument("--vgg_checkpoint", default="random:0", help="the loss network")
     parser.add_argument("--image_size", type=int, default=128, help="shorter side of all but texture and memory")
     parser.add_argument("--steps", type=int, default=100, help="evaluations of each optimisation but the texture's")
@@ -149,6 +149,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "--texture_end_point", default="conv4_1", choices=jobs.STYLE_END_POINTS, help="the texture's last one"
     )
-    parser.add_argument("--end_point", default="conv4_2", help="what the dream climbs")
+    parser.add_argument("--end_point", default="conv4_2", help="the end point that the dream climbs")
     parser.add_argument("--memory_sizes", type=int, nargs="*", default=[512, 1024], help="shorter sides, in pixels")
     measuring.print_table(COLUMNS, measure(**vars(parser.parse_args())))

@@ -1,4 +1,4 @@
-"""Do the photos keep up with the training? How many there are per second, in turns, in one process."""
+"""Do the photos keep up with the training? Photos per second, measured in turns in one process."""
 
 import collections
 import pathlib
@@ -47,7 +47,7 @@ def measure(
 
 
 def decode(name: tf.Tensor) -> tf.Tensor:
-    """One pixel of a photo, all of which is decoded for it."""
+    """One pixel of a photo, which is decoded completely for it."""
 
     def first_pixel(name):
         with PIL.Image.open(name) as image:
@@ -66,7 +66,7 @@ if __name__ == "__main__":
     parser = measuring.parser(__doc__, repetitions=5)
     parser.add_argument("--content_files", nargs="+", default=[str(COFFEE)], help="photos: names, globs, folders")
     parser.add_argument("--vgg_checkpoint", default="random:0", help="the loss network of the training")
-    parser.add_argument("--image_size", type=int, default=256, help="side of what is trained on, in pixels")
+    parser.add_argument("--image_size", type=int, default=256, help="side of the crops to train on, in pixels")
     parser.add_argument("--batch_size", type=int, default=4, help="photos per step")
     parser.add_argument("--num_photos", type=int, default=400, help="how many are read each time")
     measuring.print_table(COLUMNS, measure(**vars(parser.parse_args())))

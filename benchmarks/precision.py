@@ -1,8 +1,8 @@
 """Does a training in bfloat16 end at the losses of one in float32? Both start alike and see the same photos.
 
-Over the last three quarters the learning rate falls to 0. The losses are means of the last steps, since photos differ,
-and of several pairs of trainings, each with a seed of its own: rounded in another way, a training goes another way too,
-so one pair tells little. The last column is the standard error of the mean ratio.
+Over the last three quarters the learning rate falls to 0. The losses are means over the last steps, as photos differ,
+and over several pairs of trainings with different seeds: different rounding leads a training elsewhere, so one pair
+tells little. The last column is the standard error of the mean ratio.
 """
 
 import itertools
@@ -17,7 +17,7 @@ import magstyle
 import measuring
 
 COLUMNS = ["loss", "float32", "bfloat16", "bfloat16 / float32", "standard error"]
-# And whether it is --mixed_precision.
+# Whether each takes --mixed_precision.
 PRECISIONS = {"float32": False, "bfloat16": True}
 LOSSES = ["total_loss", "total_content_loss", "total_style_loss"]
 
@@ -65,7 +65,7 @@ def measure(
 
 
 def end_of_curves(train_dir: pathlib.Path, start: int) -> dict[str, list[float]]:
-    """What a training has logged for TensorBoard after some step, by name."""
+    """The losses that a training logged for TensorBoard after a step, by name."""
     found = {loss: [] for loss in LOSSES}
     for path in train_dir.glob("events.out.tfevents.*"):
         for event in tf.compat.v1.train.summary_iterator(str(path)):

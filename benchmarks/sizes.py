@@ -1,6 +1,6 @@
-"""Does a folder of photos of many sizes take longer than one of equal sizes? Both in turns, in one process.
+"""Does a folder of photos of many sizes take longer than one of equal sizes? Both run in turns in one process.
 
-The photos have as many pixels in sum. Every round begins with a new `Stylizer`, as a program does.
+The photos have as many pixels in total. Every round begins with a new `Stylizer`, like a program.
 """
 
 from collections.abc import Iterator, Sequence

@@ -23,7 +23,7 @@ from magstyle.video import codec
 
 PHOTO = pathlib.Path(__file__).resolve().parents[1] / "examples" / "coffee.jpg"
 COLUMNS = ["clip", "of the clip", "steady / one by one", "worst style", "style loss, + %", "worst style, + %"]
-# Of a frame, in pixels of it; and how many times the width that is seen grows.
+# The motion per frame in its pixels, and the factor by which the visible width changes per frame.
 PAN, SLOW_PAN, ZOOM = (2.3, 0.4), (0.6, 0.0), 0.988
 RATE = 25
 
@@ -38,7 +38,7 @@ def measure(
     num_frames: int,
     vary: Sequence[str],
 ) -> Iterator[list[str]]:
-    # Only the clips are looked at, not this photo.
+    # This photo is not used, only the clips.
     objective = Objective(content_files=PHOTO, vgg_checkpoint=vgg_checkpoint, image_size=image_size, batch_size=1)
     evaluation = Evaluation(style_dataset_file, objective)
     transformer = evaluation.open(model)
@@ -82,7 +82,7 @@ def changed(constant: str) -> contextlib.AbstractContextManager:
 def write_moving(
     path: pathlib.Path, photo: str, side: int, num_frames: int, step: tuple[float, float], zoom: float
 ) -> None:
-    """A clip of a camera that moves over a photo; in the middle of the clip, it sees 80 % of the shorter side."""
+    """Writes a clip of a camera moving over a photo; halfway through, it sees 80 % of the shorter side."""
     image = Image.open(photo).convert("RGB")
     scale = 0.8 * min(image.size) / side
     height, width = side, side * 4 // 3 // 4 * 4
@@ -102,9 +102,9 @@ if __name__ == "__main__":
     parser = measuring.parser(__doc__)
     parser.add_argument("--clips", nargs="*", default=[], help="clips")
     parser.add_argument("--photos", nargs="*", default=[], help="photos to pan and zoom over")
-    parser.add_argument("--model", default="painters", help="what paints them")
+    parser.add_argument("--model", default="painters", help="the model that paints them")
     parser.add_argument("--style_dataset_file", required=True, help="the model's paintings")
-    parser.add_argument("--vgg_checkpoint", default="imagenet", help="what measures the style")
+    parser.add_argument("--vgg_checkpoint", default="imagenet", help="the network that measures the style")
     parser.add_argument("--image_size", type=int, default=256, help="shorter side of the frames")
     parser.add_argument("--num_frames", type=int, default=24, help="of each clip, from its start")
     parser.add_argument("--vary", nargs="*", default=[], help="other values, such as steadiness._TRACE=0.16")

@@ -1,4 +1,4 @@
-"""How fast are the two engines, beside the same network of plain layers? All paint the same photo, in turns."""
+"""How fast are the two engines, compared with the same network of plain layers? All paint the same photo in turns."""
 
 from collections.abc import Iterator, Sequence
 

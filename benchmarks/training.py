@@ -1,8 +1,8 @@
 """How long does a step of training take, and what do fine-tuning, XLA and mixed precision save?
 
-A plain step trains the same network made of Keras's own layers; the largest difference is that of their losses, as a
-share. Columns of variants tell how many times as fast as training their steps are. All are taken in turns, in one
-process, in float32 but for mixed precision.
+A plain step trains the same network made of plain layers; the largest difference is the relative difference between
+their losses. The columns of the variants give their speed relative to training. All run in turns in one process, in
+float32 except for mixed precision.
 """
 
 import pathlib

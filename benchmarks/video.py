@@ -1,7 +1,7 @@
 """Do reading, painting and writing a clip overlap? Frames per second of `stylize_video`, and of painting alone.
 
-Painting alone takes frames that are in memory already, one after the other; motion and steadiness are part of it where
-pictures are steady. Both in turns, in one process. `Stylizer` is opened anew for each, as a program does.
+Painting alone paints frames that are already in memory, one by one, including motion and steadiness if pictures are
+steady. Both run in turns in one process, each with a new `Stylizer`, like a program.
 """
 
 import itertools
@@ -65,7 +65,7 @@ def paint_clip(path: str, model: str, image_size: int, duration: float, steady: 
 if __name__ == "__main__":
     parser = measuring.parser(__doc__, repetitions=3)
     parser.add_argument("--clips", nargs="+", required=True, help="clips to paint")
-    parser.add_argument("--model", default="painters", help="what paints them")
+    parser.add_argument("--model", default="painters", help="the model that paints them")
     parser.add_argument("--image_size", type=int, default=480, help="shorter side of the frames")
     parser.add_argument("--num_frames", type=int, default=24, help="of each clip, from its start")
     flags = parser.parse_args()
