@@ -225,7 +225,7 @@ def test_a_file_for_any_size_is_compared_too(small_model, tmp_path):
 
 def test_a_file_that_paints_other_pictures_does_not_appear(small_model, tmp_path, monkeypatch):
     monkeypatch.setattr(tflite, "compare", lambda *_: (1.0, 19.9))
-    with pytest.raises(InputError, match=r"different pictures than the model .*19.9 dB.*; try another precision") as error:
+    with pytest.raises(InputError, match=r"different pictures than the model .*19.9 dB.*; try another prec") as error:
         tflite.convert_tflite(small_model, tmp_path / "model.tflite", image_size=16)
     assert error.value.arguments == ("precision",)
     assert not list(tmp_path.iterdir())
