@@ -83,14 +83,17 @@ def test_functions_that_need_tensorflow_say_so(without_tensorflow, folder):
     names = ["train", "finetune", "evaluate", "create_style_dataset", "export_saved_model", "neural_style"]
     calls = {f"magstyle.{name}": f"magstyle.{name}" for name in [*names, "reconstruct", "deep_dream", "load_vgg"]}
     calls["stylize_dataset"] = "magstyle.stylize_dataset('new', content_files='photo.png')"
-    calls["convert_tflite"] = "magstyle.convert_tflite('painters', 'new.tflite')"
+    calls["a model in Keras"] = "magstyle.convert_tflite('painters', 'new.tflite')"
     calls["engine=keras"] = "magstyle.Stylizer('painters', 'keras')"
     calls["optimize"] = "magstyle.figure('photo.png', 'new.png', style_images='photo.png', optimize=True)"
     code = "import magstyle\n" + "".join(
         f"try: {call}\nexcept magstyle.InputError as error: print(error)\n" for call in calls.values()
     )
+    code += "try: magstyle.load_model('painters')\nexcept magstyle.InputError as error: print(error)\n"
     result = run(sys.executable, "-c", code, env=without_tensorflow)
-    assert result.stdout.splitlines() == [f"{what} needs {SENTENCE}" for what in calls], result.stderr
+    assert result.stdout.splitlines() == [f"{what} needs {SENTENCE}" for what in [*calls, "a model in Keras"]], (
+        result.stderr
+    )
     assert os.listdir() == ["photo.png"]
 
 

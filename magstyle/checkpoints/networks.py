@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import files
+from magstyle import files, project
 from magstyle.errors import InputError
 from magstyle.models.architecture import Architecture, Convolution, names_of_styles
 
@@ -135,7 +135,8 @@ def from_model(model: "StyleTransformer") -> Network:
 
 def to_model(network: Network) -> "StyleTransformer":
     """A StyleTransformer with the weights of a network."""
-    from magstyle.models.transformer import StyleTransformer  # Here, as most users of networks do without Keras.
+    with project.needing_tensorflow("a model in Keras"):
+        from magstyle.models.transformer import StyleTransformer  # Here, as most users of networks do without Keras.
 
     model = StyleTransformer(**dataclasses.asdict(network.architecture), style_names=network.style_names)
     for scope, values in network.parameters.items():
@@ -168,7 +169,8 @@ def read_keras(path: str | os.PathLike) -> Network:
 
 
 def _read_with_keras(path: str | os.PathLike) -> Network:
-    import keras
+    with project.needing_tensorflow(f"{path}, written by Keras before 3.12,"):
+        import keras
 
     with files.reading(path, "model of this project"):
         return from_model(keras.saving.load_model(path, compile=False))

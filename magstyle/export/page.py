@@ -222,12 +222,14 @@ def _write_network(network: Network, path: pathlib.Path) -> dict[str, str | list
         summand] for each, where the int32 at `position`, counted in int32s, is `factor * side / 4 + summand`.
     """
     # No two sides are alike at any depth of the network, so that none of its constants are taken for one.
-    sides = np.array([404, 508])
-    content, *changed = (tflite.convert(network, tuple(map(int, sides + step))) for step in ((0, 0), (4, 0), (0, 4)))
+    height, width = 404, 508
+    content, *changed = (
+        tflite.convert(network, (height + more, width + wider)) for more, wider in ((0, 0), (4, 0), (0, 4))
+    )
     path.write_bytes(content)
     numbers = _integers(content)
     places = []
-    for side, other in zip(sides, map(_integers, changed), strict=True):
+    for side, other in zip((height, width), map(_integers, changed), strict=True):
         factors = other - numbers
         summands = numbers - factors * (side // 4)
         (positions,) = np.nonzero(factors)

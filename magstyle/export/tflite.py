@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from magstyle import files, limits, options, project, sizes
+from magstyle import files, limits, options, sizes
 from magstyle.checkpoints import model_files
 from magstyle.checkpoints.networks import Network
 from magstyle.data import images, photos
@@ -90,8 +90,7 @@ def convert_tflite(
             "precision=int8 needs representative_images, some photos like those that it will paint",
             *("precision", "representative_images"),
         )
-    with project.needing_tensorflow("convert_tflite"):  # Its pictures are compared with those that Keras computes.
-        model = model_files.load_model(checkpoint)
+    model = model_files.load_model(checkpoint)  # In Keras, whose pictures the file's are compared with.
     Stylizer(model).check_size(*_sides(image_size or _COMPARED_SIDE))
     if style is not None:
         style = Stylizer(model).style_weights(style)
@@ -242,7 +241,7 @@ def _run(interpreter: Interpreter, image: np.ndarray, **inputs: np.ndarray) -> d
 
 
 def _samples(
-    model: "StyleTransformer | Network", images: Sequence[np.ndarray], style: np.ndarray | None
+    model: Network, images: Sequence[np.ndarray], style: np.ndarray | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Images, each with the weights [num_styles] to paint it in, so that every image and every style has its turn."""
     styles = np.eye(model.num_styles, dtype=np.float32) if style is None else np.asarray(style, np.float32)[None]
@@ -251,7 +250,7 @@ def _samples(
 
 
 def _calibrate(
-    model: StyleTransformer,
+    model: Network,
     parameters: dict[str, dict[str, np.ndarray]],
     scopes: Sequence[str],
     samples: Sequence[tuple[np.ndarray, np.ndarray]],
