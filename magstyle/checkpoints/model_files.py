@@ -12,7 +12,7 @@ import numpy as np
 
 from magstyle import files, limits, options
 from magstyle.checkpoints import magenta, networks
-from magstyle.checkpoints.networks import Network, StyleParameters
+from magstyle.checkpoints.networks import Checkpoint, Network, StyleParameters
 from magstyle.errors import InputError
 from magstyle.models import random_seed
 from magstyle.models.architecture import Architecture, scaled
@@ -35,7 +35,7 @@ def bundled_models() -> list[str]:
 
 
 def load_model(
-    checkpoint: "StyleTransformer | Network | str | os.PathLike",
+    checkpoint: Checkpoint,
     num_styles: int | None = None,
     alpha: float | None = None,
 ) -> "StyleTransformer":
@@ -66,7 +66,7 @@ def load_model(
 
 
 def read_network(
-    checkpoint: "StyleTransformer | Network | str | os.PathLike",
+    checkpoint: Checkpoint,
     num_styles: int | None = None,
     alpha: float | None = None,
 ) -> Network:
@@ -113,7 +113,7 @@ def save_model(model: "StyleTransformer", path: str | os.PathLike, float16: bool
         raise InputError(f"cannot write {path}: its name must end in .keras, or in .ckpt for a Magenta checkpoint")
 
 
-def merge_models(checkpoints: "Sequence[StyleTransformer | Network | str | os.PathLike]") -> "StyleTransformer":
+def merge_models(checkpoints: Sequence[Checkpoint]) -> "StyleTransformer":
     """Makes one model of several with the same convolutions, such as models that were fine-tuned from the same one.
 
     Args:

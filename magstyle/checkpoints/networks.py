@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
@@ -108,6 +108,10 @@ class Network:
         }
         names = names_of_styles(len(styles), [style.name for style in styles])
         return Network(dataclasses.replace(self.architecture, num_styles=len(styles)), names, parameters)
+
+
+# A model: in Keras, as plain arrays, or anything else that `magstyle.load_model` opens.
+Checkpoint = Union["StyleTransformer", Network, str, os.PathLike]
 
 
 def mean_style(name: str, styles: Sequence[StyleParameters]) -> StyleParameters:

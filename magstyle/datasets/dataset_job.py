@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from magstyle import limits
-from magstyle.checkpoints.networks import Network
+from magstyle.checkpoints.networks import Checkpoint
 from magstyle.data import photos
 from magstyle.errors import InputError
 from magstyle.painting.brush import Brush
@@ -16,7 +16,6 @@ from magstyle.painting.stylizer import Style
 
 if TYPE_CHECKING:
     from magstyle.data.shards import Photo
-    from magstyle.models.transformer import StyleTransformer
 
 # Photos per piece of work, where there are no shards to fill: few for the worker that finishes last, many for the list
 # of a million.
@@ -29,7 +28,8 @@ class DatasetJob(Brush):
 
     Args:
         output_dir: folder for shards or pictures, made if it is missing. All workers must see it under this name.
-        checkpoint: the model, anything that `magstyle.load_model` opens.
+        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
+            folder, a Magenta checkpoint or .pb.
         content_files: the photos: image files, globs, and folders with everything below them; one or several.
         tfrecord_files: or: TFRecord files or globs, of Examples with the feature `image/encoded`.
         tfds_name: or: an image dataset of TensorFlow Datasets, such as imagenet2012.
@@ -46,7 +46,7 @@ class DatasetJob(Brush):
 
     output_dir: str | os.PathLike
     _: dataclasses.KW_ONLY
-    checkpoint: "StyleTransformer | Network | str | os.PathLike" = "painters"
+    checkpoint: Checkpoint = "painters"
     content_files: photos.Patterns | None = None
     tfrecord_files: photos.Patterns | None = None
     tfds_name: str | None = None

@@ -1,11 +1,12 @@
-"""Exports: files that run without Keras and without this project."""
+"""Exports: files that run without Keras and without this project.
+
+The way in is `tflite` for LiteRT files, `saved_model` for TensorFlow Serving, and `page` for the web page; `jobs` holds
+their options. `tflite_precision` and `tflite_metadata` are parts of a LiteRT file.
+"""
 
 import pathlib
 
 from magstyle import project
-
-# How a LiteRT file stores its numbers.
-PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
 
 
 def example_photo() -> pathlib.Path:

@@ -17,16 +17,17 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from magstyle import files, limits, options, sizes
+from magstyle import files, options, sizes
 from magstyle.checkpoints import model_files
 from magstyle.checkpoints.networks import Network
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.export import example_photo, tflite
+from magstyle.export.jobs import PageJob
 from magstyle.painting.stylizer import Stylizer
 
 if TYPE_CHECKING:
-    from magstyle.models.transformer import StyleTransformer
+    pass
 
 _SOURCE = pathlib.Path(__file__).with_suffix("")
 _EXAMPLE = "example.jpg"
@@ -46,29 +47,13 @@ _SITE_START = "self.SITE = "
 _THUMBNAIL_SIDE = 160
 
 
-def build_page(
-    checkpoint: "StyleTransformer | Network | str | os.PathLike",
-    output_dir: str | os.PathLike,
-    *,
-    image_size: int = 768,
-    preview_size: int = 384,
-    photo: str | os.PathLike | None = None,
-) -> pathlib.Path:
+@options.takes(PageJob)
+def build_page(job: PageJob) -> pathlib.Path:
     """Writes the page.
 
     A LiteRT model in the browser has one shape, while photos and cameras have many. So the page holds one file, and a
     list of the numbers in it that are heights and widths, which the browser sets before it opens the file. The weights
     are float32: LiteRT.js 2.5 leaves the convolutions of a float16 file to slower kernels.
-
-    Args:
-        checkpoint: a StyleTransformer, or anything that `load_model` opens.
-        output_dir: the folder for the page. It must be missing, be empty, or hold an earlier page, whose files are
-            replaced; other files stay.
-        image_size: longest side of saved pictures and of live ones, in pixels, rounded up to a multiple of 4, at least
-            8.
-        preview_size: longest side of the pictures shown while a slider moves, in pixels, rounded like image_size.
-        photo: the photo in the thumbnails, which is also the page's example; `magstyle.export.example_photo()` by
-            default.
 
     Returns:
         The path of its index.html.
@@ -78,14 +63,12 @@ def build_page(
             be written, a photo that cannot be read, or LiteRT.js missing from Keras's cache without a connection to
             registry.npmjs.org.
     """
-    options.check_value("image_size", image_size, limits.ImageSize)
-    options.check_value("preview_size", preview_size, limits.ImageSize)
-    folder = files.expanded(output_dir)
-    image_size, preview_size = sizes.padded(image_size), sizes.padded(preview_size)
-    network = model_files.read_network(checkpoint)
+    folder = files.expanded(job.output_dir)
+    image_size, preview_size = sizes.padded(job.image_size), sizes.padded(job.preview_size)
+    network = model_files.read_network(job.checkpoint)
     Stylizer(network).check_size(image_size, image_size)
     _check_replaceable(folder)
-    example = images.read_image(example_photo() if photo is None else files.expanded(photo))
+    example = images.read_image(example_photo() if job.photo is None else files.expanded(job.photo))
     packages = {name: _download(name) for name in _SHA256}
     files.make_folder(folder.parent)
     try:

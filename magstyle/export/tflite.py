@@ -14,10 +14,11 @@ from magstyle.checkpoints import model_files
 from magstyle.checkpoints.networks import Network
 from magstyle.data import images, photos
 from magstyle.errors import InputError, check_choice
-from magstyle.export import PRECISIONS, example_photo, tflite_metadata
+from magstyle.export import example_photo, tflite_metadata
+from magstyle.export.jobs import PRECISIONS, LiteRTJob
 from magstyle.export.tflite_precision import Editor
 from magstyle.litert import graph, network
-from magstyle.painting.stylizer import StyleOrWeights, Stylizer
+from magstyle.painting.stylizer import Stylizer
 
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
@@ -50,56 +51,33 @@ class LiteRTFile(NamedTuple):
     psnr: float
 
 
-def convert_tflite(
-    checkpoint: "StyleTransformer | str | os.PathLike",
-    output_model: str | os.PathLike,
-    *,
-    image_size: int | tuple[int, int] = 384,
-    precision: str = "float32",
-    style: StyleOrWeights | None = None,
-    representative_images: str | os.PathLike | Sequence[str | os.PathLike | np.ndarray] | None = None,
-) -> LiteRTFile:
+@options.takes(LiteRTJob)
+def convert_tflite(job: LiteRTJob) -> LiteRTFile:
     """Writes a model as a LiteRT file; `convert` says what is in it.
 
     Before the file appears, it paints photos, and its pictures are compared with those of the model.
 
-    Args:
-        checkpoint: a StyleTransformer, or anything that `load_model` opens.
-        output_model: the file to write, such as model.tflite, which must not exist; or a folder for a file that is
-            named after the checkpoint.
-        image_size: side of the images in pixels, or (height, width), rounded up to multiples of 4 from 8; 0 for any,
-            chosen by the app.
-        precision: one of `magstyle.export.PRECISIONS`.
-        style: the only style that the file is to paint, as `Stylizer.style_weights` takes it; all styles by default.
-        representative_images: photos to find the ranges of int8 with, and to compare on: names, globs and folders of
-            files, or arrays [H, W, 3], RGB in [0, 1]. The middles of the first eight are used, as large as the shape of
-            the images allows; the photo of `magstyle.export.example_photo` by default, but int8 needs photos like those
-            that it will paint.
+    Returns:
+        The path of the file, and how much its pictures differ from those of the model.
 
     Raises:
         InputError: as for load_model; for a file that exists or cannot be written, an image_size that does not fit
             into memory, an unknown precision or style, photos that cannot be read, or a file that paints different
             pictures than the model.
     """
-    output = files.inside(output_model, checkpoint, ".tflite")
+    output = files.inside(job.output_model, job.checkpoint, ".tflite")
     if output.exists():
         raise InputError(f"{output} exists already; remove it first, or choose another output_model", "output_model")
-    image_size = _network_size(image_size)
-    if precision == "int8" and representative_images is None:
-        raise InputError(
-            "precision=int8 needs representative_images, some photos like those that it will paint",
-            *("precision", "representative_images"),
-        )
-    model = model_files.load_model(checkpoint)  # In Keras, whose pictures the file's are compared with.
+    image_size = _network_size(job.image_size)
+    model = model_files.load_model(job.checkpoint)  # In Keras, whose pictures the file's are compared with.
     Stylizer(model).check_size(*_sides(image_size or _COMPARED_SIDE))
-    if style is not None:
-        style = Stylizer(model).style_weights(style)
+    style = None if job.style is None else Stylizer(model).style_weights(job.style)
     samples = _read_photos(
-        example_photo() if representative_images is None else representative_images,
+        example_photo() if job.representative_images is None else job.representative_images,
         _sides(image_size or _COMPARED_SIDE),
     )
     with files.replacing(output) as temporary:
-        content = convert(model, image_size, precision, style, samples)
+        content = convert(model, image_size, job.precision, style, samples)
         difference, psnr = compare(content, model, samples, style)
         if not psnr >= _LEAST_PSNR:
             raise InputError(

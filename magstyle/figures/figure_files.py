@@ -5,22 +5,19 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from magstyle import limits, options, project
+from magstyle.checkpoints.networks import Checkpoint
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.painting import grids
 from magstyle.painting.brush import Brush
 from magstyle.painting.stylizer import Stylizer, listed
 from magstyle.video import animations
-
-if TYPE_CHECKING:
-    from magstyle.checkpoints.networks import Network
-    from magstyle.models.transformer import StyleTransformer
 
 # Pictures from one style to the next, in a strip and in a walk.
 _STRIP_STEPS = 5
@@ -48,7 +45,8 @@ class FigureJob(Brush):
         style_images: the paintings: image files, globs and folders. If the network paints, each must have the name of
             its style.
         which_styles: styles of the network by number or name, where no painting is shown; all by default.
-        checkpoint: the network, anything that `magstyle.load_model` opens.
+        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
+            folder, a Magenta checkpoint or .pb.
         optimize: paint with neural style instead of the network, in the style of any paintings.
         vgg_checkpoint: the loss network of neural style, as `magstyle.load_vgg` opens it.
         image_size: shorter side of each picture, in pixels.
@@ -62,7 +60,7 @@ class FigureJob(Brush):
     kind: Literal["sheet", "triptych", "grid", "strip", "walk"] = "sheet"
     style_images: photos.Patterns | None = None
     which_styles: Sequence[int | str] | str | None = None
-    checkpoint: "StyleTransformer | Network | str | os.PathLike" = "painters"
+    checkpoint: Checkpoint = "painters"
     optimize: bool = False
     vgg_checkpoint: str | os.PathLike = "imagenet"
     image_size: limits.ImageSize = 256

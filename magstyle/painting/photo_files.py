@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from magstyle import files, limits, options
-from magstyle.checkpoints.networks import Network
+from magstyle.checkpoints.networks import Checkpoint
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.names import in_file_name
@@ -27,7 +27,6 @@ from magstyle.painting.stylizer import Styles, Stylizer, listed
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from magstyle.models.transformer import StyleTransformer
 
 # Seconds after which a picture gets a progress bar of its own.
 _PATIENCE = 3
@@ -41,7 +40,8 @@ class PhotoJob(Brush):
         input_image: image files, globs, and folders with everything below them; one or several. Photos below a folder
             keep their place: `photos/a/x.jpg` of `photos` becomes `a/x_0.png`.
         output_dir: folder for the pictures, made if it is missing. Pictures in it are not photos of a folder around it.
-        checkpoint: the model, anything that `magstyle.load_model` opens.
+        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
+            folder, a Magenta checkpoint or .pb.
         engine: how the network is computed: "litert" on this machine's CPU, "keras" with Keras's backend, or "auto",
             which is keras on a GPU and litert elsewhere.
         which_styles: a style by number or name, several for a picture each, "all", or {style: weight} for one mixture.
@@ -57,7 +57,7 @@ class PhotoJob(Brush):
     input_image: photos.Patterns
     output_dir: str | os.PathLike = "out"
     _: dataclasses.KW_ONLY
-    checkpoint: "StyleTransformer | Network | str | os.PathLike" = "painters"
+    checkpoint: Checkpoint = "painters"
     engine: Literal["auto", "litert", "keras"] = "auto"
     which_styles: Styles = (0,)
     output_basename: str | None = None

@@ -12,7 +12,7 @@ import numpy as np
 
 from magstyle import limits, options
 from magstyle.checkpoints import model_files
-from magstyle.checkpoints.networks import Network
+from magstyle.checkpoints.networks import Checkpoint, Network
 from magstyle.errors import InputError
 from magstyle.painting import engines, strokes
 
@@ -44,7 +44,7 @@ class Stylizer:
         InputError: where load_model does, or for another engine.
     """
 
-    def __init__(self, checkpoint_or_model: "StyleTransformer | Network | str | os.PathLike", engine: str = "auto"):
+    def __init__(self, checkpoint_or_model: Checkpoint, engine: str = "auto"):
         self.engine = engines.choose(engine)
         self.network = model_files.read_network(checkpoint_or_model)
         self._opened = None if isinstance(checkpoint_or_model, Network | str | os.PathLike) else checkpoint_or_model

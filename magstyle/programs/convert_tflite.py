@@ -12,8 +12,8 @@ import sys
 from absl import flags
 
 from magstyle.errors import InputError
-from magstyle.export import PRECISIONS
-from magstyle.programs import command_line, shared_flags
+from magstyle.export.jobs import PRECISIONS, LiteRTJob, Precision
+from magstyle.programs import command_line, option_flags, shared_flags
 
 FLAGS = flags.FLAGS
 
@@ -21,31 +21,20 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     shared_flags.define_checkpoint()
     shared_flags.define_num_styles_and_alpha()
-    flags.DEFINE_string(
-        "output_model",
-        None,
-        "File to write, such as model.tflite, or a folder for one that is called after the checkpoint.",
-    )
     flags.DEFINE(
         shared_flags.SizeParser(),
         "image_size",
         384,
         "Side of the images, or their width and height, as in 640x480; multiples of 4. 0 for any, chosen by the app.",
     )
-    flags.DEFINE_enum("precision", None, PRECISIONS, "Of weights and convolutions; float32 by default.")
+    flags.DEFINE_enum("precision", None, PRECISIONS, "How the file stores its numbers; float32 by default.")
     flags.DEFINE_bool("quantize", False, "The same as --precision=dynamic_int8.")
-    flags.DEFINE_multi_string(
-        "representative_images",
-        None,
-        "Photos, globs or folders to calibrate int8 and to check the file with; the photo of examples/ by default.",
-    )
     flags.DEFINE_string(
         "style",
         None,
         "A style by number, name or part of a name, or a mixture {style: weight}, to bake in; the file has no other.",
     )
-    flags.mark_flag_as_required("output_model")
-    shared_flags.mark_as_paths("output_model", "representative_images")
+    option_flags.define_options(LiteRTJob, skip=("checkpoint", "image_size", "precision", "style"))
 
 
 def main(arguments: list[str]) -> None:
@@ -53,18 +42,17 @@ def main(arguments: list[str]) -> None:
     output_model = command_line.new_path_of("output_model", suffix=".tflite")
     if FLAGS.quantize and FLAGS.precision not in (None, "dynamic_int8"):
         raise InputError(f"--quantize means --precision=dynamic_int8, not {FLAGS.precision}; leave one of them out")
-    precision = "dynamic_int8" if FLAGS.quantize else FLAGS.precision or "float32"
+    precision: Precision = "dynamic_int8" if FLAGS.quantize else FLAGS.precision or "float32"
     if precision == "int8" and not FLAGS.representative_images:
-        raise InputError("--precision=int8 needs --representative_images, some photos such as it will paint")
+        raise InputError("--precision=int8 needs --representative_images, some photos like those that it will paint")
     command_line.import_tensorflow()
     from magstyle.export.tflite import convert_tflite
 
     model = shared_flags.open_model()
-    image_size = shared_flags.size_of("image_size")
     made = convert_tflite(
         model,
         output_model,
-        image_size=image_size,
+        image_size=shared_flags.size_of("image_size"),
         precision=precision,
         style=command_line.style("style", model.style_names),
         representative_images=FLAGS.representative_images,

@@ -19,11 +19,10 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    shared_flags.define_checkpoint()
     flags.DEFINE_string(
         "which_styles", None, "Styles of the network, where no painting is shown, such as 'scream, 7'; all by default."
     )
-    option_flags.define_options(FigureJob, skip=("checkpoint", "which_styles"))
+    option_flags.define_options(FigureJob, skip=("which_styles",))
 
 
 def main(arguments: list[str]) -> None:

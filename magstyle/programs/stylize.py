@@ -29,13 +29,12 @@ _LARGEST_SHARP_STROKES = 4
 
 
 def define_flags() -> None:
-    shared_flags.define_checkpoint()
     flags.DEFINE_multi_string("input_image", None, "Photo, glob or folder of photos; needs no flag.")
     shared_flags.define_which_styles("for a picture each")
     flags.DEFINE_bool("list_styles", False, "Print the numbers and names of the model's styles; nothing is painted.")
     shared_flags.define_num_styles_and_alpha()
     shared_flags.define_masks()
-    option_flags.define_options(PhotoJob, skip=("checkpoint", "input_image", "which_styles", "mask"))
+    option_flags.define_options(PhotoJob, skip=("input_image", "which_styles", "mask"))
     shared_flags.mark_as_paths("input_image")
 
 

@@ -20,13 +20,12 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    shared_flags.define_checkpoint()
     flags.DEFINE_string(
         "style",
         "random",
         "A style by number, name or part of a name, a mixture {style: weight}, or random: one style per photo.",
     )
-    option_flags.define_options(DatasetJob, skip=("checkpoint", "style"))
+    option_flags.define_options(DatasetJob, skip=("style",))
 
 
 def main(arguments: list[str]) -> None:

@@ -19,13 +19,12 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    shared_flags.define_checkpoint()
     flags.DEFINE_string("input_video", None, "The clip; needs no flag.")
     flags.DEFINE_string("output_video", None, "The clip to write, .mp4, .webm or .gif; needs no flag.")
     shared_flags.define_which_styles("for --walk")
     shared_flags.define_num_styles_and_alpha()
     shared_flags.define_masks()
-    option_flags.define_options(ClipJob, skip=("checkpoint", "input_video", "output_video", "which_styles", "mask"))
+    option_flags.define_options(ClipJob, skip=("input_video", "output_video", "which_styles", "mask"))
     shared_flags.mark_as_paths("input_video", "output_video")
 
 

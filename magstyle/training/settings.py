@@ -4,9 +4,10 @@ import abc
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Union
+from typing import ClassVar, Literal, NamedTuple
 
 from magstyle import options, sizes
+from magstyle.checkpoints.networks import Checkpoint
 from magstyle.errors import InputError
 from magstyle.limits import (
     Alpha,
@@ -21,13 +22,9 @@ from magstyle.limits import (
     Weight,
 )
 
-if TYPE_CHECKING:
-    from magstyle.models.transformer import StyleTransformer
-
 Path = str | os.PathLike
 # Image files, globs and folders.
 Files = Path | Sequence[Path]
-Checkpoint = Union["StyleTransformer", str, os.PathLike]
 
 
 class Schedule(NamedTuple):
@@ -172,7 +169,8 @@ class Finetuning(Options):
         train_steps: steps to train, including those of earlier starts; 100 for each painting by default.
         decay_steps: over this number of steps at the end, the learning rate falls to 0, along a cosine; three
             quarters of train_steps by default.
-        checkpoint: the model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb.
+        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
+            folder, a Magenta checkpoint or .pb.
         alpha: not needed; if given, the model must have this width.
         keep_styles: keep the styles that the model has, to the last bit, followed by the new ones; a painting that has
             the name of one of them trains that style on. Otherwise the new styles replace them.

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from magstyle import files, limits, options
-from magstyle.checkpoints.networks import Network
+from magstyle.checkpoints.networks import Checkpoint
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.painting import strokes
@@ -24,9 +24,6 @@ from magstyle.painting.stylizer import Styles, Stylizer, listed
 from magstyle.video import codec, optical_flow
 from magstyle.video.camera import Placement
 from magstyle.video.steadiness import FramePainter, Steadiness
-
-if TYPE_CHECKING:
-    from magstyle.models.transformer import StyleTransformer
 
 # A frame, with its motion from the one before if pictures are to be steady and there is one.
 MovingFrame = tuple[codec.Frame, optical_flow.Motion | None]
@@ -43,7 +40,8 @@ class ClipJob(Brush):
         input_video: the clip, of any container and codec that FFmpeg reads.
         output_video: the clip to write: .mp4 (H.264; an odd side repeats its last row or column), .webm (VP9), or .gif,
             which has no sound.
-        checkpoint: the model, anything that `magstyle.load_model` opens.
+        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
+            folder, a Magenta checkpoint or .pb.
         engine: how the network is computed: "litert" on this machine's CPU, "keras" with Keras's backend, or "auto",
             which is keras on a GPU and litert elsewhere.
         which_styles: a style by number or name, or {style: weight} for a mixture; for a walk several, or "all".
@@ -61,7 +59,7 @@ class ClipJob(Brush):
     input_video: str | os.PathLike
     output_video: str | os.PathLike
     _: dataclasses.KW_ONLY
-    checkpoint: "StyleTransformer | Network | str | os.PathLike" = "painters"
+    checkpoint: Checkpoint = "painters"
     engine: Literal["auto", "litert", "keras"] = "auto"
     which_styles: Styles = 0
     walk: bool = False

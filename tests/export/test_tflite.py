@@ -10,7 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 from magstyle.checkpoints import model_files
 from magstyle.data import images, photos
 from magstyle.errors import InputError
-from magstyle.export import PRECISIONS, example_photo, tflite, tflite_metadata
+from magstyle.export import example_photo, tflite, tflite_metadata
+from magstyle.export.jobs import PRECISIONS
 from magstyle.models.transformer import StyleTransformer
 from tests.samples import blotches
 

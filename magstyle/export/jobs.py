@@ -1,0 +1,79 @@
+"""Jobs of this room as typed values: programs make their flags from them."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from magstyle import limits, options
+from magstyle.checkpoints.networks import Checkpoint
+from magstyle.errors import InputError
+from magstyle.painting.stylizer import StyleOrWeights
+
+# How a LiteRT file stores its numbers.
+Precision = Literal["float32", "float16", "dynamic_int8", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+@dataclasses.dataclass(frozen=True)
+class LiteRTJob:
+    """A model to write as a LiteRT file.
+
+    Args:
+        checkpoint: the model, anything that `magstyle.load_model` opens.
+        output_model: file to write, such as model.tflite, which must not exist; or a folder, for a file that is named
+            after the checkpoint.
+        image_size: side of the images in pixels, or (height, width), rounded up to multiples of 4 from 8; 0 for any,
+            chosen by the app.
+        precision: how the file stores its numbers.
+        style: the only style that the file is to paint, as `Stylizer.style_weights` takes it; all styles by default.
+        representative_images: photos that tell int8 its ranges and that the file is checked with: files, globs and
+            folders, or arrays [H, W, 3], RGB in [0, 1]. The middles of the first eight are used; int8 needs photos like
+            those that it will paint, and the others take a cup of coffee by default.
+
+    Raises:
+        InputError: for an unknown precision, or int8 without photos.
+    """
+
+    checkpoint: Checkpoint
+    output_model: str | os.PathLike
+    _: dataclasses.KW_ONLY
+    image_size: int | tuple[int, int] = 384
+    precision: Precision = "float32"
+    style: StyleOrWeights | None = None
+    representative_images: str | os.PathLike | Sequence[str | os.PathLike | np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        options.check(self)
+        if self.precision == "int8" and self.representative_images is None:
+            raise InputError(
+                "precision=int8 needs representative_images, some photos like those that it will paint",
+                *("precision", "representative_images"),
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class PageJob:
+    """A web page to write.
+
+    Args:
+        checkpoint: the model, anything that `magstyle.load_model` opens.
+        output_dir: folder for the page. It must be missing, be empty, or hold an earlier page, whose files are
+            replaced; other files stay.
+        image_size: longest side of saved pictures and of live ones, in pixels, rounded up to a multiple of 4, at least
+            8.
+        preview_size: longest side of the pictures shown while a slider moves, in pixels, rounded like image_size.
+        photo: the photo in the thumbnails, which is also the page's example; a cup of coffee by default.
+    """
+
+    checkpoint: Checkpoint
+    output_dir: str | os.PathLike
+    _: dataclasses.KW_ONLY
+    image_size: limits.ImageSize = 768
+    preview_size: limits.ImageSize = 384
+    photo: str | os.PathLike | None = None
+
+    def __post_init__(self) -> None:
+        options.check(self)
