@@ -177,7 +177,8 @@ def _read_with_keras(path: str | os.PathLike) -> Network:
         import keras
 
     with files.reading(path, "model of this project"):
-        return from_model(keras.saving.load_model(path, compile=False))
+        model = keras.saving.load_model(path, compile=False)
+    return from_model(model)
 
 
 def _read_archive(path: str | os.PathLike) -> tuple[Architecture, tuple[str, ...], io.BytesIO]:
@@ -187,7 +188,7 @@ def _read_archive(path: str | os.PathLike) -> tuple[Architecture, tuple[str, ...
         saved = json.loads(archive.read("config.json"))
         weights = io.BytesIO(archive.read("model.weights.h5"))
     if saved["registered_name"] != _REGISTERED:
-        raise InputError(f"cannot read {path}: it is a Keras model, but no style transformer")
+        raise InputError(f"cannot read {path}: it is a Keras model, but not a style transformer")
     config = saved["config"]
     filters, expand_filters = tuple(config["filters"]), tuple(config["expand_filters"])
     architecture = Architecture(

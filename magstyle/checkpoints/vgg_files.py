@@ -50,14 +50,15 @@ def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None,
                 weights = dict(arrays)
     else:
         weights = magenta.read_vgg(source.removesuffix(".index"))
-    with files.reading(source, "VGG"):
-        try:
-            network = vgg.build(weights, end_points, pooling)
-        except ValueError as error:
-            raise InputError(f"{source}: {error}") from error
-        if not all(np.isfinite(values).all() for values in network.get_weights()):
-            raise InputError(f"cannot use {source}: some of its weights are NaN or infinite")
-        return network
+    if not all(np.issubdtype(values.dtype, np.number) for values in weights.values()):
+        raise InputError(f"cannot read {source}: it is not a valid VGG, as some of its weights are not numbers")
+    try:
+        network = vgg.build(weights, end_points, pooling)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from error
+    if not all(np.isfinite(values).all() for values in network.get_weights()):
+        raise InputError(f"cannot use {source}: some of its weights are NaN or infinite")
+    return network
 
 
 def _read_keras_vgg(path: str) -> dict[str, np.ndarray]:

@@ -195,9 +195,8 @@ class Clip:
             InputError: at the damage, if the clip is damaged.
         """
         kept = self._chosen(self._shown()) if self._fps else self._shown()
-        with files.reading(self.path, "video"):
-            for frame, time, duration in kept:
-                yield Frame(self._image(frame), time, duration)
+        for frame, time, duration in kept:
+            yield Frame(self._image(frame), time, duration)
 
     def _shown(self) -> Iterator[_Decoded]:
         """The frames of the clip, with their times from the origin."""
@@ -231,7 +230,12 @@ class Clip:
     def _decode(self, begin: Fraction | None) -> Iterator[_Decoded]:
         """Frames from `begin` on, with their times in the file's time, which increase."""
         last, count, step = None, 0, 1 / (self._stream.average_rate or self._stream.guessed_rate or Fraction(25))
-        for frame in self._container.decode(self._stream):
+        decoder = self._container.decode(self._stream)
+        while True:
+            with files.reading(self.path, "video"):
+                frame = next(decoder, None)
+            if frame is None:
+                break
             base = frame.time_base or self._base
             if frame.pts is not None:
                 time = frame.pts * base
@@ -286,16 +290,16 @@ class Clip:
     def _image(self, frame: "av.VideoFrame") -> np.ndarray:
         height, width = self.size[::-1] if self._turned else self.size
         smaller = height * width < frame.height * frame.width
-        rgb = frame.reformat(
-            width,
-            height,
-            "rgb24",
-            src_colorspace=self.colors.space,
-            src_color_range=_FULL_RANGE if frame.format.is_rgb else self.colors.range,
-            dst_color_range=_FULL_RANGE,
-            interpolation="AREA" if smaller else "BICUBIC",
-        )
-        image = rgb.to_ndarray()
+        with files.reading(self.path, "video"):
+            image = frame.reformat(
+                width,
+                height,
+                "rgb24",
+                src_colorspace=self.colors.space,
+                src_color_range=_FULL_RANGE if frame.format.is_rgb else self.colors.range,
+                dst_color_range=_FULL_RANGE,
+                interpolation="AREA" if smaller else "BICUBIC",
+            ).to_ndarray()
         if self._turned:
             image = image.swapaxes(0, 1)
         return np.ascontiguousarray(image[:: self._flips[0], :: self._flips[1]])
@@ -543,7 +547,7 @@ def _open(path: str | os.PathLike) -> "av.container.InputContainer":
         container = av.open(f"file:{os.fspath(path)}", metadata_errors="ignore")
         if container.format.name in _NO_CLIPS:
             container.close()
-            raise InputError(f"cannot read {path}: it is no video, or a damaged one")
+            raise InputError(f"cannot read {path}: it is not a valid video")
         return container
 
 
