@@ -50,7 +50,7 @@ def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None,
                 weights = dict(arrays)
     else:
         weights = magenta.read_vgg(source.removesuffix(".index"))
-    if not all(np.issubdtype(values.dtype, np.number) for values in weights.values()):
+    if not all(np.issubdtype(np.asarray(values).dtype, np.number) for values in weights.values()):
         raise InputError(f"cannot read {source}: it is not a valid VGG, as some of its weights are not numbers")
     try:
         network = vgg.build(weights, end_points, pooling)
