@@ -18,7 +18,7 @@ from PIL import Image
 
 import measuring
 from magstyle.evaluation.measures import Evaluation
-from magstyle.training.settings import Objective
+from magstyle.training.jobs import Objective
 from magstyle.video import codec
 
 PHOTO = pathlib.Path(__file__).resolve().parents[1] / "examples" / "coffee.jpg"

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from magstyle import files
 from magstyle.data import images, photos, shards
-from magstyle.datasets.dataset_job import DatasetJob
+from magstyle.datasets.jobs import DatasetJob
 from magstyle.errors import InputError, is_out_of_memory
 from magstyle.names import to_bytes
 from magstyle.painting.stylizer import Stylizer

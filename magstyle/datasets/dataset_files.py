@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from magstyle import files, options, project
 from magstyle.data import photos
-from magstyle.datasets.dataset_job import DatasetJob, photos_in
+from magstyle.datasets.jobs import DatasetJob, photos_in
 from magstyle.errors import InputError
 from magstyle.names import to_bytes
 from magstyle.painting.stylizer import Stylizer

@@ -22,15 +22,15 @@ from magstyle.data import pipeline
 from magstyle.data.images import to_float
 from magstyle.errors import InputError
 from magstyle.evaluation import appearance
-from magstyle.evaluation.settings import Evaluating
+from magstyle.evaluation.jobs import EvaluationJob
 from magstyle.limits import Count
 from magstyle.models.transformer import StyleTransformer
 from magstyle.optimization import pixels
 from magstyle.painting import grids
 from magstyle.painting.stylizer import Stylizer
 from magstyle.training import criterion, transfer
+from magstyle.training.jobs import Checkpoint, Objective
 from magstyle.training.model import StyleTraining
-from magstyle.training.settings import Checkpoint, Objective
 from magstyle.video import codec, optical_flow
 from magstyle.video.steadiness import FramePainter, Steadiness
 
@@ -44,8 +44,8 @@ _FRAMES_FOR_STYLE = 4
 APPEARANCE = {"palette": appearance.palette, "pattern": appearance.pattern}
 
 
-@options.takes(Evaluating)
-def evaluate(job: Evaluating) -> dict[str, np.ndarray]:
+@options.takes(EvaluationJob)
+def evaluate(job: EvaluationJob) -> dict[str, np.ndarray]:
     """Measures a model on photos, in every style.
 
     Returns:

@@ -1,21 +1,17 @@
 """Pictures of pictures, as people publish them: sheets, triptychs, grids, strips and walks between styles."""
 
-import dataclasses
 import functools
-import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import limits, options, project
-from magstyle.checkpoints.networks import Checkpoint
+from magstyle import options, project
 from magstyle.data import images, photos
 from magstyle.errors import InputError
+from magstyle.figures.jobs import FigureJob
 from magstyle.painting import grids
-from magstyle.painting.brush import Brush
 from magstyle.painting.stylizer import Stylizer, listed
 from magstyle.video import animations
 
@@ -28,44 +24,6 @@ Labelled = tuple[str, np.ndarray]
 # A photo [H, W, 3] and the weights of paintings, to a picture of its size.
 Paint = Callable[[np.ndarray, dict[int, float]], np.ndarray]
 Row = list[Labelled]
-
-
-@dataclasses.dataclass(frozen=True)
-class FigureJob(Brush):
-    """A figure of photos in several styles.
-
-    Args:
-        content_images: photos: image files, globs and folders. All photos of a figure are shown in the shape of the
-            first.
-        output_image: the figure to write, .png, .jpg or .webp; for a walk .gif, .webp, .mp4 or .webm (the last two
-            with the extra `video`). A file of that name is replaced.
-        kind: "sheet": the paintings along the top and, below each, the photo in its style; "triptych": photo, painting
-            and picture, a row for each painting; "grid": photos down the side, paintings along the top; "strip": a
-            photo on its way from style to style; "walk": the same as an animation that ends where it begins.
-        style_images: the paintings: image files, globs and folders. If the network paints, each must have the name of
-            its style.
-        which_styles: styles of the network by number or name, where no painting is shown; all by default.
-        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
-            folder, a Magenta checkpoint or .pb.
-        optimize: paint with neural style instead of the network, in the style of any paintings.
-        vgg_checkpoint: the loss network of neural style, as `magstyle.load_vgg` opens it.
-        image_size: shorter side of each picture, in pixels.
-        octaves: sizes at which neural style paints, from coarse to fine.
-        steps: evaluations of neural style in the first octave; half as many in each that follows.
-    """
-
-    content_images: photos.Patterns
-    output_image: str | os.PathLike
-    _: dataclasses.KW_ONLY
-    kind: Literal["sheet", "triptych", "grid", "strip", "walk"] = "sheet"
-    style_images: photos.Patterns | None = None
-    which_styles: Sequence[int | str] | str | None = None
-    checkpoint: Checkpoint = "painters"
-    optimize: bool = False
-    vgg_checkpoint: str | os.PathLike = "imagenet"
-    image_size: limits.ImageSize = 256
-    octaves: limits.Octaves = 2
-    steps: limits.Count = 200
 
 
 @options.takes(FigureJob)

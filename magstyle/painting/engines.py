@@ -12,7 +12,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -34,7 +34,8 @@ Compute = Callable[[list[np.ndarray]], np.ndarray]
 # Height and width, in pixels.
 Size = tuple[int, int]
 
-ENGINES = ("auto", "litert", "keras")
+Engine = Literal["auto", "litert", "keras"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)
 # The GPUs and TPUs that Keras's backends compute on: NVIDIA's, AMD's, those of Windows seen from Linux, Google's.
 _DEVICES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg", "/dev/accel*")
 # The most bytes that a graph for whole images may take; tiles are nearly as fast.

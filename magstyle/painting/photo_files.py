@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import dataclasses
 import itertools
 import numbers
 import os
@@ -10,18 +9,17 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import files, limits, options
-from magstyle.checkpoints.networks import Checkpoint
+from magstyle import files, options
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.names import in_file_name
 from magstyle.painting import grids
-from magstyle.painting.brush import Brush
-from magstyle.painting.regions import Masks, Regions
+from magstyle.painting.jobs import PhotoJob
+from magstyle.painting.regions import Regions
 from magstyle.painting.stylizer import Styles, Stylizer, listed
 
 if TYPE_CHECKING:
@@ -30,41 +28,6 @@ if TYPE_CHECKING:
 
 # Seconds after which a picture gets a progress bar of its own.
 _PATIENCE = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class PhotoJob(Brush):
-    """Photos to paint, the styles to paint them in, and where the pictures go.
-
-    Args:
-        input_image: image files, globs, and folders with everything below them; one or several. Photos below a folder
-            keep their place: `photos/a/x.jpg` of `photos` becomes `a/x_0.png`.
-        output_dir: folder for the pictures, made if it is missing. Pictures in it are not photos of a folder around it.
-        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
-            folder, a Magenta checkpoint or .pb.
-        engine: how the network is computed: "litert" on this machine's CPU, "keras" with Keras's backend, or "auto",
-            which is keras on a GPU and litert elsewhere.
-        which_styles: a style by number or name, several for a picture each, "all", or {style: weight} for one mixture.
-        output_basename: start of the pictures' names, for a single photo; the photo's own name by default.
-        image_size: shorter side of the pictures, in pixels; by default, photos keep their size.
-        mask: images, each with the style for what is white in it, such as `[("sky.png", "wave")]`. They are scaled to
-            the photos, whose shape they must have. Where masks overlap, they share; what is in none of them takes
-            which_styles, or stays as it is where that is "photo".
-        format: file format and extension of the pictures.
-        sheet: also show each photo and its pictures, small and with their names, in one picture.
-    """
-
-    input_image: photos.Patterns
-    output_dir: str | os.PathLike = "out"
-    _: dataclasses.KW_ONLY
-    checkpoint: Checkpoint = "painters"
-    engine: Literal["auto", "litert", "keras"] = "auto"
-    which_styles: Styles = (0,)
-    output_basename: str | None = None
-    image_size: limits.ImageSize | None = None
-    mask: Masks = ()
-    format: Literal["png", "jpg", "jpeg", "webp"] = "png"
-    sheet: bool = False
 
 
 @options.takes(PhotoJob)

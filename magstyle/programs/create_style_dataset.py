@@ -11,7 +11,7 @@ from absl import flags
 
 from magstyle import files
 from magstyle.programs import command_line, option_flags, shared_flags
-from magstyle.training.settings import CreatingStyleDataset
+from magstyle.training.jobs import StyleDatasetJob
 
 FLAGS = flags.FLAGS
 
@@ -21,14 +21,12 @@ def define_flags() -> None:
         "style_files", None, "Painting, glob or folder; more may follow without the flag.", required=True
     )
     shared_flags.mark_as_paths("style_files")
-    option_flags.define_options(CreatingStyleDataset, skip=("style_files",))
+    option_flags.define_options(StyleDatasetJob, skip=("style_files",))
 
 
 def main(arguments: list[str]) -> None:
     output_file = files.expanded(FLAGS.output_file)
-    given = command_line.values_for(
-        CreatingStyleDataset, style_files=FLAGS.style_files + arguments, output_file=output_file
-    )
+    given = command_line.values_for(StyleDatasetJob, style_files=FLAGS.style_files + arguments, output_file=output_file)
     command_line.import_tensorflow()
     from magstyle.training import gram_matrices
 

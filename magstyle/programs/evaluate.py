@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from magstyle import files
-from magstyle.evaluation.settings import Evaluating
+from magstyle.evaluation.jobs import EvaluationJob
 from magstyle.limits import CountFromZero, Seconds
 from magstyle.programs import command_line, option_flags, shared_flags, training_flags
-from magstyle.training.settings import Objective
+from magstyle.training.jobs import Objective
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    training_flags.define(Evaluating, skip=("checkpoint",))
+    training_flags.define(EvaluationJob, skip=("checkpoint",))
     flags.DEFINE_string("train_dir", "painters", "The training folder, or any other model; --checkpoint is the same.")
     flags.DEFINE_alias("checkpoint", "train_dir")
     flags.DEFINE_string(

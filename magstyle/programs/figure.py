@@ -12,7 +12,8 @@ from absl import flags
 
 from magstyle.checkpoints import model_files
 from magstyle.data import photos
-from magstyle.figures.figure_files import FigureJob, figure
+from magstyle.figures.figure_files import figure
+from magstyle.figures.jobs import FigureJob
 from magstyle.programs import command_line, option_flags, shared_flags
 
 FLAGS = flags.FLAGS

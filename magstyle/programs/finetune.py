@@ -6,15 +6,15 @@ The network keeps the styles that it has, and paints those of the new dataset to
 """
 
 from magstyle.programs import command_line, training_flags
-from magstyle.training.settings import Finetuning
+from magstyle.training.jobs import FinetuningJob
 
 
 def define_flags() -> None:
-    training_flags.define(Finetuning)
+    training_flags.define(FinetuningJob)
 
 
 def main(arguments: list[str]) -> None:
-    training_flags.train("finetune", Finetuning, arguments)
+    training_flags.train("finetune", FinetuningJob, arguments)
 
 
 def run() -> None:

@@ -16,7 +16,7 @@ from absl import flags
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.painting import photo_files
-from magstyle.painting.photo_files import PhotoJob
+from magstyle.painting.jobs import PhotoJob
 from magstyle.painting.regions import PHOTO
 from magstyle.programs import command_line, option_flags, shared_flags
 

@@ -12,7 +12,7 @@ from absl import flags
 
 from magstyle.checkpoints import model_files
 from magstyle.datasets.dataset_files import stylize_dataset
-from magstyle.datasets.dataset_job import DatasetJob
+from magstyle.datasets.jobs import DatasetJob
 from magstyle.errors import InputError
 from magstyle.programs import command_line, option_flags, shared_flags
 

@@ -13,7 +13,8 @@ from absl import flags
 from magstyle.errors import InputError
 from magstyle.painting.regions import PHOTO
 from magstyle.programs import command_line, option_flags, shared_flags
-from magstyle.video.video_files import ClipJob, stylize_video
+from magstyle.video.jobs import ClipJob
+from magstyle.video.video_files import stylize_video
 
 FLAGS = flags.FLAGS
 

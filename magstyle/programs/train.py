@@ -6,15 +6,15 @@ Started again with the same --train_dir, it goes on where it was stopped.
 """
 
 from magstyle.programs import command_line, training_flags
-from magstyle.training.settings import Training
+from magstyle.training.jobs import TrainingJob
 
 
 def define_flags() -> None:
-    training_flags.define(Training)
+    training_flags.define(TrainingJob)
 
 
 def main(arguments: list[str]) -> None:
-    training_flags.train("train", Training, arguments)
+    training_flags.train("train", TrainingJob, arguments)
 
 
 def run() -> None:

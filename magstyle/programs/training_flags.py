@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from magstyle.programs import command_line, option_flags, shared_flags
-from magstyle.training.settings import Objective, Options
+from magstyle.training.jobs import Objective, TrainingOptions
 
 FLAGS = flags.FLAGS
 # Flags defined below belong to the program that calls.
@@ -38,7 +38,7 @@ def data(arguments: list[str]) -> dict[str, object]:
     return {**shared_flags.photos(arguments, "imagenet_data_dir", "tfds_name"), **weights}
 
 
-def train(function: str, job: type[Options], arguments: list[str]) -> None:
+def train(function: str, job: type[TrainingOptions], arguments: list[str]) -> None:
     """Trains as the flags say, and prints the path of the model.
 
     Ctrl-C and SIGTERM end it after the current step, a second one at once. If another machine of several is lost, it

@@ -11,8 +11,8 @@ from magstyle.data import photos, styles
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 from magstyle.training import gram_matrices
+from magstyle.training.jobs import Objective
 from magstyle.training.model import LossWeights, StyleTraining
-from magstyle.training.settings import Objective
 
 
 def open_photos(objective: Objective) -> photos.Source:

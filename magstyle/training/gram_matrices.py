@@ -16,11 +16,11 @@ from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images, photos, styles
 from magstyle.errors import InputError, memory_for_features
 from magstyle.models import vgg as vgg_network
-from magstyle.training.settings import CreatingStyleDataset, Files
+from magstyle.training.jobs import Files, StyleDatasetJob
 
 
-@options.takes(CreatingStyleDataset)
-def create_style_dataset(job: CreatingStyleDataset) -> pathlib.Path:
+@options.takes(StyleDatasetJob)
+def create_style_dataset(job: StyleDatasetJob) -> pathlib.Path:
     """Makes a style dataset of paintings, for `magstyle.train` and `magstyle.finetune`: a TFRecord file, as Magenta's.
 
     A file that is there already is replaced.
@@ -47,8 +47,8 @@ def create_style_dataset(job: CreatingStyleDataset) -> pathlib.Path:
         return styles.write(map(read, paintings), job.output_file)
 
 
-@options.takes(CreatingStyleDataset)
-def is_made_of(job: CreatingStyleDataset) -> bool:
+@options.takes(StyleDatasetJob)
+def is_made_of(job: StyleDatasetJob) -> bool:
     """Whether output_file already is what `create_style_dataset` would write; no Gram matrix is computed to tell.
 
     Raises:

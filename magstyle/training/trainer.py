@@ -23,12 +23,12 @@ from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
 from magstyle.models.transformer import StyleTransformer
 from magstyle.painting import memory
-from magstyle.training import criterion, devices, settings, transfer
+from magstyle.training import criterion, devices, jobs, transfer
 from magstyle.training.callbacks import Progress, StopOnNaN
+from magstyle.training.jobs import FinetuningJob, TrainingJob
 from magstyle.training.model import StyleTraining
 from magstyle.training.optimizer import DecayAtEnd, StyleAdam
 from magstyle.training.saving import STATE, SaveAndResume
-from magstyle.training.settings import Finetuning, Training
 from magstyle.training.summaries import Summaries
 
 
@@ -40,8 +40,8 @@ class WorkerLostError(RuntimeError):
     """
 
 
-@options.takes(Training)
-def train(job: Training) -> pathlib.Path | None:
+@options.takes(TrainingJob)
+def train(job: TrainingJob) -> pathlib.Path | None:
     """Trains one network for all paintings of a style dataset, to the end or from where it was stopped.
 
     Ctrl-C ends it with a checkpoint; started again with the same arguments, it goes on there. Progress is shown on
@@ -64,8 +64,8 @@ def train(job: Training) -> pathlib.Path | None:
     return _train(build, job, start="initial_checkpoint")
 
 
-@options.takes(Finetuning)
-def finetune(job: Finetuning) -> pathlib.Path | None:
+@options.takes(FinetuningJob)
+def finetune(job: FinetuningJob) -> pathlib.Path | None:
     """Teaches a trained network new styles: only the scales and offsets of its normalisations are trained.
 
     The new styles follow those that it has, which stay as they are. With the convolutions as they are there is little
@@ -89,7 +89,7 @@ def finetune(job: Finetuning) -> pathlib.Path | None:
     return _train(build, job, start="checkpoint")
 
 
-def _followed_by(old: Sequence[str], new: Sequence[str], style_dataset_file: settings.Path) -> list[str]:
+def _followed_by(old: Sequence[str], new: Sequence[str], style_dataset_file: jobs.Path) -> list[str]:
     """The names of the styles of a model, followed by those of a dataset that it does not have.
 
     Raises:
@@ -110,8 +110,8 @@ def _followed_by(old: Sequence[str], new: Sequence[str], style_dataset_file: set
 class _Run:
     """A training whose files are open."""
 
-    job: settings.Options
-    schedule: settings.Schedule
+    job: jobs.TrainingOptions
+    schedule: jobs.Schedule
     strategy: tf.distribute.Strategy
     paintings: list[Style]
     source: photos.Source
@@ -119,7 +119,7 @@ class _Run:
 
 
 def _train(
-    build_transformer: Callable[[list[str]], StyleTransformer], job: settings.Options, start: str
+    build_transformer: Callable[[list[str]], StyleTransformer], job: jobs.TrainingOptions, start: str
 ) -> pathlib.Path | None:
     """Trains a network as a job says.
 
@@ -280,7 +280,7 @@ def _refuse_magentas(train_dir: pathlib.Path, start: str) -> None:
         )
 
 
-def _learning_rate(schedule: settings.Schedule) -> float | keras.optimizers.schedules.LearningRateSchedule:
+def _learning_rate(schedule: jobs.Schedule) -> float | keras.optimizers.schedules.LearningRateSchedule:
     return DecayAtEnd(*schedule) if schedule.decay_steps else schedule.learning_rate
 
 

@@ -1,6 +1,5 @@
 """Clips in files to painted clips in files, with their sound."""
 
-import dataclasses
 import math
 import os
 import pathlib
@@ -8,21 +7,20 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import files, limits, options
-from magstyle.checkpoints.networks import Checkpoint
+from magstyle import files, options
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.painting import strokes
-from magstyle.painting.brush import Brush
-from magstyle.painting.regions import Masks, Regions
-from magstyle.painting.stylizer import Styles, Stylizer, listed
+from magstyle.painting.regions import Regions
+from magstyle.painting.stylizer import Stylizer, listed
 from magstyle.video import codec, optical_flow
 from magstyle.video.camera import Placement
+from magstyle.video.jobs import ClipJob
 from magstyle.video.steadiness import FramePainter, Steadiness
 
 # A frame, with its motion from the one before if pictures are to be steady and there is one.
@@ -30,45 +28,6 @@ MovingFrame = tuple[codec.Frame, optical_flow.Motion | None]
 # How many float32 pictures of a frame's size are in memory at a time: those being read, painted and written; and, as
 # measured, those that motion and steadiness take in addition.
 _PICTURES, _PICTURES_OF_STEADINESS = 12, 24
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipJob(Brush):
-    """A clip to paint, and where the painted clip goes.
-
-    Args:
-        input_video: the clip, of any container and codec that FFmpeg reads.
-        output_video: the clip to write: .mp4 (H.264; an odd side repeats its last row or column), .webm (VP9), or .gif,
-            which has no sound.
-        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
-            folder, a Magenta checkpoint or .pb.
-        engine: how the network is computed: "litert" on this machine's CPU, "keras" with Keras's backend, or "auto",
-            which is keras on a GPU and litert elsewhere.
-        which_styles: a style by number or name, or {style: weight} for a mixture; for a walk several, or "all".
-        walk: go from each of several styles to the next, from the first frame to the last.
-        image_size: shorter side of the pictures, in pixels; that of the clip by default.
-        mask: images, each with the style of its white area in every frame, as for `stylize_photos`; the area outside
-            all masks takes which_styles, or stays unpainted if that is "photo".
-        start: where to begin, in seconds from the clip's start.
-        duration: seconds to paint; to the end by default.
-        fps: frames per second to paint at most; the frames between are left out. All by default.
-        preserve_color: keep the clip's colours and take only the strokes.
-        steady: let strokes move with what they paint; painted one by one, frames flicker.
-    """
-
-    input_video: str | os.PathLike
-    output_video: str | os.PathLike
-    _: dataclasses.KW_ONLY
-    checkpoint: Checkpoint = "painters"
-    engine: Literal["auto", "litert", "keras"] = "auto"
-    which_styles: Styles = 0
-    walk: bool = False
-    image_size: limits.ImageSize | None = None
-    mask: Masks = ()
-    start: limits.Start | None = None
-    duration: limits.Duration | None = None
-    fps: limits.FrameRate | None = None
-    steady: bool = True
 
 
 @options.takes(ClipJob)

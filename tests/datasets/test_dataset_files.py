@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from magstyle.data import images, photos, shards
 from magstyle.datasets.dataset_files import StylizedDataset, stylize_dataset
-from magstyle.datasets.dataset_job import DatasetJob
+from magstyle.datasets.jobs import DatasetJob
 from magstyle.errors import InputError
 from magstyle.painting.colors import match_color
 from magstyle.painting.stylizer import Stylizer

@@ -6,7 +6,7 @@ import pytest
 import magstyle
 from magstyle.data import pipeline
 from magstyle.evaluation.measures import Evaluation
-from magstyle.training.settings import Objective
+from magstyle.training.jobs import Objective
 from magstyle.training.transfer import with_styles
 from tests.samples import STYLES
 

@@ -168,7 +168,11 @@ def test_flag_files_of_configs_need_no_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"--flagfile=a.cfg\n", "names itself"), (b"\xff\xfe", "it is not a text file"), (None, "No such file or directory")],
+    [
+        (b"--flagfile=a.cfg\n", "names itself"),
+        (b"\xff\xfe", "it is not a text file"),
+        (None, "No such file or directory"),
+    ],
 )
 def test_flag_files_that_cannot_be_used_are_refused(tmp_path, monkeypatch, content, sentence):
     monkeypatch.chdir(tmp_path)

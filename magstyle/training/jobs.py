@@ -90,7 +90,7 @@ class Objective:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Objective, abc.ABC):
+class TrainingOptions(Objective, abc.ABC):
     """The options that `train` and `finetune` have in common.
 
     Args:
@@ -133,7 +133,7 @@ class Options(Objective, abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class Training(Options):
+class TrainingJob(TrainingOptions):
     """Trains one network for all paintings.
 
     Args:
@@ -155,7 +155,7 @@ class Training(Options):
 
 
 @dataclasses.dataclass(frozen=True)
-class Finetuning(Options):
+class FinetuningJob(TrainingOptions):
     """Teaches a trained network new styles, with defaults for a minute or two on two cores.
 
     With the convolutions as they are there is little to learn: a few small photos at a high learning rate are enough.
@@ -206,7 +206,7 @@ class Finetuning(Options):
 
 
 @dataclasses.dataclass(frozen=True)
-class CreatingStyleDataset:
+class StyleDatasetJob:
     """Makes a style dataset of paintings.
 
     Args:

@@ -3,11 +3,11 @@
 import dataclasses
 
 from magstyle.limits import Count
-from magstyle.training.settings import Checkpoint, Objective, Path
+from magstyle.training.jobs import Checkpoint, Objective, Path
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluating(Objective):
+class EvaluationJob(Objective):
     """Measures a model on photos, in every style.
 
     Args:
