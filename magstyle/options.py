@@ -11,50 +11,67 @@ import typing
 from collections.abc import Callable
 from typing import Annotated, Literal, ParamSpec, TypeVar
 
+import numpy as np
+
 from magstyle import limits
-from magstyle.errors import check_choice
+from magstyle.errors import InputError, check_choice
 
 P = ParamSpec("P")
-Options = TypeVar("Options")
+Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def takes(options: Callable[P, Options]) -> Callable[[Callable[[Options], Result]], Callable[P, Result]]:
-    """Decorates a function of one argument, whose callers then give what that is made of instead.
+def takes(job: Callable[P, Job]) -> Callable[[Callable[[Job], Result]], Callable[P, Result]]:
+    """Lets callers of a function of one job pass the job's fields instead.
 
-    Signature and docstring, and what type checkers see, show the options one by one.
+    Signature and docstring, and what type checkers see, show the fields one by one.
 
     Args:
-        options: the class of the argument, a dataclass with a docstring.
+        job: the class of the job, a dataclass with a docstring.
     """
 
-    def decorate(function: Callable[[Options], Result]) -> Callable[P, Result]:
+    def decorate(function: Callable[[Job], Result]) -> Callable[P, Result]:
+        signature = inspect.signature(job).replace(return_annotation=inspect.signature(function).return_annotation)
+
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> Result:
-            return function(options(*args, **kwargs))
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:  # The dataclass would name its __init__.
+                raise TypeError(f"{function.__name__}() {error}") from None
+            return function(job(*args, **kwargs))
 
-        returned = inspect.signature(function).return_annotation
-        call.__signature__ = inspect.signature(options).replace(return_annotation=returned)  # type: ignore[attr-defined]
-        call.__doc__ = _with_arguments(inspect.getdoc(function) or "", meanings(options))
         del call.__wrapped__  # Its signature is another.
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+        call.__annotations__["return"] = signature.return_annotation
+        call.__doc__ = _with_arguments(inspect.getdoc(function) or "", meanings(job))
         return call
 
     return decorate
 
 
 def check(options: object) -> None:
-    """Raises an InputError for a field of a dataclass that its annotation does not allow: a number or a choice."""
+    """Raises an InputError for a field of a dataclass with a number, choice or truth value that its type forbids."""
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         check_value(field.name, getattr(options, field.name), field.type)
 
 
 def check_value(name: str, value: object, annotation: object) -> None:
-    """Raises an InputError for a value that an annotation does not allow: a number beyond its limits, or no choice."""
-    if value is None:
+    """Raises an InputError for a number beyond its limits, an unknown choice, or a truth value that is none of the two.
+
+    Args:
+        name: the argument's name.
+        value: its value.
+        annotation: its type; one that says nothing of numbers, choices or truth values allows everything.
+    """
+    if value is None and type(None) in _parts(annotation):
         return
     allowed = choices(annotation)
     if allowed:
         check_choice(name, value, allowed)
+    elif kinds(annotation) == {bool} and not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name}={value} must be True or False", name)
     within = limits_of(annotation)
     if within:
         limits.check_number(name, value, within)
@@ -85,15 +102,15 @@ def kinds(annotation: object) -> set[object]:
     return plain - {type(None)}
 
 
-def meanings(options: Callable) -> dict[str, str]:
-    """What each option of a class means, as its docstring and those of its bases say under "Args:"."""
+def meanings(job: Callable) -> dict[str, str]:
+    """The meaning of each field of a job, as its docstring and those of its bases say under "Args:"."""
     found: dict[str, str] = {}
-    for base in reversed(inspect.getmro(options)):  # type: ignore[arg-type]
+    for base in reversed(inspect.getmro(job)):  # type: ignore[arg-type]
         section = re.search(r"^Args:\n((?: .*\n|\n)*)", inspect.cleandoc(base.__doc__ or "") + "\n", re.MULTILINE)
         listed = section[1] if section else ""
         for names, text in re.findall(r"^ {4}(\w[\w, ]*): (.*(?:\n {8}.*)*)", listed, re.MULTILINE):
             found.update(dict.fromkeys(names.split(", "), " ".join(text.split())))
-    parameters = inspect.signature(options).parameters
+    parameters = inspect.signature(job).parameters
     return {name: found[name] for name in parameters if name in found}
 
 

@@ -97,9 +97,11 @@ def test_functions_that_need_tensorflow_say_so(without_tensorflow, folder):
     assert os.listdir() == ["photo.png"]
 
 
-def test_without_keras_a_machine_with_a_gpu_paints_on_its_cpu(without_tensorflow):
+@pytest.mark.parametrize("missing", [project.WITH_TENSORFLOW, ("tensorflow",)], ids=["both", "tensorflow alone"])
+def test_without_keras_or_its_backend_a_machine_with_a_gpu_paints_on_its_cpu(environment, missing):
+    env = environment(f"import sys; sys.modules.update(dict.fromkeys({missing}))")
     code = f"engines._DEVICES = [{os.devnull!r}]; print(engines.choose('auto'))"
-    result = run(sys.executable, "-c", f"from magstyle.painting import engines; {code}", env=without_tensorflow)
+    result = run(sys.executable, "-c", f"from magstyle.painting import engines; {code}", env=env)
     assert result.stdout == "litert\n", result.stderr
 
 

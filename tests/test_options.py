@@ -13,6 +13,8 @@ from magstyle.errors import InputError
 from magstyle.limits import ImageSize, Limits, Strength
 from tests.places import ROOT
 
+FIELDS = ["photo", "output", "strength", "format", "other", "image_size", "sheet"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Brush:
@@ -39,12 +41,14 @@ class Job(Brush):
     Args:
         photo: the photo.
         image_size: shorter side.
+        sheet: whether to make a sheet.
     """
 
     photo: str
     output: str = "out"
     _: dataclasses.KW_ONLY
     image_size: ImageSize | None = None
+    sheet: bool = False
 
 
 @options.takes(Job)
@@ -61,15 +65,19 @@ def paint(job: Job) -> list[Job]:
 
 def test_a_function_of_a_job_is_called_with_what_the_job_is_made_of():
     assert paint("a.jpg", strength=0.5) == [Job("a.jpg", "out", strength=0.5)]
-    assert list(inspect.signature(paint).parameters) == ["photo", "output", "strength", "format", "other", "image_size"]
-    with pytest.raises(TypeError, match="sizes"):
+    assert list(inspect.signature(paint).parameters) == FIELDS
+    assert list(paint.__annotations__) == [*FIELDS, "return"]
+    with pytest.raises(TypeError, match=r"^paint\(\) .*'sizes'"):
         paint("a.jpg", sizes=3)
+    with pytest.raises(TypeError, match=r"^paint\(\) .*'photo'"):
+        paint()
 
 
 def test_its_docstring_explains_the_options_before_what_it_returns():
     assert inspect.getdoc(paint) == (
         "Paints.\n\nMore about it.\n\nArgs:\n    photo: the photo.\n    strength: from 0 to 1.5.\n"
-        "    format: two of a kind.\n    other: two of a kind.\n    image_size: shorter side.\n\nReturns:\n    The job."
+        "    format: two of a kind.\n    other: two of a kind.\n    image_size: shorter side.\n"
+        "    sheet: whether to make a sheet.\n\nReturns:\n    The job."
     )
 
 
@@ -83,6 +91,9 @@ def test_its_docstring_explains_the_options_before_what_it_returns():
         ({"image_size": 1.5}, "image_size=1.5 must be a whole number from 1 to 65500"),
         ({"format": "gif"}, "format=gif must be one of png, jpg"),
         ({"other": 3}, "other=3 must be one of auto, True, False"),
+        ({"strength": None}, "strength=None must be a number from 0 to 1.5"),
+        ({"format": None}, "format=None must be one of png, jpg"),
+        ({"sheet": "no"}, "sheet=no must be True or False"),
     ],
 )
 def test_a_value_that_a_field_does_not_allow_is_one_sentence_with_its_name(given, sentence):

@@ -181,8 +181,8 @@ def _find(checkpoint: str | os.PathLike) -> str:
 
 def _check_arguments(architecture: Architecture, source: str, num_styles: int | None, alpha: float | None) -> None:
     """Raises an InputError for the architecture of `source` if it differs from num_styles or alpha."""
-    options.check_value("num_styles", num_styles, limits.Count)
-    options.check_value("alpha", alpha, limits.Alpha)
+    options.check_value("num_styles", num_styles, limits.Count | None)
+    options.check_value("alpha", alpha, limits.Alpha | None)
     if num_styles is not None and num_styles != architecture.num_styles:
         raise InputError(f"{source} has {architecture.num_styles} styles, not num_styles={num_styles}", "num_styles")
     full = architecture.filters + architecture.expand_filters

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PHOTOS_AT_A_TIME = 16
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
 class DatasetJob(Brush):
     """A dataset of photos to paint, and where the pictures go. The photos come from just one source.
 

@@ -17,7 +17,7 @@ Precision = Literal["float32", "float16", "dynamic_int8", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
 class LiteRTJob:
     """A model to write as a LiteRT file.
 

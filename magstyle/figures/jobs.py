@@ -11,7 +11,7 @@ from magstyle.data import photos
 from magstyle.painting.brush import Brush
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
 class FigureJob(Brush):
     """A figure of photos in several styles.
 

@@ -15,7 +15,7 @@ from magstyle.painting.colors import match_color, preserve_color
 from magstyle.painting.stylizer import StyleOrWeights, Stylizer
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)  # Arrays have no truth value.
 class Brush:
     """How pictures are painted, whatever their style.
 

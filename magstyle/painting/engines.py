@@ -3,6 +3,7 @@
 An engine is built from a network, paints images of any size, and refuses those that do not fit into memory.
 """
 
+import contextlib
 import dataclasses
 import functools
 import glob
@@ -58,7 +59,10 @@ def choose(engine: str) -> str:
             import keras  # noqa: F401
     if engine != "auto":
         return engine
-    return "keras" if may_have_a_gpu() and memory.on_a_gpu() else "litert"
+    with contextlib.suppress(ModuleNotFoundError):  # Keras may be there without its backend.
+        if may_have_a_gpu() and memory.on_a_gpu():
+            return "keras"
+    return "litert"
 
 
 def may_have_a_gpu() -> bool:
@@ -77,7 +81,7 @@ class _Opened:
 
     Attributes:
         runner: of the graph.
-        styles: the numbers of those that it takes weights for every pixel of; none if the image has the same weights.
+        styles: numbers of the styles with weights for every pixel; empty if all pixels share their weights.
         room: height and width of the largest image that it holds memory for.
         keep_addresses: as for `litert.runtime.Runner`.
     """

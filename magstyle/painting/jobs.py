@@ -13,7 +13,7 @@ from magstyle.painting.regions import Masks
 from magstyle.painting.stylizer import Styles
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
 class PhotoJob(Brush):
     """Photos to paint, the styles to paint them in, and where the pictures go.
 

@@ -220,13 +220,13 @@ def _tell_what_is_passed_over(paths: Sequence[str]) -> None:
         print(f"files that are not photos were passed over: {listed}", file=sys.stderr)
 
 
-def _style_weights(which_styles: Styles, stylizer: Stylizer, areas: Regions) -> dict[str, np.ndarray | None]:
+def _style_weights(which_styles: Styles, stylizer: Stylizer, regions: Regions) -> dict[str, np.ndarray | None]:
     """The weights [num_styles] of every picture to paint, by the end of its name: `7`, or `7_600_12_400`.
 
     Args:
         which_styles: as of `stylize_photos`.
         stylizer: of the model.
-        areas: the masks; with any, "photo" may be a style without weights.
+        regions: the masks; with any, "photo" may be a style without weights.
     """
     if isinstance(which_styles, Mapping) and which_styles:
         weights = stylizer.style_weights(which_styles)
@@ -239,7 +239,7 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer, areas: Regions) -> 
             "\"{0: 0.6, 'scream': 0.4}\"",
             "which_styles",
         )
-    return {str(style): areas.of_rest(style, stylizer) for style in styles}
+    return {str(style): regions.of_rest(style, stylizer) for style in styles}
 
 
 def _plan(

@@ -1,4 +1,4 @@
-"""Regions of a photo in styles of their own, as masks say: from black, outside, to white, inside, with soft edges."""
+"""Regions of a photo in styles of their own. Masks are white inside and black outside, and may have soft edges."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,16 +11,16 @@ from magstyle.errors import InputError
 from magstyle.painting import strokes
 from magstyle.painting.stylizer import Style, Stylizer
 
-# A mask in a file, or [h, w] or [h, w, 3] in [0, 1].
+# A mask: a file, or an array [h, w] or [h, w, 3] in [0, 1]; the mean of its channels counts.
 Image = str | os.PathLike | np.ndarray
-# With the style of what is white in each, by number or name.
+# Masks, each with the style of its white area, by number or name.
 Masks = Sequence[tuple[Image, int | str | Mapping[int | str, float]]]
 # A style by this name leaves what no mask covers as it is, unless the model has one of that name.
 PHOTO = "photo"
 
 
 class Regions:
-    """Masks with their styles; without any mask, a picture has no regions.
+    """The regions of a picture: masks with their styles. Without masks, there are none, and it is false.
 
     Args:
         masks: the masks, each with its style.
@@ -35,8 +35,9 @@ class Regions:
             is_pair = isinstance(pair, list | tuple) and len(pair) == 2
             if not (is_pair and isinstance(pair[0], str | os.PathLike | np.ndarray)):
                 raise InputError('mask must be images with their styles, such as [("sky.png", "wave")]', "mask")
-            as_image(pair[0])
-        self.images = [image for image, _ in masks]
+        # Read now, so that an image that cannot be read is refused at once.
+        self._masks = [as_image(image).mean(axis=2, keepdims=True) for image, _ in masks]
+        self._images = [image for image, _ in masks]
         self._weights = [stylizer.style_weights(style) for _, style in masks]
         self._num_styles = stylizer.network.num_styles
 
@@ -53,12 +54,12 @@ class Regions:
         return None
 
     def __bool__(self) -> bool:
-        return bool(self.images)
+        return bool(self._images)
 
     @property
     def files(self) -> list[str | os.PathLike]:
         """The masks that are files."""
-        return [image for image in self.images if not isinstance(image, np.ndarray)]
+        return [image for image in self._images if not isinstance(image, np.ndarray)]
 
     def check_shape(self, size: tuple[int, int], photo: str) -> None:
         """Raises an InputError unless the masks can be scaled to a photo without being distorted.
@@ -67,21 +68,28 @@ class Regions:
             size: height and width of the photo, in pixels.
             photo: its name, for the message.
         """
-        for image in self.images:
-            check_shape(image, size, photo)
+        for image, mask in zip(self._images, self._masks, strict=True):
+            height, width, _ = mask.shape
+            # Sides are whole numbers, so either one may be off by less than one.
+            if abs(height * size[1] - width * size[0]) >= max(*size, height, width):
+                called = "a mask" if isinstance(image, np.ndarray) else f"the mask {image}"
+                raise InputError(
+                    f"{called} of {width} x {height} pixels has another shape than {photo}, of {size[1]} x {size[0]}",
+                    "mask",
+                )
 
     def num_styles(self, others: Iterable[np.ndarray | None]) -> int:
-        """How many styles appear in a picture, beside masks also in weights [num_styles]; 0 without masks."""
+        """The number of styles used by the masks or by `others`, weights [num_styles]; 0 without masks."""
         in_use = [weights for weights in (*self._weights, *others) if weights is not None]
         return int(np.count_nonzero(np.any(in_use, axis=0))) if self else 0
 
     def memory(self, height: int, width: int) -> int:
         """The bytes that masks of this size take, with the weights of every pixel."""
-        return height * width * (2 * (len(self.images) + 1) + self._num_styles) * 4 if self else 0
+        return height * width * (3 * len(self._images) + 2 + self._num_styles) * 4 if self else 0
 
     def read(self, size: tuple[int, int]) -> list[np.ndarray]:
         """The masks, float32 [H, W] in [0, 1] each, scaled to this height and width."""
-        return [read(image, size) for image in self.images]
+        return [np.clip(strokes.averaged(mask, size)[..., 0], 0, 1) for mask in self._masks]
 
     def style_weights(self, areas: Sequence[np.ndarray], rest: np.ndarray | None) -> np.ndarray | None:
         """The weights of the styles for every pixel, float32 [H, W, num_styles]; without masks, those of the rest.
@@ -97,24 +105,6 @@ class Regions:
         return image + covered(areas)[..., None] * (picture - image)
 
 
-def check_shape(mask: Image, size: tuple[int, int], photo: str) -> None:
-    """Raises an InputError unless a mask can be scaled to the height and width of a photo without being distorted.
-
-    Args:
-        mask: any image; of a file, only the header is read.
-        size: height and width of the photo, in pixels.
-        photo: its name, for the message.
-    """
-    is_array = isinstance(mask, np.ndarray)
-    height, width = mask.shape[:2] if isinstance(mask, np.ndarray) else images.read_size(files.expanded(mask))
-    # Sides are whole numbers, so either one may be off by less than one.
-    if abs(height * size[1] - width * size[0]) >= max(*size, height, width):
-        called = "a mask" if is_array else f"the mask {mask}"
-        raise InputError(
-            f"{called} of {width} x {height} pixels has another shape than {photo}, of {size[1]} x {size[0]}", "mask"
-        )
-
-
 def as_image(image: Image) -> np.ndarray:
     """An image as float32 RGB [H, W, 3] in [0, 1], read from its file if it is in one; [H, W] is grey.
 
@@ -128,16 +118,6 @@ def as_image(image: Image) -> np.ndarray:
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise InputError(f"an image must have the shape [H, W] or [H, W, 3], not {list(image.shape)}")
     return np.clip(image, 0, 1, dtype=np.float32)
-
-
-def read(mask: Image, size: tuple[int, int]) -> np.ndarray:
-    """A mask, float32 [H, W] in [0, 1], scaled to this height and width; of a colour, the mean of its channels counts.
-
-    Raises:
-        InputError: as `as_image`.
-    """
-    values = as_image(mask).mean(axis=2, keepdims=True)
-    return np.clip(strokes.averaged(values, size)[..., 0], 0, 1)
 
 
 def style_weights(masks: Sequence[np.ndarray], weights: Sequence[np.ndarray], rest: np.ndarray | None) -> np.ndarray:

@@ -5,6 +5,7 @@ import functools
 import numbers
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,10 @@ from magstyle.painting import engines, strokes
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
-# One style by number or name, a mixture {style: weight}, weights [num_styles], or weights of every pixel
+# A style by number or name, or a mixture {style: weight}; or weights [num_styles], or those of every pixel
 # [H, W, num_styles].
 StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
-# One style by number or name, or a mixture {style: weight}; several of these; or "all".
+# One of these, or several, or "all".
 Style = int | np.integer | str | Mapping[int | str, float]
 Styles = Style | Sequence[Style] | np.ndarray
 
@@ -48,15 +49,21 @@ class Stylizer:
         self.engine = engines.choose(engine)
         self.network = model_files.read_network(checkpoint_or_model)
         self._opened = None if isinstance(checkpoint_or_model, Network | str | os.PathLike) else checkpoint_or_model
+        self._opening = threading.Lock()
+        self._opened_engine: engines.LiteRTEngine | engines.KerasEngine | None = None
 
     @functools.cached_property
     def model(self) -> "StyleTransformer":
         """The model in Keras, built on first use; `network` has its styles, too."""
         return self._opened or model_files.load_model(self.network)
 
-    @functools.cached_property
+    @property
     def _engine(self) -> engines.LiteRTEngine | engines.KerasEngine:
-        return engines.LiteRTEngine(self.network) if self.engine == "litert" else engines.KerasEngine(self.model)
+        with self._opening:  # Threads share one engine, and its memory.
+            if self._opened_engine is None:
+                litert = self.engine == "litert"
+                self._opened_engine = engines.LiteRTEngine(self.network) if litert else engines.KerasEngine(self.model)
+            return self._opened_engine
 
     def stylize(
         self,
@@ -127,9 +134,9 @@ class Stylizer:
         """
         if isinstance(style, Mapping):
             return self._mixture(style)
-        if isinstance(style, list | tuple | np.ndarray) and np.ndim(style):
+        if isinstance(style, list | tuple | np.ndarray):
             return self._checked(style)
-        return self._mixture({style: 1.0})  # type: ignore[dict-item]  # A list without numbers is refused there.
+        return self._mixture({style: 1.0})  # type: ignore[dict-item]  # Anything else is refused there.
 
     def _checked(self, weights: Sequence[float] | np.ndarray) -> np.ndarray:
         """Weights as float32 [num_styles] or [H, W, num_styles]; an InputError if they are neither."""

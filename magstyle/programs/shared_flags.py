@@ -1,5 +1,7 @@
 """Flags that several programs have, defined in one place, each group for the program that calls it."""
 
+import contextlib
+import os
 import re
 import sys
 from typing import Any
@@ -12,11 +14,10 @@ from magstyle.painting import engines
 from magstyle.programs import command_line, option_flags
 
 FLAGS = flags.FLAGS
-# What is defined below belongs to the program that calls.
+# Flags defined below belong to the program that calls.
 flags.disclaim_key_flags()
 
 MODEL = "The model: a bundled one, a .keras file, a training folder, a Magenta checkpoint or .pb."
-VGG = "VGG: imagenet, a Keras .h5 file, a slim checkpoint, a .npz file, or random:SEED."
 
 
 def mark_as_paths(*names: str) -> None:
@@ -26,10 +27,10 @@ def mark_as_paths(*names: str) -> None:
 
 
 def define_which_styles(several: str) -> None:
-    """The styles to paint in.
+    """Defines --which_styles, the styles to paint in.
 
     Args:
-        several: what more than one are for.
+        several: the purpose of several styles, such as "for a picture each".
     """
     flags.DEFINE_string(
         "which_styles",
@@ -40,7 +41,7 @@ def define_which_styles(several: str) -> None:
 
 
 def define_masks() -> None:
-    """Regions in styles of their own."""
+    """Defines --mask, regions in styles of their own."""
     flags.DEFINE_multi_string(
         "mask",
         [],
@@ -51,20 +52,20 @@ def define_masks() -> None:
 
 
 def define_checkpoint() -> None:
-    """The model that a program opens."""
+    """Defines --checkpoint, the model."""
     flags.DEFINE_string("checkpoint", "painters", MODEL)
     mark_as_paths("checkpoint")
 
 
 def define_num_styles_and_alpha() -> None:
-    """What Magenta's programs had to be told of a model."""
+    """Defines --num_styles and --alpha, which Magenta's programs required."""
     text = "not needed; if given, the model must have this number of styles."
     option_flags.define_option("num_styles", limits.Count | None, None, text)
     define_alpha()
 
 
 def define_alpha() -> None:
-    """The width of a model, where only that can be told."""
+    """Defines --alpha alone."""
     text = "not needed; if given, the model must have this width."
     option_flags.define_option("alpha", limits.Alpha | None, None, text)
 
@@ -84,36 +85,31 @@ def open_network():
 
 
 def import_engine(engine: str = "auto") -> None:
-    """Imports what a Stylizer of this engine is going to compute with."""
-    if engine == "keras" or (engine == "auto" and engines.may_have_a_gpu()):
-        with project.needing_tensorflow(f"engine={engine}", "engine"):
+    """Imports the library that a Stylizer of this engine is going to compute with."""
+    on_tensorflow = os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
+    if engine == "keras" and on_tensorflow:
+        with project.needing_tensorflow("engine=keras", "engine"):
+            command_line.import_tensorflow()
+    elif engine == "auto" and on_tensorflow and engines.may_have_a_gpu():
+        with contextlib.suppress(ModuleNotFoundError):  # Then the CPU paints, without it.
             command_line.import_tensorflow()
     if engines.choose(engine) == "litert":
         command_line.import_litert()
 
 
 def define_content_files() -> None:
-    """Photos in files, of a program that takes many."""
+    """Defines --content_files, photos in files."""
     flags.DEFINE_multi_string(
         "content_files", None, "Photo, glob or folder of photos; more may follow without the flag."
     )
     mark_as_paths("content_files")
 
 
-def define_tfds() -> None:
-    """Photos of TensorFlow Datasets."""
-    flags.DEFINE_string("tfds_name", None, "Or: an image dataset of TensorFlow Datasets, such as imagenet2012.")
-    flags.DEFINE_string(
-        "tfds_data_dir", None, "Where the datasets of TensorFlow Datasets are, if not at its default place."
-    )
-    mark_as_paths("tfds_data_dir")
-
-
 def photos(arguments: list[str], *others: str) -> dict[str, object]:
-    """Where the photos come from, by the names that the library has for it.
+    """The source of the photos, as keyword arguments of the library's functions.
 
     Args:
-        arguments: those that follow the flags: more files, for the first of the flags that takes several.
+        arguments: the arguments that follow the flags: more files, if the flag that is given takes several.
         others: flags that can be given instead of content_files.
 
     Raises:
@@ -133,7 +129,7 @@ def photos(arguments: list[str], *others: str) -> dict[str, object]:
 
 
 class SizeParser(flags.ArgumentParser):
-    """Of a flag that is one side of squares, 384, or a size such as 640x480, which becomes (480, 640)."""
+    """Parses one side, 384, or a size, 640x480, which becomes (480, 640)."""
 
     syntactic_help = "a side in pixels, or WIDTHxHEIGHT"
 

@@ -133,10 +133,10 @@ class Clip:
         duration: float | None = None,
         fps: float | None = None,
     ):
-        options.check_value("image_size", image_size, limits.ImageSize)
-        options.check_value("start", start, limits.Start)
-        options.check_value("duration", duration, limits.Duration)
-        options.check_value("fps", fps, limits.FrameRate)
+        options.check_value("image_size", image_size, limits.ImageSize | None)
+        options.check_value("start", start, limits.Start | None)
+        options.check_value("duration", duration, limits.Duration | None)
+        options.check_value("fps", fps, limits.FrameRate | None)
         self.path, self._start, self._fps, self._most = path, start or 0, _fraction(fps), _fraction(duration)
         self.ended, self.starts_later = False, bool(start)
         with contextlib.ExitStack() as stack:

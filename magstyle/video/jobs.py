@@ -11,7 +11,7 @@ from magstyle.painting.regions import Masks
 from magstyle.painting.stylizer import Styles
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
 class ClipJob(Brush):
     """A clip to paint, and where the painted clip goes.
 
