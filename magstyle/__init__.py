@@ -19,8 +19,6 @@ too, once `magstyle.StyleTransformer` has been used.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from magstyle import project
-
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
     from magstyle.video.video_files import stylize_video
 
 # Imported when they are first used: TensorFlow and Keras take seconds.
-_ROOMS = {
+_MODULES = {
     "magstyle.checkpoints.model_files": ("bundled_models", "load_model", "merge_models", "save_model"),
     "magstyle.checkpoints.vgg_files": ("load_vgg",),
     "magstyle.data.images": ("read_image", "write_image"),
@@ -68,7 +66,7 @@ _ROOMS = {
     "magstyle.training.trainer": ("finetune", "train"),
     "magstyle.video.video_files": ("stylize_video",),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
     "Stylizer",
@@ -101,10 +99,12 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOM_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from magstyle import project  # Here, so that importing this package costs nothing.
+
     with project.needing_tensorflow(f"magstyle.{name}"):
-        value = getattr(importlib.import_module(_ROOM_OF[name]), name)
+        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value
 

@@ -175,8 +175,9 @@ def test_a_painter_travels_with_its_model(small_model, folder):
 @pytest.mark.parametrize("engine", ["litert", "keras"])
 def test_a_picture_does_not_depend_on_the_photos_before_it(small_model, folder, engine):
     shard = photos.from_files(folder).shards[0]
-    one_by_one = [beam_pipeline.Painter(Stylizer(small_model, engine)).paint(photo) for photo in shard.photos()]
-    painter = beam_pipeline.Painter(Stylizer(small_model, engine))
+    job = DatasetJob("out")
+    one_by_one = [beam_pipeline.Painter(Stylizer(small_model, engine), job).paint(photo) for photo in shard.photos()]
+    painter = beam_pipeline.Painter(Stylizer(small_model, engine), job)
     for picture, expected in zip([painter.paint(photo) for photo in shard.photos()], one_by_one, strict=True):
         np.testing.assert_array_equal(picture, expected)
 

@@ -87,7 +87,7 @@ def test_the_photos_colours_are_kept(run, flags, folder, tmp_path):
         ("--output_image={0}/photo.png", "photo.png would overwrite the image that it is made from"),
         ("--output_image=picture.gif", "cannot write picture.gif: its name must end in one of .png"),
         ("--style_scale=0", "--style_scale=0.0 must be a number from 0.01 to 100"),
-        ("--steps=0", "flag --steps=0: 0 is not a positive integer"),
+        ("--steps=0", "--steps=0 must be a whole number from 1 to 2147483647"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(refused, flags, folder, flag, sentence):
