@@ -1,4 +1,4 @@
-"""The one exception that is meant for people, and functions that raise it for a wrong choice or a lack of memory."""
+"""The one exception meant for people, and functions that raise it for a wrong choice or a lack of memory."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -31,8 +31,8 @@ def memory_for_features(of: str, height: int, width: int) -> Iterator[None]:
     """Turns a lack of memory into an InputError while the features of a picture are computed in the block.
 
     Args:
-        of: what the picture is, such as "a painting".
-        height, width: of the picture, in pixels.
+        of: a name for the picture, such as "a painting".
+        height, width: its size, in pixels.
     """
     try:
         yield

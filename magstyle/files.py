@@ -26,19 +26,27 @@ _SMALL = 2**20
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike, kind: str) -> Iterator[None]:
-    """Turns whatever a library raises when it reads a file into an InputError of one sentence.
+    """Guards a block that opens and reads a file: calls `check_regular`, and guards as `parsing` does."""
+    check_regular(path)
+    with parsing(path, kind):
+        yield
 
-    The block holds the library's calls alone. In code of our own, an exception is a bug, and must be seen as one.
+
+@contextlib.contextmanager
+def parsing(path: str | os.PathLike, kind: str) -> Iterator[None]:
+    """Turns whatever the block raises while it reads a file into an InputError of one sentence.
+
+    The block holds only the library's calls, or a parser of our own, which fails in as many ways on damaged bytes. In
+    any other code of ours, an exception is a bug, and must be seen as one.
 
     Args:
-        path: of the file.
-        kind: what the file must be, such as ".npz file".
+        path: the file.
+        kind: the kind that the file must be, such as ".npz file".
 
     Raises:
-        InputError: as `check_regular`; and if the block raises an error of the operating system, runs out of memory, or
-            raises anything else, which means that the file is not of that kind or is damaged.
+        InputError: if the block raises an error of the operating system, runs out of memory, or raises anything else,
+            which means that the file is not of that kind or is damaged.
     """
-    check_regular(path)
     try:
         yield
     except InputError:
@@ -81,7 +89,7 @@ def check_expansion(path: str | os.PathLike, size: int, stored: int | None = Non
     """Raises an InputError if a file takes far more memory than its size on disk accounts for.
 
     Args:
-        path: of the file.
+        path: the file.
         size: the bytes that it would take in memory.
         stored: the bytes that it takes on disk; the size of the file by default.
     """
@@ -100,7 +108,7 @@ def check_hdf5(path: str | os.PathLike, file: BinaryIO | None = None) -> int:
     """Raises an InputError for an HDF5 file that `check_expansion` refuses.
 
     Args:
-        path: of the file.
+        path: the file.
         file: its content, if that is only a part of the file at `path`.
 
     Returns:
@@ -143,12 +151,12 @@ def for_tensorflow(path: str | os.PathLike) -> str:
 
 
 def inside(path: str | os.PathLike, source: object, suffix: str) -> pathlib.Path:
-    """Returns where to write what is made from a checkpoint: a path or, if that is a folder, a file in it.
+    """Returns the path of a file made from a checkpoint: the given path or, if that is a folder, a file in it.
 
     Args:
         path: the path; "~" is expanded.
         source: the checkpoint, after which a file in a folder is named, or "model" if it is not a path.
-        suffix: of a file in a folder.
+        suffix: the extension of a file in a folder.
 
     Raises:
         InputError: as `expanded`.
@@ -208,8 +216,8 @@ def locked(path: str | os.PathLike, refusal: InputError) -> Iterator[None]:
     The operating system unlocks it however the process ends; the file stays. On a disk without locks, does nothing.
 
     Args:
-        path: of the file.
-        refusal: what to raise if another process holds the lock.
+        path: the file.
+        refusal: the error to raise if another process holds the lock.
 
     Raises:
         InputError: the refusal; or if the file cannot be made.
@@ -233,7 +241,7 @@ def remove_leftovers(folder: str | os.PathLike[str], name: str = ".*") -> None:
     """Removes the half-written files that killed programs left in a folder and below it.
 
     Args:
-        folder: where to look.
+        folder: the folder to search.
         name: a regular expression for the names that the files were to have.
     """
     for below, _, names in os.walk(os.fspath(folder)):
@@ -251,8 +259,8 @@ def _lock(file: int) -> None:
 
 
 def _half_written(path: pathlib.Path) -> pathlib.Path:
-    """The temporary path at which this process writes what is to become `path`."""
-    # Hidden, and with the same extension, by which libraries choose the format.
+    """The temporary path at which this process writes the file that becomes `path`."""
+    # It is hidden, and has the same extension, by which libraries choose the format.
     return path.with_name(f".{os.getpid()}-{path.name}")
 
 

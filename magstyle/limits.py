@@ -6,9 +6,11 @@ from typing import Annotated, NamedTuple
 from magstyle import sizes
 from magstyle.errors import InputError
 
-# As TensorFlow and Keras count steps, and compute losses and rates.
-_INT32, _FLOAT32 = 2**31 - 1, 1e38
-# In pixels: no JPEG file has a longer side.
+# A safe bound for float32: sums of larger numbers overflow.
+LARGEST_FLOAT = 1e38
+# The largest int32, for steps.
+_INT32 = 2**31 - 1
+# No JPEG file has a longer side, in pixels.
 _LONGEST_SIDE = 65500
 
 
@@ -20,17 +22,17 @@ class Limits(NamedTuple):
     multiple: int | None = None
 
 
-# From one filter to residual blocks of 4096.
+# 1/32 leaves one filter; 32 makes residual blocks of 4096.
 Alpha = Annotated[float, Limits(1 / 32, 32.0)]
 BatchSize = Annotated[int, Limits(1, 65536)]
 Count = Annotated[int, Limits(1, _INT32)]
 CountFromZero = Annotated[int, Limits(0, _INT32)]
-Weight = Annotated[float, Limits(0.0, _FLOAT32)]
-PositiveWeight = Annotated[float, Limits(1e-6, _FLOAT32)]
-LearningRate = Annotated[float, Limits(0.0, _FLOAT32)]
+Weight = Annotated[float, Limits(0.0, LARGEST_FLOAT)]
+PositiveWeight = Annotated[float, Limits(1e-6, LARGEST_FLOAT)]
+LearningRate = Annotated[float, Limits(0.0, LARGEST_FLOAT)]
 Seed = Annotated[int, Limits(0, 2**32 - 1)]
 Seconds = Annotated[float, Limits(0.0, 1e9)]
-# Of a clip.
+# Options of clips.
 Start = Annotated[float, Limits(0.0, 1e6)]
 Duration = Annotated[float, Limits(1e-3, 1e6)]
 FrameRate = Annotated[float, Limits(1e-3, 1000.0)]
@@ -42,10 +44,10 @@ CropSize = Annotated[int, Limits(sizes.SMALLEST_FOR_VGG, _LONGEST_SIDE, sizes.MU
 PaintingSize = Annotated[int, Limits(sizes.SMALLEST_FOR_VGG, _LONGEST_SIDE)]
 # A side of the network's images; 0 leaves it open.
 NetworkSide = Annotated[int, Limits(0, _LONGEST_SIDE)]
-# How pictures are painted.
+# Options of painting.
 Strength = Annotated[float, Limits(0.0, 1.5)]
 StrokeSize = Annotated[float, Limits(0.25, 8.0)]
-# How pixels are optimised.
+# Options of optimising pixels.
 Octaves = Annotated[int, Limits(1, 100)]
 OctaveScale = Annotated[float, Limits(1.05, 100.0)]
 StyleScale = Annotated[float, Limits(0.01, 100.0)]
@@ -56,11 +58,11 @@ ANY_WHOLE_NUMBER, ANY_NUMBER = Limits(-(2**63), 2**63 - 1), Limits(-1e308, 1e308
 
 
 def check_number(name: str, value: object, limits: Limits) -> None:
-    """Raises an InputError for a value that is not a number within limits: too small, too large, NaN, or no number.
+    """Raises an InputError unless a value is a number within limits; NaN never is.
 
     Args:
-        name: of the argument.
-        value: of it.
+        name: the argument's name.
+        value: its value.
         limits: if they are whole, the number must be whole, too.
     """
     least, most, multiple = limits

@@ -7,9 +7,15 @@ from collections.abc import Iterator
 
 from magstyle.errors import InputError
 
-# The modules of TensorFlow and of what is only used with it; pip knows them by the same names. requirements.txt lists
-# the others.
+# TensorFlow's module and those that are only used with it; pip knows them by the same names. requirements.txt lists the
+# other dependencies.
 WITH_TENSORFLOW = ("tensorflow", "keras", "tensorflow_datasets", "importlib_resources", "tensorboard", "scipy")
+# Optional modules: the name of the library, and the packages that bring it and the others of its extra in setup.py.
+_OPTIONAL = {
+    "av": ("PyAV", "av opencv-python-headless"),
+    "cv2": ("OpenCV", "av opencv-python-headless"),
+    "apache_beam": ("Apache Beam", "apache-beam"),
+}
 
 
 def file(folder: str, name: str) -> pathlib.Path:
@@ -27,12 +33,12 @@ def file(folder: str, name: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def needing_tensorflow(what: str, *arguments: str) -> Iterator[None]:
-    """A guard around imports: if TensorFlow, or what is used with it, is not installed, one sentence says so.
+    """A guard around imports: if TensorFlow or a package used with it is not installed, one sentence says so.
 
     Any other error passes as it is, such as that of a TensorFlow that is installed but broken.
 
     Args:
-        what: what the imports are for, such as "engine=keras"; the sentence begins with it.
+        what: a name for what needs the imports, such as "engine=keras"; the sentence begins with it.
         arguments: the names of the arguments in `what`, as for InputError.
 
     Raises:
@@ -48,3 +54,22 @@ def needing_tensorflow(what: str, *arguments: str) -> Iterator[None]:
         raise InputError(
             f"{what} needs {title}, which is not installed; pip install {' '.join(missing)} brings it", *arguments
         ) from error
+
+
+@contextlib.contextmanager
+def needing(module: str) -> Iterator[None]:
+    """A guard around the import of an optional module; other errors pass, as with `needing_tensorflow`.
+
+    Args:
+        module: "av", "cv2" or "apache_beam".
+
+    Raises:
+        InputError: if it is not installed, with the command that installs it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        title, packages = _OPTIONAL[module]
+        raise InputError(f"{title} is missing; pip install {packages} brings it") from error

@@ -1,5 +1,6 @@
 """Where the folders beside the package are, and what an installation lacks."""
 
+import importlib
 import sys
 
 import pytest
@@ -21,6 +22,22 @@ def test_only_what_is_missing_is_to_be_installed(monkeypatch):
     sentence = "^L-BFGS needs scipy, which is not installed; pip install scipy brings it$"
     with pytest.raises(InputError, match=sentence), project.needing_tensorflow("L-BFGS"):
         import scipy  # noqa: F401
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        ("av", "PyAV is missing; pip install av opencv-python-headless brings it"),
+        ("cv2", "OpenCV is missing; pip install av opencv-python-headless brings it"),
+        ("apache_beam", "Apache Beam is missing; pip install apache-beam brings it"),
+    ],
+)
+def test_the_packages_of_an_optional_module_are_named(monkeypatch, module, sentence):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=f"^{sentence}$"), project.needing(module):
+        importlib.import_module(module)
+    with pytest.raises(ModuleNotFoundError, match="'nothing_of_ours'"), project.needing(module):
+        import nothing_of_ours  # noqa: F401
 
 
 def test_the_lack_of_anything_else_is_an_error_of_its_own():

@@ -27,9 +27,9 @@ from magstyle.models.architecture import (
 )
 
 _NAMES = {"kernel": "weights", "gamma": "InstanceNorm/gamma", "beta": "InstanceNorm/beta"}
-# A constant of eight bits stands for the numbers from its minimum to its maximum.
+# The values of an eight-bit constant, 0 to 255, stand for numbers from its minimum to its maximum.
 _EIGHT_BITS = "_quint8_const"
-# These leave out what trainings keep for their optimizer, and the operations of graphs.
+# These leave out the optimizer's variables in a training's checkpoint, and the operations of graphs.
 _VARIABLE = re.compile(rf"transformer/.*/({'|'.join(_NAMES.values())})")
 _CONSTANT = re.compile(rf"{_VARIABLE.pattern}({_EIGHT_BITS}|_min|_max)?")
 _VGG_VARIABLE = re.compile(r"vgg_\d+/conv.*/(weights|biases)")
@@ -39,16 +39,16 @@ def read_checkpoint(path: str) -> Network:
     """The network in a TF1 checkpoint, V1 (one file) or V2 (the common prefix of .index and .data).
 
     Raises:
-        InputError: for a file that is missing or damaged, or does not hold a style transformer.
+        InputError: for a file that is missing or damaged, or does not contain a style transformer.
     """
     return _network(tensorflow_files.read_checkpoint(path, lambda name: bool(_VARIABLE.fullmatch(name))), path)
 
 
 def read_frozen_graph(path: str) -> Network:
-    """The network in a frozen graph (.pb), whose constants are called as the variables were.
+    """The network in a frozen graph (.pb), whose constants have the names of the variables.
 
     Raises:
-        InputError: for a file that is missing or damaged, or does not hold a style transformer.
+        InputError: for a file that is missing or damaged, or does not contain a style transformer.
     """
     constants = tensorflow_files.read_graph_constants(path, lambda name: bool(_CONSTANT.fullmatch(name)))
     variables = dict(constants)
@@ -77,7 +77,7 @@ def save_checkpoint(network: Network, prefix: str | os.PathLike) -> None:
     Raises:
         InputError: if the files cannot be written.
     """
-    import tensorflow as tf  # Here, as reading does not need it.
+    import tensorflow as tf  # Here, because reading does not need it.
 
     variables = {
         _name(scope, parameter): value
@@ -100,12 +100,12 @@ def save_checkpoint(network: Network, prefix: str | os.PathLike) -> None:
 
 
 def _network(variables: Mapping[str, np.ndarray], source: str) -> Network:
-    """The network of these variables, of which only the shapes tell how many styles, filters and blocks it has.
+    """The network of these variables; their shapes tell how many styles, filters and blocks it has.
 
     Raises:
-        InputError: where they are not a whole style transformer.
+        InputError: if they are not a whole style transformer.
     """
-    refusal = f"{source} holds no style transformer"
+    refusal = f"{source} does not contain a style transformer"
     try:
         architecture = _architecture(variables)
         parameters = {
@@ -126,14 +126,14 @@ def _network(variables: Mapping[str, np.ndarray], source: str) -> Network:
 
 
 def _architecture(variables: Mapping[str, np.ndarray]) -> Architecture:
-    """The architecture that shapes tell; where possible, as an alpha of the published network."""
+    """The architecture that the shapes imply; where possible, as an alpha of the published network."""
     published = FILTERS + EXPAND_FILTERS
     table = convolutions(FILTERS, EXPAND_FILTERS, residual_blocks=0)
     filters = tuple(variables[_name(row.scope, "kernel")].shape[3] for row in table[: len(published)])
     blocks = 0
     while _name(residual_scopes(blocks + 1)[0], "kernel") in variables:
         blocks += 1
-    # By its size, which is honest: a shape without columns could claim any number of rows.
+    # The size is honest: a shape without columns could claim any number of rows.
     num_styles = variables[_name(table[0].scope, "gamma")].size // filters[0]
     # The smallest alpha that truncates to no fewer than these filters; does it truncate to exactly these?
     alpha = max(n / full for n, full in zip(filters, published, strict=True))

@@ -20,7 +20,7 @@ from magstyle.models.architecture import Architecture, scaled
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
-# What reads a file, by the end of its name; Magenta's checkpoints may have any name.
+# Readers by the ends of file names; Magenta's checkpoints may have any name.
 _READERS: dict[str, Callable[[str], Network]] = {
     ".keras": networks.read_keras,
     ".pb": magenta.read_frozen_graph,
@@ -57,10 +57,11 @@ def load_model(
 
     Raises:
         InputError: for a path that does not exist, is damaged or is not such a model, for weights that are NaN or
-            infinite, or for a model that differs from num_styles or alpha.
+            infinite, for a model that differs from num_styles or alpha, or for anything else, such as None.
     """
     if isinstance(checkpoint, Network | str | os.PathLike):
         return networks.to_model(read_network(checkpoint, num_styles, alpha))
+    _check_model(checkpoint)
     _check_arguments(checkpoint.architecture, "the model", num_styles, alpha)
     return checkpoint
 
@@ -81,6 +82,7 @@ def read_network(
     if isinstance(checkpoint, str | os.PathLike):
         network, source = _read(checkpoint), os.fspath(checkpoint)
     else:
+        _check_model(checkpoint)
         network = checkpoint if isinstance(checkpoint, Network) else networks.from_model(checkpoint)
         source = "the model"
     _check_arguments(network.architecture, source, num_styles, alpha)
@@ -92,7 +94,7 @@ def save_model(model: "StyleTransformer", path: str | os.PathLike, float16: bool
 
     Args:
         model: the model.
-        path: of the file.
+        path: the file.
         float16: stores the weights of a `.keras` file with 16 bits, in half the space. They become float32 again when
             the file is opened.
 
@@ -124,9 +126,11 @@ def merge_models(checkpoints: Sequence[Checkpoint]) -> "StyleTransformer":
         taken once.
 
     Raises:
-        InputError: where `load_model` does; for models with different convolutions, or two different styles of one
-            name.
+        InputError: where `load_model` does; for no models at all, models with different convolutions, or two different
+            styles of one name.
     """
+    if not checkpoints:
+        raise InputError("checkpoints must be one model or more", "checkpoints")
     opened = [read_network(checkpoint) for checkpoint in checkpoints]
     found: dict[str, tuple[object, StyleParameters]] = {}
     for source, network in zip(checkpoints, opened, strict=True):
@@ -164,10 +168,10 @@ def _read(checkpoint: str | os.PathLike) -> Network:
 
 
 def _find(checkpoint: str | os.PathLike) -> str:
-    """The path of a checkpoint or, if it is in several files, what their names begin with.
+    """The path of a checkpoint or, if it is in several files, the prefix of their names.
 
     Raises:
-        InputError: where there is no checkpoint.
+        InputError: if there is no checkpoint.
     """
     path = os.path.expanduser(os.fspath(checkpoint))
     path = str(_BUNDLED / f"{path}.keras") if path in bundled_models() else latest(path)
@@ -177,6 +181,12 @@ def _find(checkpoint: str | os.PathLike) -> str:
             f"there is no checkpoint at {path}; a path was expected, or a name: {', '.join(bundled_models())}"
         )
     return path
+
+
+def _check_model(checkpoint: "StyleTransformer | Network") -> None:
+    """Raises an InputError for anything but a model; importing StyleTransformer, to compare, would import Keras."""
+    if not isinstance(getattr(checkpoint, "architecture", None), Architecture):
+        raise InputError(f"a checkpoint must be a name, a path or a model, not {type(checkpoint).__name__}")
 
 
 def _check_arguments(architecture: Architecture, source: str, num_styles: int | None, alpha: float | None) -> None:

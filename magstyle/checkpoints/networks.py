@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # The name under which StyleTransformer is registered with Keras.
 _REGISTERED = "magstyle>StyleTransformer"
+_KIND = "model of this project"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class StyleParameters:
     """A style: the scale and offset of every normalisation when the network paints in it.
 
     Attributes:
-        name: of the style.
+        name: its name.
         gamma, beta: [C] each, by the scope of the convolution before the normalisation.
     """
 
@@ -166,8 +167,20 @@ def read_keras(path: str | os.PathLike) -> Network:
     Raises:
         InputError: for a file that cannot be read, is damaged, is of another model, or asks for more than it holds.
     """
-    with files.reading(path, "model of this project"):
-        architecture, style_names, weights = _read_archive(path)
+    with files.reading(path, _KIND):
+        files.check_archive(path)
+        with zipfile.ZipFile(path) as archive:
+            saved = json.loads(archive.read("config.json"))
+            weights = io.BytesIO(archive.read("model.weights.h5"))
+        registered_name, config = saved["registered_name"], saved["config"]
+    if registered_name != _REGISTERED:
+        raise InputError(f"cannot read {path}: it is a Keras model, but not a style transformer")
+    with files.parsing(path, _KIND):
+        architecture, style_names = _parse_config(config)
+        stored = files.check_hdf5(path, weights)
+    if 2 * architecture.size > stored:  # Each weight takes two bytes, or four.
+        raise InputError(f"cannot read {path}: its config asks for more weights than it holds")
+    with files.parsing(path, _KIND):
         parameters = _read_weights(weights, architecture)
     return _read_with_keras(path) if parameters is None else Network(architecture, style_names, parameters)
 
@@ -176,28 +189,20 @@ def _read_with_keras(path: str | os.PathLike) -> Network:
     with project.needing_tensorflow(f"{path}, written by Keras before 3.12,"):
         import keras
 
-    with files.reading(path, "model of this project"):
+        import magstyle.models.transformer  # noqa: F401  Registers its class with Keras.
+
+    with files.parsing(path, _KIND):
         model = keras.saving.load_model(path, compile=False)
     return from_model(model)
 
 
-def _read_archive(path: str | os.PathLike) -> tuple[Architecture, tuple[str, ...], io.BytesIO]:
-    """The config of a `.keras` file, and its weights as an HDF5 file that holds as many as the config asks for."""
-    files.check_archive(path)
-    with zipfile.ZipFile(path) as archive:
-        saved = json.loads(archive.read("config.json"))
-        weights = io.BytesIO(archive.read("model.weights.h5"))
-    if saved["registered_name"] != _REGISTERED:
-        raise InputError(f"cannot read {path}: it is a Keras model, but not a style transformer")
-    config = saved["config"]
+def _parse_config(config: Mapping[str, Any]) -> tuple[Architecture, tuple[str, ...]]:
+    """The architecture and the names of styles in a config, which may be any JSON."""
     filters, expand_filters = tuple(config["filters"]), tuple(config["expand_filters"])
     architecture = Architecture(
         config["num_styles"], config["alpha"], filters, expand_filters, config["residual_blocks"]
     )
-    # Each takes two bytes, or four.
-    if 2 * architecture.size > files.check_hdf5(path, weights):
-        raise InputError(f"cannot read {path}: its config asks for {architecture.size} weights, and it holds fewer")
-    return architecture, names_of_styles(architecture.num_styles, config["style_names"]), weights
+    return architecture, names_of_styles(architecture.num_styles, config["style_names"])
 
 
 def _read_weights(weights: io.BytesIO, architecture: Architecture) -> dict[str, dict[str, np.ndarray]] | None:

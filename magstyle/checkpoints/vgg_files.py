@@ -1,7 +1,7 @@
 """Opens the VGG loss network from wherever its weights are."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -30,26 +30,7 @@ def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None,
             or for an end point that it does not have.
     """
     source = os.path.expanduser(os.fspath(source))
-    if source == "imagenet":
-        try:
-            weights = vgg.keras_weights(keras.applications.VGG16(include_top=False, weights="imagenet"))
-        except Exception as error:  # Keras reports a failed download as a bare Exception.
-            raise InputError(f"cannot download Keras's VGG-16 ({error}); a file or random:0 works offline") from error
-    elif source.startswith("random:"):
-        weights = vgg.random_weights(random_seed(source))
-    elif not (os.path.exists(source) or os.path.exists(f"{source}.index")):
-        raise InputError(f"there are no VGG weights at {source}")
-    elif source.endswith((".h5", ".hdf5")):
-        with files.reading(source, "HDF5 file"):
-            files.check_hdf5(source)
-        weights = _read_keras_vgg(source)
-    elif source.endswith(".npz"):
-        with files.reading(source, ".npz file"):
-            files.check_archive(source)
-            with np.load(source) as arrays:
-                weights = dict(arrays)
-    else:
-        weights = magenta.read_vgg(source.removesuffix(".index"))
+    weights = _read(source)
     if not all(np.issubdtype(np.asarray(values).dtype, np.number) for values in weights.values()):
         raise InputError(f"cannot read {source}: it is not a valid VGG, as some of its weights are not numbers")
     try:
@@ -61,12 +42,48 @@ def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None,
     return network
 
 
-def _read_keras_vgg(path: str) -> dict[str, np.ndarray]:
-    # With the fully connected layers last: they take half a gigabyte, and files without them are the usual ones.
+def _read(source: str) -> dict[str, np.ndarray]:
+    """Weights under slim's variable names."""
+    if source == "imagenet":
+        return _download()
+    if source.startswith("random:"):
+        return vgg.random_weights(random_seed(source))
+    if not (os.path.exists(source) or os.path.exists(f"{source}.index")):
+        raise InputError(f"there are no VGG weights at {source}")
+    return next(read for suffix, read in _READERS.items() if source.endswith(suffix))(source)
+
+
+def _download() -> dict[str, np.ndarray]:
+    try:
+        return vgg.keras_weights(keras.applications.VGG16(include_top=False, weights="imagenet"))
+    except Exception as error:  # Keras reports a failed download as a bare Exception.
+        raise InputError(f"cannot download Keras's VGG-16 ({error}); a file or random:0 works offline") from error
+
+
+def _read_npz(path: str) -> dict[str, np.ndarray]:
+    with files.reading(path, ".npz file"):
+        files.check_archive(path)
+        with np.load(path) as arrays:
+            return dict(arrays)
+
+
+def _read_hdf5(path: str) -> dict[str, np.ndarray]:
+    with files.reading(path, "HDF5 file"):
+        files.check_hdf5(path)
+    # The fully connected layers come last: they take half a gigabyte, and most files do without them.
     for include_top in (False, True):
         for build in (keras.applications.VGG16, keras.applications.VGG19):
             try:
                 return vgg.keras_weights(build(include_top=include_top, weights=path))
             except Exception:  # The errors of HDF5 and Keras differ by format; the next builder may fit.
                 continue
-    raise InputError(f"cannot read {path}: it holds no weights of Keras's VGG-16 or VGG-19, or is damaged")
+    raise InputError(f"cannot read {path}: it is damaged, or has no weights of Keras's VGG-16 or VGG-19")
+
+
+# Readers by the ends of file names; slim's checkpoints may have any name.
+_READERS: dict[str, Callable[[str], dict[str, np.ndarray]]] = {
+    ".h5": _read_hdf5,
+    ".hdf5": _read_hdf5,
+    ".npz": _read_npz,
+    "": lambda path: magenta.read_vgg(path.removesuffix(".index")),
+}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 _READABLE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
-# By extension: Pillow's options for the format, and the longest side that it allows.
+# For each extension: Pillow's options for the format, and the longest side that it allows.
 _WRITABLE: dict[str, tuple[dict[str, Any], int]] = {
     # Run lengths only: in pictures, zlib's search for repetitions takes five times as long and finds nothing.
     ".png": ({"format": "PNG", "compress_type": zlib.Z_RLE}, 2**31 - 1),
@@ -118,7 +118,7 @@ class ReadAhead:
     """Reads image files in a thread of its own, while the caller does something else.
 
     Args:
-        image_size: as of `read_image`.
+        image_size: as for `read_image`.
     """
 
     def __init__(self, image_size: int | None = None):
@@ -266,7 +266,7 @@ def encode(image: np.ndarray, suffix: str) -> bytes:
 def to_uint8(image: np.ndarray) -> np.ndarray:
     """Rounds values in [0, 1] to 0 to 255; clips what is outside."""
     values = np.clip(image, 0, 1, dtype=np.float32)
-    values *= 255  # In place, as a large picture takes a gigabyte.
+    values *= 255  # In place, because a large picture takes a gigabyte.
     return np.rint(values, out=values).astype(np.uint8)
 
 
@@ -351,21 +351,25 @@ def _to_srgb(image: Image.Image, name: str) -> Image.Image:
             ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         image = _to_eight_bits(image, unsigned)
-    with _decoding(name):
-        return _to_rgb(image, profile)
+    return _to_rgb(image, profile, name)
 
 
-def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _to_rgb(image: Image.Image, profile: bytes | None, name: str) -> Image.Image:
     """An image of 8 bits per value as RGB, in sRGB, over white."""
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = _converted(image, "RGBA", name)
     elif image.mode not in ("RGB", "L", "CMYK", "LAB"):
-        image = image.convert("RGB")
+        image = _converted(image, "RGB", name)
     if profile:
         image = _from_profile(image, profile)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image if image.mode == "RGB" else _converted(image, "RGB", name)
+
+
+def _converted(image: Image.Image, mode: str, name: str) -> Image.Image:
+    with _decoding(name):
+        return image.convert(mode)
 
 
 def _widen_planes(image: "TiffImagePlugin.TiffImageFile") -> None:

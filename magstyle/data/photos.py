@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from magstyle.data import images
 from magstyle.errors import InputError
@@ -20,13 +20,14 @@ from magstyle.files import check_regular, for_tensorflow
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    from typing_extensions import Unpack  # Python has it from 3.11 on.
 
     from magstyle.data.shards import Records, Shard
 
 # A name, a glob (`**` for any depth) or a folder, or several of these.
 Patterns = str | os.PathLike | Sequence[str | os.PathLike]
 
-# About as in ImageNet's shards.
+# ImageNet's shards have about as many.
 _PHOTOS_PER_SHARD = 1000
 # Photos in shards are shuffled within windows of this many; files are shuffled as a whole.
 _SHUFFLE_WINDOW = 1024
@@ -109,14 +110,14 @@ class Source:
         """
         from magstyle.data import shards
 
-        files = sorted(set(map(_absolute, self.files)))
-        if num_shards > len(files):
+        paths = sorted(set(map(_absolute, self.files)))
+        if num_shards > len(paths):
             raise InputError(
-                f"{len(files)} photos cannot fill {num_shards} shards; choose a smaller num_shards", "num_shards"
+                f"{len(paths)} photos cannot fill {num_shards} shards; choose a smaller num_shards", "num_shards"
             )
-        classes = shards.classes(files, self.root)
+        classes = shards.classes(paths, self.root)
         dealt = [
-            shards.Files(shards.shard_name("train", i, num_shards), self.root, tuple(files[i::num_shards]), classes)
+            shards.Files(shards.shard_name("train", i, num_shards), self.root, tuple(paths[i::num_shards]), classes)
             for i in range(num_shards)
         ]
         return dataclasses.replace(self, shards=dealt)
@@ -156,34 +157,45 @@ class Source:
                 self.skipped[photo.origin] = str(error)
 
 
+class Sources(TypedDict, total=False):
+    """The arguments that give a source of photos; `from_files` and the other functions like it open them."""
+
+    content_files: Patterns | None
+    tfrecord_files: Patterns | None
+    imagenet_data_dir: str | os.PathLike | None
+    tfds_name: str | None
+
+
 def open_source(
     *,
     tfds_data_dir: str | os.PathLike | None = None,
     outside: str | os.PathLike | None = None,
-    **sources: Patterns | None,
+    **sources: "Unpack[Sources]",
 ) -> Source:
     """Opens the one source of photos that was given.
 
     Args:
         tfds_data_dir: the folder for TensorFlow Datasets; their default folder if None.
         outside: a folder whose files are not photos, as for `find`.
-        **sources: the arguments of `content_files`, `tfrecord_files`, `imagenet_data_dir` and `tfds_name` that the
-            caller offers its user, None for those that were not given. The error names these alone.
+        **sources: the arguments that the caller offers its user, None for those that were not given. The error names
+            these alone.
 
     Raises:
         InputError: unless exactly one was given; and as `from_files`, `from_tfrecords`, `from_imagenet` or `from_tfds`.
     """
-    openers = {
-        "content_files": lambda patterns: from_files(patterns, outside),
-        "tfrecord_files": lambda patterns: from_tfrecords(patterns, outside),
-        "imagenet_data_dir": from_imagenet,
-        "tfds_name": lambda name: from_tfds(name, tfds_data_dir),
-    }
     given = [argument for argument, value in sources.items() if value]
     if len(given) != 1:
         *others, last = sources
         raise InputError(f"give the photos by one of {', '.join(others)} and {last}", *sources)
-    return openers[given[0]](sources[given[0]])
+    if content_files := sources.get("content_files"):
+        return from_files(content_files, outside)
+    if tfrecord_files := sources.get("tfrecord_files"):
+        return from_tfrecords(tfrecord_files, outside)
+    if imagenet_data_dir := sources.get("imagenet_data_dir"):
+        return from_imagenet(imagenet_data_dir)
+    tfds_name = sources["tfds_name"]
+    assert tfds_name  # It is the only one left.
+    return from_tfds(tfds_name, tfds_data_dir)
 
 
 def from_files(patterns: Patterns, outside: str | os.PathLike | None = None) -> Source:
@@ -194,9 +206,9 @@ def from_files(patterns: Patterns, outside: str | os.PathLike | None = None) -> 
     """
     patterns = _as_list(patterns)
     # Sorted, so that the same seed gives the same training in whatever order the patterns are given.
-    files = sorted(find(patterns, outside))
-    source = Source(", ".join(patterns), [], _common_root(patterns), files=files)
-    return source.deal(-(-len(files) // _PHOTOS_PER_SHARD))
+    paths = sorted(find(patterns, outside))
+    source = Source(", ".join(patterns), [], _common_root(patterns), files=paths)
+    return source.deal(-(-len(paths) // _PHOTOS_PER_SHARD))
 
 
 def from_tfrecords(patterns: Patterns, outside: str | os.PathLike | None = None) -> Source:
@@ -283,12 +295,17 @@ def is_below(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
+def place_below(path: str, root: str) -> str:
+    """The path of a file or folder below a folder around it."""
+    return path[len(root) :].lstrip("/")
+
+
 def _records(paths: Iterable[str], root: str) -> "list[Records]":
     from magstyle.data.shards import Records
 
     for path in paths:
         check_regular(path)
-    return [Records(_below(path, root), path) for path in sorted(paths)]
+    return [Records(place_below(path, root), path) for path in sorted(paths)]
 
 
 def _in_order_of(seed: "tf.Tensor", values: Sequence) -> "tf.data.Dataset":
@@ -319,7 +336,7 @@ def _found(pattern: str, files_at: Callable[[str], Iterable[str]], outside: str 
     """The files at the matches of a pattern, sorted, and the path of each below the folder that is searched."""
     root = _root(pattern)
     made = "" if outside is None or _is_file(pattern) else _place_of_output(outside, root)
-    found = {path: _below(path, root) for match in _matches(pattern) for path in files_at(match)}
+    found = {path: place_below(path, root) for match in _matches(pattern) for path in files_at(match)}
     return {path: found[path] for path in sorted(found) if not (made and is_below(found[path], made))}
 
 
@@ -361,11 +378,7 @@ def _common_root(patterns: Sequence[str]) -> str:
 def _place_of_output(outside: str | os.PathLike, root: str) -> str:
     """The path of a folder below a root; "" if it is not below it."""
     outside, root = os.path.realpath(os.path.expanduser(outside)), os.path.realpath(root)
-    return _below(outside, root) if is_below(outside, root) and not _is_in_bucket(root) else ""
-
-
-def _below(path: str, root: str) -> str:
-    return path[len(root) :].lstrip("/")
+    return place_below(outside, root) if is_below(outside, root) and not _is_in_bucket(root) else ""
 
 
 def _absolute(path: str) -> str:

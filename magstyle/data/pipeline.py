@@ -33,7 +33,7 @@ def batches(
     position: Sequence[int] = (0, 0),
     shard: tuple[int, int] = (1, 0),
 ) -> tf.data.Dataset:
-    """Gives photos with a style each, for `magstyle.training.StyleTraining`, without end.
+    """Gives photos with a style each, for `magstyle.training.model.StyleTraining`, without end.
 
     Crops every photo as `magstyle.data.images.training_crop` does. Leaves out images that are damaged or too small, and
     notes them in `source.skipped`. If no usable image remains, because all of them have vanished, the dataset ends;
@@ -44,9 +44,9 @@ def batches(
         image_size: side of the crops, in pixels.
         batch_size: photos per batch.
         num_styles: labels are drawn from 0 to num_styles - 1.
-        seed: of the order, the labels and the crops.
+        seed: the seed of the order, the labels and the crops.
         augment: cut crops at random places and sizes, mirrored at random, instead of the centre.
-        position: where to start: the `position` of the last batch that was used, or (0, 0).
+        position: the place to start: the `position` of the last batch that was used, or (0, 0).
         shard: (n, i): only every n-th photo, from the i-th on, for one of n machines.
 
     Returns:

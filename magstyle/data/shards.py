@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from magstyle import files
+from magstyle.data.photos import place_below
 from magstyle.errors import InputError
 from magstyle.names import in_file_name, to_bytes
 
@@ -27,7 +28,7 @@ class Photo:
     Attributes:
         name: its name, unique in the source.
         stem: where its picture goes in a folder of pictures, without an extension: `n01440764/photo`.
-        origin: where to look for it: its file, `FILE:RECORD`, or `DATASET/SHARD:EXAMPLE`.
+        origin: the place to look for it: its file, `FILE:RECORD`, or `DATASET/SHARD:EXAMPLE`.
         features: its labels and names, as features of a `tf.train.Example`.
         read: returns its bytes, or raises an InputError.
         size: its share of the shard's size.
@@ -74,7 +75,7 @@ class Files:
 
     def photos(self) -> Iterator[Photo]:
         for file in self.files:
-            name = _place(file, self.root)
+            name = place_below(file, self.root)
             features = {"image/filename": feature(name)}
             if os.path.dirname(name):
                 features["image/class/text"] = feature(os.path.dirname(name))
@@ -147,9 +148,9 @@ class Tfds:
             yield Photo(name, _stem(self.name, index, features), origin, features, functools.partial(bytes, encoded))
 
 
-def classes(files: Iterable[str], root: str) -> tuple[str, ...]:
+def classes(paths: Iterable[str], root: str) -> tuple[str, ...]:
     """The folders of files, by their paths below a root, sorted."""
-    return tuple(sorted({os.path.dirname(_place(file, root)) for file in files} - {""}))
+    return tuple(sorted({os.path.dirname(place_below(path, root)) for path in paths} - {""}))
 
 
 def shard_name(split: str, index: int, count: int) -> str:
@@ -190,10 +191,6 @@ def _unreadable(name: str, origin: str, reason: str) -> Photo:
         raise InputError(f"cannot read {reason}")
 
     return Photo(name, name, origin, {}, read, 0)
-
-
-def _place(file: str, root: str) -> str:
-    return file[len(root) :].lstrip("/")
 
 
 def _stem(shard: str, index: int, features: Mapping[str, tf.train.Feature]) -> str:

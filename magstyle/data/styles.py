@@ -25,7 +25,7 @@ class Style:
     """A painting.
 
     Attributes:
-        name: of the style.
+        name: the style's name.
         jpeg: the encoded painting.
         gram_matrices: [C, C] by end point; may be empty.
         vgg: the `magstyle.models.vgg.fingerprint` of the VGG that they come from; "" if unknown.
@@ -47,7 +47,7 @@ def write(styles: Iterable[Style], path: str | os.PathLike) -> pathlib.Path:
 
     Args:
         styles: in the order of the labels.
-        path: of the TFRecord file.
+        path: the TFRecord file.
 
     Returns:
         The path.
@@ -59,7 +59,7 @@ def write(styles: Iterable[Style], path: str | os.PathLike) -> pathlib.Path:
         with files.replacing(path) as temporary, tf.io.TFRecordWriter(files.for_tensorflow(temporary)) as writer:
             for label, style in enumerate(styles):
                 writer.write(_to_example(style, label).SerializeToString())
-    except tf.errors.OpError as error:  # Such as a full disk.
+    except tf.errors.OpError as error:  # The disk may be full.
         raise InputError(f"cannot write {path}: {error.message.split('; ')[-1]}") from error
     return pathlib.Path(path)
 
@@ -88,14 +88,14 @@ def read(path: str | os.PathLike) -> list[Style]:
     styles.sort(key=lambda labelled: labelled[0])
     labels = [label for label, _ in styles]
     if not labels:
-        raise InputError(f"cannot read {path}: it holds no style")
+        raise InputError(f"cannot read {path}: there is no style in it")
     if labels != list(range(len(labels))):
         raise InputError(f"cannot read {path}: its labels are {labels}, not 0, 1, 2, ...")
     return [style for _, style in styles]
 
 
 def _check_lengths(path: str) -> None:
-    """Raises an EOFError for a TFRecord file that ends within a record.
+    """Raises an InputError for a TFRecord file that ends within a record.
 
     TensorFlow aborts the process if it cannot allocate a record, however long the record claims to be.
     """
@@ -106,7 +106,7 @@ def _check_lengths(path: str) -> None:
             size = 8 + 4 + int.from_bytes(file.read(8), "little") + 4
             left -= size
             if left < 0:
-                raise EOFError(f"{path} ends within a record")
+                raise _invalid(path)
             file.seek(size - 8, 1)
 
 

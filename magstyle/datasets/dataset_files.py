@@ -77,13 +77,8 @@ def _import_beam_pipeline() -> types.ModuleType:
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)  # Beam warns of every cloud that is not installed.
     try:
-        from magstyle.datasets import beam_pipeline
-    except ModuleNotFoundError as error:
-        if error.name != "apache_beam":
-            raise
-        raise InputError(
-            "Apache Beam is missing; pip install -e '.[beam]' in the clone of magstyle brings it"
-        ) from error
+        with project.needing("apache_beam"):
+            from magstyle.datasets import beam_pipeline
     finally:
         logging.disable(disabled)
     return beam_pipeline

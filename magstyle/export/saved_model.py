@@ -1,13 +1,15 @@
 """SavedModels, for TensorFlow Serving and for any program that has TensorFlow but not this project."""
 
+import functools
 import os
 import pathlib
 
 import keras
 import tensorflow as tf
 
-from magstyle import files, sizes
+from magstyle import files, limits, sizes
 from magstyle.checkpoints import model_files
+from magstyle.checkpoints.networks import Checkpoint
 from magstyle.errors import InputError
 from magstyle.models.transformer import StyleTransformer
 
@@ -21,15 +23,12 @@ So are the weights of the models that come with magstyle. Those of any other mod
 trained it, and of the painters of its styles where their copyright has not ended.
 """
 
-# The largest weight of a style, as in Stylizer: sums of larger ones overflow float32.
-_LARGEST_WEIGHT = 1e38
 
-
-def export_saved_model(checkpoint: StyleTransformer | str | os.PathLike, output_dir: str | os.PathLike) -> pathlib.Path:
+def export_saved_model(checkpoint: Checkpoint, output_dir: str | os.PathLike) -> pathlib.Path:
     """Writes the next version of a model into a folder, in the layout of TensorFlow Serving.
 
     Args:
-        checkpoint: a StyleTransformer, or anything that `load_model` opens.
+        checkpoint: the model, anything that `magstyle.load_model` opens.
         output_dir: the folder of the versions 1, 2, ...; made if it is missing.
 
     Returns:
@@ -69,43 +68,10 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
         InputError: if the folder cannot be written.
     """
 
-    def stylize(input_image, style_weights):
-        height, width = tf.shape(input_image)[1], tf.shape(input_image)[2]
-        checks = [
-            _check(tf.minimum(height, width) > 0, "the image has no pixels"),
-            _check(
-                tf.reduce_all(tf.abs(style_weights) < _LARGEST_WEIGHT),
-                f"every weight of a style must be a number below {_LARGEST_WEIGHT:g}, not in",
-                style_weights,
-            ),
-        ]
-        with tf.control_dependencies(checks):
-            padded = tf.gather(tf.gather(input_image, _reflected(height), axis=1), _reflected(width), axis=2)
-        stylized = model([padded, style_weights], training=False)
-        return {"stylized_image": stylized[:, :height, :width]}
-
-    def stylize_encoded(image_bytes, style_names, weights):
-        names = tf.constant(model.style_names)
-        matches = tf.equal(style_names[:, None], names)
-        known = tf.reduce_all(tf.reduce_any(matches, axis=1))
-        checks = [
-            _check(tf.size(style_names) > 0, "no style is named; the styles are", names),
-            _check(known, "unknown style in", style_names, "; the styles are", names),
-            _check(tf.size(weights) == tf.size(style_names), "there must be a weight for each of", style_names),
-        ]
-        with tf.control_dependencies(checks):
-            style_weights = tf.linalg.matvec(tf.cast(matches, tf.float32), weights, transpose_a=True)
-        photo = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-        photo = tf.image.convert_image_dtype(tf.ensure_shape(photo, [None, None, 3]), tf.float32)
-        stylized = stylize(photo[None], style_weights[None])["stylized_image"][0]
-        return {"stylized_image_bytes": tf.io.encode_png(tf.cast(tf.round(stylized * 255), tf.uint8))}
-
-    assert model.style_names is not None  # Styles without names are numbered.
-    lines = "".join(f"{name}\n" for name in model.style_names)
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         "serving_default",
-        stylize,
+        functools.partial(_stylize, model),
         [
             tf.TensorSpec([None, None, None, 3], tf.float32, "input_image"),
             tf.TensorSpec([None, model.num_styles], tf.float32, "style_weights"),
@@ -113,7 +79,7 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     )
     archive.add_endpoint(
         "stylize_encoded",
-        stylize_encoded,
+        functools.partial(_stylize_encoded, model),
         [
             tf.TensorSpec([], tf.string, "image_bytes"),
             tf.TensorSpec([None], tf.string, "style_names"),
@@ -125,10 +91,48 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
             archive.write_out(files.for_tensorflow(unfinished), verbose=False)
             # ExportArchive takes no other assets than the vocabularies of tables.
             assets = files.make_folder(unfinished / "assets")
-            (assets / STYLE_NAMES).write_text(lines, encoding="utf-8")
+            lines = [f"{name}\n" for name in model.style_names]
+            (assets / STYLE_NAMES).write_text("".join(lines), encoding="utf-8")
             (assets / LICENCE).write_text(LICENCE_TEXT, encoding="utf-8")
-    except tf.errors.OpError as error:  # For example if the disk is full.
+    except tf.errors.OpError as error:  # The disk may be full.
         raise InputError(f"cannot write {folder}: {error.message}") from error
+
+
+def _stylize(model: StyleTransformer, input_image: tf.Tensor, style_weights: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The signature `serving_default`."""
+    height, width = tf.shape(input_image)[1], tf.shape(input_image)[2]
+    checks = [
+        _check(tf.minimum(height, width) > 0, "the image has no pixels"),
+        _check(
+            tf.reduce_all(tf.abs(style_weights) < limits.LARGEST_FLOAT),
+            f"every weight of a style must be a number below {limits.LARGEST_FLOAT:g}, not in",
+            style_weights,
+        ),
+    ]
+    with tf.control_dependencies(checks):
+        padded = tf.gather(tf.gather(input_image, _reflected(height), axis=1), _reflected(width), axis=2)
+    stylized = model([padded, style_weights], training=False)
+    return {"stylized_image": stylized[:, :height, :width]}
+
+
+def _stylize_encoded(
+    model: StyleTransformer, image_bytes: tf.Tensor, style_names: tf.Tensor, weights: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """The signature `stylize_encoded`."""
+    names = tf.constant(model.style_names)
+    matches = tf.equal(style_names[:, None], names)
+    known = tf.reduce_all(tf.reduce_any(matches, axis=1))
+    checks = [
+        _check(tf.size(style_names) > 0, "no style is named; the styles are", names),
+        _check(known, "unknown style in", style_names, "; the styles are", names),
+        _check(tf.size(weights) == tf.size(style_names), "there must be a weight for each of", style_names),
+    ]
+    with tf.control_dependencies(checks):
+        style_weights = tf.linalg.matvec(tf.cast(matches, tf.float32), weights, transpose_a=True)
+    photo = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+    photo = tf.image.convert_image_dtype(tf.ensure_shape(photo, [None, None, 3]), tf.float32)
+    stylized = _stylize(model, photo[None], style_weights[None])["stylized_image"][0]
+    return {"stylized_image_bytes": tf.io.encode_png(tf.cast(tf.round(stylized * 255), tf.uint8))}
 
 
 def _check(condition: tf.Tensor, *sentence: str | tf.Tensor) -> tf.Operation:
@@ -137,7 +141,7 @@ def _check(condition: tf.Tensor, *sentence: str | tf.Tensor) -> tf.Operation:
 
 
 def _reflected(side: tf.Tensor) -> tf.Tensor:
-    """Which row or column is where, in an image reflected to the size that the network takes, as in Stylizer."""
+    """Source index of each padded row or column, by reflection to the size that the network takes, as in Stylizer."""
     padded = tf.maximum(-(-side // sizes.MULTIPLE) * sizes.MULTIPLE, sizes.SMALLEST_SIDE)
     period = tf.maximum(2 * (side - 1), 1)
     index = tf.range(padded) % period

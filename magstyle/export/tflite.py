@@ -23,13 +23,13 @@ from magstyle.painting.stylizer import Stylizer
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
-# How many photos are used to compare a file with its model, and their side if the file takes any size.
+# The number of photos that compare a file with its model, and their side if the file takes any size.
 _MOST_PHOTOS, _COMPARED_SIDE = 8, 256
-# Between the pictures of a file and those of its model, in decibels; below, they are different pictures.
+# The least PSNR, in decibels, of a file's pictures to those of its model; below, they are different pictures.
 _LEAST_PSNR = 20
 
 Photo = str | os.PathLike | np.ndarray
-# Of a convolution: the least and the greatest input, and the greatest absolute result.
+# The least and the greatest input of a convolution, and its greatest absolute result.
 Range = tuple[float, float, float]
 
 
@@ -37,10 +37,10 @@ class LiteRTFile(NamedTuple):
     """A file that `convert_tflite` wrote, and how much its pictures differ from those of the model.
 
     Attributes:
-        path: of the file.
+        path: the file.
         image_size: side of its images in pixels, or (height, width), multiples of 4; 0 for any.
-        num_photos: how many photos were used to compare it with the model.
-        largest_difference: between all numbers of all pictures, which are in [0, 1].
+        num_photos: the number of photos that compared it with the model.
+        largest_difference: the largest difference of any number in any picture; they are in [0, 1].
         psnr: peak signal-to-noise ratio, in decibels.
     """
 
@@ -124,7 +124,7 @@ def convert(
     if precision.endswith("int8"):
         quantized |= dict.fromkeys(scopes[3:-1])
     if precision == "int8":
-        quantized |= _calibrate(source, parameters, scopes[5:-1], _samples(source, images, style))
+        quantized |= _calibrate(source, parameters, scopes[5:-1], _samples(source.num_styles, images, style))
     height, width = _sides(image_size)
     editor = Editor(network.draw(source.convolutions, parameters, height, width, style, shifts=bool(quantized)))
     editor.quantize_kernels(quantized)
@@ -152,7 +152,7 @@ def compare(
     """
     interpreter = Interpreter(model_content=content)
     largest, squares = 0.0, []
-    for image, weights in _samples(model, images, style):
+    for image, weights in _samples(model.num_styles, images, style):
         inputs = {"style_weights": weights} if style is None else {}
         found = _run(interpreter, image, **inputs)["stylized_image"]
         difference = found - np.asarray(model.predict_on_batch([image[None], weights[None]]))
@@ -219,10 +219,10 @@ def _run(interpreter: Interpreter, image: np.ndarray, **inputs: np.ndarray) -> d
 
 
 def _samples(
-    model: Network, images: Sequence[np.ndarray], style: np.ndarray | None
+    num_styles: int, images: Sequence[np.ndarray], style: np.ndarray | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Images, each with the weights [num_styles] to paint it in, so that every image and every style has its turn."""
-    styles = np.eye(model.num_styles, dtype=np.float32) if style is None else np.asarray(style, np.float32)[None]
+    styles = np.eye(num_styles, dtype=np.float32) if style is None else np.asarray(style, np.float32)[None]
     count = max(len(images), len(styles)) if len(images) else 0
     return [(np.asarray(images[k % len(images)], np.float32), styles[k % len(styles)]) for k in range(count)]
 
@@ -245,7 +245,7 @@ def _calibrate(
     for image, weights in samples:
         outputs = _run(interpreter, image, style_weights=weights)
         for scope in scopes:
-            # Without the few outliers, which would cost the other numbers their resolution.
+            # The few outliers are left out: they would cost the other numbers their resolution.
             inputs[scope].append(np.percentile(outputs[f"{scope}/input"], (0.01, 99.99)))
             results[scope].append(np.abs(outputs[f"{scope}/result"]).max(axis=(0, 1, 2)))
     ranges = {}

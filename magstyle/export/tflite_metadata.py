@@ -23,7 +23,7 @@ _TENSOR_AXIS_LABELS = 2
 
 
 def pack(model: schema.ModelT, style_names: Sequence[str]) -> bytes:
-    """The content of a file.
+    """The content of a LiteRT file.
 
     Args:
         model: a model with one graph.
@@ -37,7 +37,7 @@ def pack(model: schema.ModelT, style_names: Sequence[str]) -> bytes:
     model.metadata.append(metadata)
     content = io.BytesIO(serialize(model))
     with zipfile.ZipFile(content, "a") as archive:
-        # Without a date, so that the same model gives the same file.
+        # It has no date, so that the same model gives the same file.
         archive.writestr(zipfile.ZipInfo(STYLE_NAMES), "".join(f"{name}\n" for name in style_names))
     return content.getvalue()
 

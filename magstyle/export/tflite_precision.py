@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from magstyle.litert.graph import operator_code
 
-# How many numbers a constant must have to be worth an operation that unpacks it.
+# The least size of a constant that is worth an operation to unpack it.
 _SMALLEST = 256
 
 
@@ -34,7 +34,7 @@ class Editor:
         unpacked = []
         for index, tensor in enumerate(list(self._graph.tensors)):
             values = self._constant(tensor)
-            # Not the biases: XNNPACK refuses packed ones if a kernel has eight bits.
+            # Biases stay as they are: XNNPACK refuses packed ones if a kernel has eight bits.
             if values is None or values.ndim < 4 or values.size < _SMALLEST:
                 continue
             half = self._add_constant(values.astype(np.float16))
@@ -47,9 +47,9 @@ class Editor:
         """Lets convolutions compute with eight bits.
 
         Args:
-            ranges: of the convolutions, by the scope in the name of their result. None for those that measure the range
-                of their input for every image and give float32 results; otherwise the range is fixed: the least and the
-                greatest input and the greatest absolute result.
+            ranges: the ranges of the convolutions, by the scope in the name of their result. None for those that
+                measure the range of their input for every image and give float32 results; otherwise the range is fixed:
+                the least and the greatest input and the greatest absolute result.
         """
         operators: list[schema.OperatorT] = []
         for operator in self._graph.operators:

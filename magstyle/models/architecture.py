@@ -11,6 +11,7 @@ from magstyle.names import printable
 
 FILTERS = (32, 64, 128)
 EXPAND_FILTERS = (64, 32)
+RESIDUAL_BLOCKS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +24,9 @@ class Convolution:
         scope: its name, as in Magenta's checkpoints.
         filters: output channels.
         kernel_size: odd side of the kernel.
-        strides: of the convolution.
-        upsampling: factor by which the input is first enlarged, to the nearest neighbours.
-        activation: of the normalised result: "relu", "sigmoid" or None.
+        strides: its strides, in both directions.
+        upsampling: factor by which the input is first enlarged, by repeating its pixels.
+        activation: "relu", "sigmoid" or None, applied to the normalised result.
         shortcut: the scope of an earlier convolution, whose input is added to the result at the end; None for nothing.
     """
 
@@ -43,11 +44,8 @@ class Architecture:
     """The shape of a style transformer.
 
     Attributes:
-        num_styles: how many styles the network knows.
-        alpha: multiplies every number of filters (truncated to int) except the 3 of the last convolution.
-        filters: of the three contracting convolutions, before alpha.
-        expand_filters: of the two up-sampling convolutions, before alpha.
-        residual_blocks: number of residual blocks, of two convolutions each.
+        num_styles, alpha, filters, expand_filters, residual_blocks: as the arguments of
+            `magstyle.models.transformer.StyleTransformer`.
 
     Raises:
         ValueError: for numbers that do not make a network.
@@ -57,7 +55,7 @@ class Architecture:
     alpha: float = 1.0
     filters: tuple[int, ...] = FILTERS
     expand_filters: tuple[int, ...] = EXPAND_FILTERS
-    residual_blocks: int = 5
+    residual_blocks: int = RESIDUAL_BLOCKS
 
     def __post_init__(self) -> None:
         contract, expand = scaled(self.filters, self.alpha), scaled(self.expand_filters, self.alpha)
@@ -145,7 +143,7 @@ def names_of_styles(num_styles: int, given: Iterable[str] | None = None) -> tupl
         given: one name per style, all different; by default the numbers "0", "1", ...
 
     Returns:
-        The names, in which `magstyle.names.printable` has escaped whatever cannot stand in a line of text.
+        The names, in which `magstyle.names.printable` has escaped characters that cannot stand in a line of text.
 
     Raises:
         ValueError: for names that are too few, too many or not unique.

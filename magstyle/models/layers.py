@@ -1,4 +1,4 @@
-"""The layers of the style transformer that Keras does not have."""
+"""The layers of the style transformer that Keras lacks."""
 
 from typing import Any
 
@@ -146,7 +146,7 @@ class SubpixelConv2D(keras.layers.Layer):
         return _depth_to_space(blocks, self.block_size)
 
     def _taps(self) -> np.ndarray:
-        """Which of the K input rows of a block meets which kernel row, per output row: [block_size, K, kernel_size]."""
+        """One-hot: the input row, of K, that each kernel row meets in each output row, [block_size, K, kernel_size]."""
         rows = np.arange(self.block_size)[:, None] + np.arange(self.kernel_size) - self.kernel_size // 2
         rows = rows // self.upsampling
         rows -= rows.min()

@@ -10,7 +10,14 @@ from typing import Any
 
 import keras
 
-from magstyle.models.architecture import EXPAND_FILTERS, FILTERS, Architecture, Convolution, names_of_styles
+from magstyle.models.architecture import (
+    EXPAND_FILTERS,
+    FILTERS,
+    RESIDUAL_BLOCKS,
+    Architecture,
+    Convolution,
+    names_of_styles,
+)
 from magstyle.models.layers import ConditionalInstanceNormalization, ReflectionPadding2D, SubpixelConv2D
 
 
@@ -30,13 +37,13 @@ class StyleTransformer(keras.Model):
     expand_filters=(8, 4), residual_blocks=6`.
 
     Args:
-        num_styles: how many styles the network knows.
+        num_styles: number of styles that the network knows.
         alpha: multiplies every number of filters (truncated to int) except the 3 of the last convolution.
-        filters: of the three contracting convolutions, before alpha.
-        expand_filters: of the two up-sampling convolutions, before alpha.
+        filters: filters of the three contracting convolutions, before alpha.
+        expand_filters: filters of the two up-sampling convolutions, before alpha.
         residual_blocks: number of residual blocks, of two convolutions each.
         style_names: one name per style, unique; the numbers "0", "1", ... by default. `magstyle.names.printable`
-            escapes whatever cannot stand in a line of text.
+            escapes characters that cannot stand in a line of text.
 
     Call arguments:
         input_image: [B, H, W, 3], RGB in [0, 1]; H and W at least 5.
@@ -50,16 +57,13 @@ class StyleTransformer(keras.Model):
         ValueError: for numbers that do not make a network, or names that do not fit num_styles.
     """
 
-    FILTERS = FILTERS
-    EXPAND_FILTERS = EXPAND_FILTERS
-
     def __init__(
         self,
         num_styles: int,
         alpha: float = 1.0,
         filters: Sequence[int] = FILTERS,
         expand_filters: Sequence[int] = EXPAND_FILTERS,
-        residual_blocks: int = 5,
+        residual_blocks: int = RESIDUAL_BLOCKS,
         style_names: Sequence[str] | None = None,
         **kwargs: Any,
     ):
@@ -172,7 +176,7 @@ def _connect(
         table: the network's convolutions.
         layers: by name; a convolution that pads by itself has no layer for that.
         image: [B, H, W, 3].
-        weights: weights of the styles, by how many times smaller than the image a layer's input is.
+        weights: weights of the styles, by the factor by which a layer's input is smaller than the image.
     """
     x, inputs, reduction = image, {}, 1
     for row in table:

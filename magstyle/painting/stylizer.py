@@ -143,7 +143,8 @@ class Stylizer:
         shape, num_styles = np.shape(weights), self.network.num_styles
         if len(shape) == 3 and shape[2] == num_styles:
             of_pixels = np.asarray(weights, np.float32)
-            if of_pixels.size and not -1e38 < of_pixels.min() <= of_pixels.max() < 1e38:  # NaN is neither.
+            most = limits.LARGEST_FLOAT
+            if of_pixels.size and not -most < of_pixels.min() <= of_pixels.max() < most:  # NaN is neither.
                 raise InputError("the weights of every pixel must be numbers")
             return of_pixels
         if shape != (num_styles,):
@@ -156,7 +157,11 @@ class Stylizer:
     def _mixture(self, styles: Mapping[int | str, float]) -> np.ndarray:
         weights = np.zeros(self.network.num_styles, np.float32)
         for style, weight in styles.items():
-            if not isinstance(weight, numbers.Real) or isinstance(weight, bool) or not abs(weight) < 1e38:
+            if (
+                not isinstance(weight, numbers.Real)
+                or isinstance(weight, bool)
+                or not abs(weight) < limits.LARGEST_FLOAT
+            ):
                 raise InputError(f"the weight of style {style!r} must be a number, not {weight!r}")
             weights[self.style_index(style)] += float(weight)
         return weights

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from magstyle import files, limits, options
+from magstyle import files, limits, options, project
 from magstyle.data import images
 from magstyle.errors import InputError
 
@@ -63,12 +63,12 @@ _NO_CLIPS = ("tty",)
 
 @dataclasses.dataclass(frozen=True)
 class Colors:
-    """What a clip's colours mean, in FFmpeg's numbers.
+    """The meaning of a clip's colours, in FFmpeg's numbers.
 
     Attributes:
         space: the matrix from RGB to YUV.
         range: 1 for limited, 16 to 235, and 2 for full, 0 to 255.
-        primaries, transfer: those of RGB.
+        primaries, transfer: the primaries and the transfer function of RGB.
     """
 
     space: int = _BT709
@@ -83,8 +83,8 @@ class Frame:
 
     Attributes:
         image: uint8 RGB [H, W, 3].
-        time: when it is shown, in seconds from the start of what is read.
-        duration: how long, in seconds; 0 if that is unknown.
+        time: when it is shown, in seconds from the first moment that is read.
+        duration: how long it is shown, in seconds; 0 if that is unknown.
     """
 
     image: np.ndarray
@@ -93,7 +93,7 @@ class Frame:
 
 
 class _Decoded(NamedTuple):
-    """A frame as FFmpeg decodes it, when it is shown and how long, in seconds."""
+    """A frame as FFmpeg decodes it, with its time and its duration in seconds."""
 
     frame: "av.VideoFrame"
     time: Fraction
@@ -106,14 +106,14 @@ class Clip:
     Args:
         path: the file, of any container and codec that FFmpeg reads.
         image_size: shorter side of the frames, in pixels; that of the file by default.
-        start: where to begin, in seconds from the clip's start; the first frame is the next one from there.
+        start: seconds from the clip's start; the first frame is the next one from there.
         duration: seconds to read; to the end by default.
         fps: frames per second to read at most, evenly spaced; frames between them are left out. All by default.
 
     Attributes:
         path: the file.
         size: height and width of the frames.
-        colors: what its colours mean.
+        colors: the meaning of its colours.
         rate: frames per second, on average; None if that is unknown.
         time_base: all times are multiples of it, in seconds.
         duration: seconds to be read, as the file says; None if it does not say.
@@ -141,19 +141,19 @@ class Clip:
         self.ended, self.starts_later = False, bool(start)
         with contextlib.ExitStack() as stack:
             self._container = stack.enter_context(_open(path))
-            with files.reading(path, "video"):
-                self._read_header(image_size)
+            self._read_header(image_size)
             self._close = stack.pop_all().close
 
     def _read_header(self, image_size: int | None) -> None:
         """Decodes the first frame, and sets all attributes."""
         if not self._container.streams.video:
             raise InputError(f"cannot read {self.path}: there are no pictures in it")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
+        with files.parsing(self.path, "video"):
+            self._stream = self._container.streams.video[0]
+            self._stream.thread_type = "AUTO"
+            begin = self._seek()
         assert self._stream.time_base  # Only a stream that is being written may lack it.
         self._base = self._stream.time_base
-        begin = self._seek()
         self._decoded = self._decode(begin if self.starts_later else None)
         self._first = next(self._decoded, None)
         if self._first is None:
@@ -168,7 +168,7 @@ class Clip:
         self.colors = self._read_colors(self._first.frame)
 
     def _seek(self) -> Fraction:
-        """Where the clip begins, in the file's time; goes there, if that is not the start of the file."""
+        """The start of the clip, in the file's time; seeks to it, unless the whole file is read."""
         begin = Fraction(self._container.start_time or 0, _MICROSECONDS)
         if self.starts_later:
             begin += Fraction(str(self._start))
@@ -232,7 +232,7 @@ class Clip:
         last, count, step = None, 0, 1 / (self._stream.average_rate or self._stream.guessed_rate or Fraction(25))
         decoder = self._container.decode(self._stream)
         while True:
-            with files.reading(self.path, "video"):
+            with files.parsing(self.path, "video"):
                 frame = next(decoder, None)
             if frame is None:
                 break
@@ -281,7 +281,7 @@ class Clip:
         space, color_range = int(frame.colorspace), int(frame.color_range)
         if space in (_RGB, _UNSPECIFIED):
             small = all(side <= most for side, most in zip(sorted(self.size), _STANDARD_DEFINITION, strict=True))
-            # As players assume. RGB has no such space, and can be converted to any.
+            # Players assume the same. RGB has no such space, and can be converted to any.
             space = _BT470BG if small and space == _UNSPECIFIED else _BT709
         if frame.format.is_rgb or color_range != _FULL_RANGE:
             color_range = _LIMITED_RANGE
@@ -290,7 +290,7 @@ class Clip:
     def _image(self, frame: "av.VideoFrame") -> np.ndarray:
         height, width = self.size[::-1] if self._turned else self.size
         smaller = height * width < frame.height * frame.width
-        with files.reading(self.path, "video"):
+        with files.parsing(self.path, "video"):
             image = frame.reformat(
                 width,
                 height,
@@ -313,7 +313,7 @@ class Writer:
         size: height and width of the frames.
         time_base: all their times are multiples of it, in seconds.
         rate: frames per second, on average; None if that is unknown.
-        colors: what its colours are to mean.
+        colors: the meaning of its colours.
         sound_of: the clip whose sound it gets; silent by default.
 
     Raises:
@@ -432,23 +432,29 @@ class _Sound:
     def __init__(self, clip: Clip, output: "av.container.OutputContainer", suffix: str):
         self.remarks: list[str] = []
         self._clip, self._output = clip, output
-        # By the number of the stream in the clip.
+        # The keys are the numbers of the streams in the clip.
         self._copies: dict[int, av.AudioStream] = {}
         self._encoders: dict[int, av.AudioStream] = {}
-        self._container = _open(clip.path)
+        with contextlib.ExitStack() as stack:
+            self._container = stack.enter_context(_open(clip.path))
+            self._packets = self._open_streams(suffix)
+            self._waiting = self._read()
+            self._close = stack.pop_all().close
+
+    def _open_streams(self, suffix: str) -> "Iterator[av.Packet[av.AudioStream]]":
+        """Adds all streams of sound that the output can hold, and returns their packets."""
         streams = self._container.streams.audio
         codec = _FORMATS[suffix].sound_codec
         if streams and not codec:
             self.remarks.append(f"a {suffix} file has no sound")
         if not streams or not codec:
-            self._packets: Iterator[av.Packet[av.AudioStream]] = iter(())
-        else:
-            for stream in streams:
-                self._add_stream(stream, codec, suffix)
-            self._packets = self._container.demux(streams)
-            if clip.starts_later:
-                self._container.seek(int(clip.origin * _MICROSECONDS))
-        self._waiting = self._read()
+            return iter(())
+        for stream in streams:
+            self._add_stream(stream, codec, suffix)
+        packets = self._container.demux(streams)
+        if self._clip.starts_later:
+            self._container.seek(int(self._clip.origin * _MICROSECONDS))
+        return packets
 
     def _add_stream(self, stream: "av.AudioStream", codec: str, suffix: str) -> None:
         """Adds a stream of sound to the output: a copy or, if the output cannot hold that, one encoded by `codec`."""
@@ -469,7 +475,7 @@ class _Sound:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._container.close()
+        self._close()
 
     def write(self, until: Fraction | None) -> None:
         """Adds all sound that begins before a time, in seconds from the origin; None for all that is left."""
@@ -526,19 +532,13 @@ def check_writable(path: str | os.PathLike) -> None:
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in _FORMATS:
         raise InputError(f"cannot write {path}: the name of a clip must end in one of {', '.join(_FORMATS)}")
-    _check_pyav()
-
-
-def _check_pyav() -> None:
-    try:
+    with project.needing("av"):
         import av  # noqa: F401
-    except ImportError as error:
-        raise InputError("PyAV is missing; pip install -e '.[video]' in the clone of magstyle brings it") from error
 
 
 def _open(path: str | os.PathLike) -> "av.container.InputContainer":
-    _check_pyav()
-    import av
+    with project.needing("av"):
+        import av
 
     with files.reading(path, "video"):
         if os.path.isdir(path):

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from magstyle.errors import InputError
+from magstyle import project
 
 # Figures such as "0.48, + 12 %" are explained in `magstyle.video.steadiness`.
 
-# From Ruder et al., equation 5: how far the flows there and back may miss each other, relative to their lengths, and in
+# Ruder et al., equation 5: how far the flows there and back may miss each other, relative to their lengths, and in
 # pixels squared.
 _RELATIVE_MISS, _MISS = 0.01, 0.5
 # OpenCV's flow crashes on frames of 14 pixels and fewer.
@@ -30,7 +30,7 @@ _SAME_SCENE = 0.3
 # bikes, 4 gives 0.48, + 17 %, and 16 gives 0.48, + 12 %. For a frame of 2541 x 1080 pixels, the estimate takes 0.8 ms,
 # and with half the spacing in both directions 3.0 ms.
 _SPACING, _POINTS = 8, 4096
-# From fewer pixels it is not estimated: without this limit, OpenCV finds a view in the random flow of two or three.
+# The least number of pixels for an estimate: without it, OpenCV finds a view in the random flow of two or three.
 # Cameras do not zoom by more than this factor within a frame; the factor has not been measured.
 _FEWEST, _LARGEST_ZOOM = 8, 2
 # How far a pixel may be from where the view moves it, in pixels, or as a share of the shorter side of large frames. In
@@ -164,8 +164,6 @@ def _places(flow: np.ndarray) -> np.ndarray:
 
 def opencv() -> types.ModuleType:
     """OpenCV; raises an InputError if it is missing."""
-    try:
+    with project.needing("cv2"):
         import cv2
-    except ImportError as error:
-        raise InputError("OpenCV is missing; pip install -e '.[video]' in the clone of magstyle brings it") from error
     return cv2

@@ -147,6 +147,18 @@ def test_a_model_opens_as_itself(small_model):
     assert error.value.arguments == ("num_styles",)
 
 
+@pytest.mark.parametrize("what", [None, 0, b"painters"])
+def test_what_is_no_model_at_all_is_one_sentence(what):
+    for open_model in (model_files.load_model, model_files.read_network):
+        with pytest.raises(InputError, match=f"^a checkpoint must be .*, not {type(what).__name__}$"):
+            open_model(what)
+
+
+def test_no_models_cannot_be_merged():
+    with pytest.raises(InputError, match=r"^checkpoints must be one model or more$"):
+        model_files.merge_models([])
+
+
 def test_bundled_models_open_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "painters").mkdir()  # Such as a user's folder of paintings.
@@ -273,7 +285,7 @@ def test_a_config_that_asks_for_more_than_the_file_holds_is_refused_before_anyth
     shutil.copy(small_checkpoint, path)
     rewritten(path, ask)
     monkeypatch.setattr(StyleTransformer, "from_config", lambda _: pytest.fail("is being built"))
-    with pytest.raises(InputError, match=r"asks\.keras: its config asks for \d+ weights, and it holds fewer"):
+    with pytest.raises(InputError, match=r"asks\.keras: its config asks for more weights than it holds"):
         model_files.load_model(path)
 
 

@@ -1,7 +1,7 @@
 """Networks as plain arrays, which take neither Keras nor TensorFlow, and their styles."""
 
 import dataclasses
-import shutil
+import subprocess
 import sys
 import zipfile
 
@@ -78,25 +78,38 @@ def test_magentas_files_of_shared_take_neither_keras_nor_tensorflow(shared, with
     )
 
 
-def test_a_keras_file_of_another_layout_is_left_to_keras(small_model, small_checkpoint, tmp_path, monkeypatch):
-    path = tmp_path / "model.keras"
-    shutil.copy(small_checkpoint, path)
-    with zipfile.ZipFile(path) as archive:
+@pytest.fixture
+def older_checkpoint(small_checkpoint, tmp_path):
+    """The small model as Keras before 3.12 wrote it, without the names of layers beside their weights."""
+    with zipfile.ZipFile(small_checkpoint) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     (tmp_path / "weights.h5").write_bytes(members["model.weights.h5"])
     with h5py.File(tmp_path / "weights.h5", "a") as weights:
         for layer in weights["layers"].values():
             layer["vars"].attrs.pop("name", None)
     members["model.weights.h5"] = (tmp_path / "weights.h5").read_bytes()
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(tmp_path / "older.keras", "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    network = model_files.read_network(path)
+    return tmp_path / "older.keras"
+
+
+def test_a_keras_file_of_another_layout_is_left_to_keras(small_model, older_checkpoint, monkeypatch):
+    network = model_files.read_network(older_checkpoint)
     assert_same(network, small_model)
     assert network.style_names == small_model.style_names
     monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(ImportError, match="keras"):
-        model_files.read_network(path)
+    with pytest.raises(InputError, match=r"older\.keras, written by Keras before 3\.12, needs keras, which is not"):
+        model_files.read_network(older_checkpoint)
+
+
+def test_a_keras_file_of_another_layout_opens_before_the_class_of_the_model_is_imported(older_checkpoint):
+    program = f"""
+from magstyle.checkpoints import model_files
+print(*model_files.read_network({str(older_checkpoint)!r}).style_names)
+"""
+    result = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "scream wave starry_night\n"), result.stderr
 
 
 def test_a_model_in_memory_is_read_as_it_is_now(small_model):

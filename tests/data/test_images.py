@@ -376,7 +376,7 @@ def fail(*_):
     raise ZeroDivisionError("a bug of ours")
 
 
-@pytest.mark.parametrize("ours", ["_random_box", "_scaled_box", "to_float", "scaled_size", "_to_eight_bits"])
+@pytest.mark.parametrize("ours", ["_random_box", "_scaled_box", "to_float", "scaled_size", "_to_eight_bits", "_to_rgb"])
 def test_a_bug_of_ours_is_not_taken_for_a_damaged_image(tmp_path, monkeypatch, ours):
     pixels = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60)
     Image.fromarray(pixels).save(tmp_path / "a.png")

@@ -401,5 +401,5 @@ except dataset_files.InputError as error:
     print(error)
 """
     result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert result.stdout == "Apache Beam is missing; pip install -e '.[beam]' in the clone of magstyle brings it\n"
+    assert result.stdout == "Apache Beam is missing; pip install apache-beam brings it\n"
     assert not pathlib.Path(tmp_path, "out").exists()

@@ -264,6 +264,6 @@ def test_without_beam_the_program_says_how_to_get_it(small_checkpoint, photos, t
     assert result.returncode == 1
     assert (
         result.stderr.splitlines()[-1]
-        == "stylize_dataset.py: Apache Beam is missing; pip install -e '.[beam]' in the clone of magstyle brings it"
+        == "stylize_dataset.py: Apache Beam is missing; pip install apache-beam brings it"
     )
     assert "Traceback" not in result.stderr

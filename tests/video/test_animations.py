@@ -67,5 +67,5 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch
         animations.check_writable("a.png")
     monkeypatch.setitem(sys.modules, "av", None)
     animations.check_writable("a.gif")
-    with pytest.raises(InputError, match=r"^PyAV is missing; pip install -e '\.\[video\]' in the clone of magstyle"):
+    with pytest.raises(InputError, match=r"^PyAV is missing; pip install av opencv-python-headless brings it$"):
         animations.check_writable("a.mp4")

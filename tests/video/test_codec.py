@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from magstyle import files
 from magstyle.errors import InputError
 from magstyle.video import codec
 from tests import clips
@@ -141,6 +142,43 @@ def test_sound_that_webm_cannot_hold_becomes_opus_and_gif_has_none(clip, copy):
 def test_silent_clips_are_copied(tmp_path, copy):
     clips.write_clip(tmp_path / "silent.mp4", 2, sound=None)
     assert len(clips.read(copy(tmp_path / "silent.mp4")[0])[0]) == 2
+
+
+def test_a_clip_is_closed_if_its_sound_cannot_be_copied(clip, copy, monkeypatch):
+    opened = []
+
+    def opening(path):
+        opened.append(codec_open(path))
+        return opened[-1]
+
+    def fail(*_):
+        raise ZeroDivisionError("no sound")
+
+    codec_open = codec._open
+    monkeypatch.setattr(codec, "_open", opening)
+    monkeypatch.setattr(codec._Sound, "_add_stream", fail)
+    with pytest.raises(ZeroDivisionError, match="no sound"):
+        copy(clip)
+    assert len(opened) == 2  # One for the pictures, one for the sound.
+    for container in opened:
+        with pytest.raises(AssertionError, match="not open"):
+            container.seek(0)
+
+
+def test_a_bug_of_ours_is_not_taken_for_a_damaged_clip(clip, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr(codec, "_orientation", fail)
+    with pytest.raises(ZeroDivisionError, match="a bug of ours"):
+        codec.Clip(clip)
+
+
+def test_a_file_is_looked_at_once_however_many_frames_it_has(clip, copy, monkeypatch):
+    looked = []
+    monkeypatch.setattr(files, "check_regular", looked.append)
+    copy(clip)
+    assert looked == [clip, clip]  # For the pictures, and for the sound.
 
 
 @pytest.mark.parametrize(
