@@ -74,7 +74,7 @@ def read_network(
     """Opens a style transformer as plain arrays, without TensorFlow and, but for old `.keras` files, without Keras.
 
     Args:
-        checkpoint, num_styles, alpha: as load_model's.
+        checkpoint, num_styles, alpha: as for `load_model`.
 
     Raises:
         InputError: where load_model does.

@@ -97,7 +97,7 @@ class Network:
         """A network with the same convolutions that knows these styles instead.
 
         Raises:
-            ValueError: for two styles of one name, or none at all.
+            ValueError: for two styles of one name, or no style.
         """
         parameters = {
             scope: {

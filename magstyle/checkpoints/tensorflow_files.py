@@ -58,7 +58,7 @@ def read_graph_constants(path: str, wanted: Callable[[str], bool]) -> dict[str, 
     with files.reading(path, "frozen TensorFlow graph"):
         tensors = {}
         for content in _repeated(memoryview(pathlib.Path(path).read_bytes()), 1):
-            # The name comes first in what TensorFlow writes, and few nodes are wanted.
+            # TensorFlow writes the name first, and few nodes are wanted.
             name = str(next(_repeated(content, 1), b""), "utf-8")
             if wanted(name) and _bytes(_parse(content), 2) == b"Const":
                 attributes = [_parse(attribute) for attribute in _repeated(content, 5)]
@@ -178,7 +178,7 @@ def _read_block(file: BinaryIO, offset: int, size: int, stored: int) -> memoryvi
 
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """The keys and values of a block; a key is stored as what distinguishes it from the one before."""
+    """The keys and values of a block; a key is stored as its difference from the one before."""
     restarts = int.from_bytes(block[-4:], "little")
     key, position, end = b"", 0, len(block) - 4 - 4 * restarts
     while position < end:
@@ -193,7 +193,7 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _decompress(block: memoryview) -> bytearray:
-    """Snappy's decompression: literals, and copies of what came before."""
+    """Snappy's decompression: literals, and copies of earlier output."""
     size, position = _varint(block, 0)
     found = bytearray()
     while position < len(block):

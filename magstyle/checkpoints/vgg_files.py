@@ -13,7 +13,7 @@ from magstyle.models import random_seed, vgg
 
 
 def load_vgg(source: str | os.PathLike, end_points: Sequence[str] | None = None, pooling: str = "avg") -> keras.Model:
-    """Opens a VGG loss network; see `magstyle.models.vgg.build` for what it returns.
+    """Opens a VGG loss network; returns the same as `magstyle.models.vgg.build`.
 
     Args:
         source: one of

@@ -51,7 +51,7 @@ def read_size(file: str | os.PathLike | io.BytesIO, name: str | None = None) -> 
 
     Args:
         file: its path, or its bytes.
-        name: what messages call it; the path by default.
+        name: its name in messages; the path by default.
 
     Raises:
         InputError: as `read_image`, if the header shows it.
@@ -95,7 +95,7 @@ def read_image(
     Args:
         file: its path, or its bytes.
         image_size: if given, scales the shorter side to this many pixels (Lanczos, antialiased).
-        name: what messages call it; the path by default.
+        name: its name in messages; the path by default.
 
     Returns:
         float32 RGB [H, W, 3] in [0, 1].
@@ -106,7 +106,7 @@ def read_image(
     """
     name = str(name or file)
     with _opened(file, name) as image:
-        scaled_size(image.size, image_size)  # Refuses what is too large before decoding, whichever way up it is.
+        scaled_size(image.size, image_size)  # Refuses too large an image before decoding, whichever way up it is.
         rgb = _to_srgb(image, name)
         height, width = scaled_size((rgb.height, rgb.width), image_size)
         if (width, height) != rgb.size:
@@ -157,7 +157,7 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: "np.random.Ge
 
     Args:
         encoded: the bytes of any file that `read_image` reads.
-        name: what messages call the image.
+        name: the image's name in messages.
         image_size: side of the square, in pixels.
         rng: if given, cuts the square at a random place, scales it to image_size and mirrors it half of the time. Its
             side is log-uniform, from half of image_size (which shows a photo as large as its strokes, as in a large
@@ -264,7 +264,7 @@ def encode(image: np.ndarray, suffix: str) -> bytes:
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Rounds values in [0, 1] to 0 to 255; clips what is outside."""
+    """Rounds values in [0, 1] to 0 to 255; clips values outside."""
     values = np.clip(image, 0, 1, dtype=np.float32)
     values *= 255  # In place, because a large picture takes a gigabyte.
     return np.rint(values, out=values).astype(np.uint8)
@@ -277,7 +277,7 @@ def to_float(pixels: np.ndarray | Image.Image) -> np.ndarray:
 
 @contextlib.contextmanager
 def _opened(file: str | os.PathLike | io.BytesIO, name: str) -> Iterator[Image.Image]:
-    """Gives the image of a file, not decoded yet; `_decoding` guards what decodes it.
+    """Gives the image of a file, not decoded yet; `_decoding` guards calls that decode it.
 
     Raises:
         InputError: for a file that is missing, damaged or not an image, or a lack of memory in the block.
@@ -328,7 +328,7 @@ def _is_tiff(image: Image.Image) -> "TypeGuard[TiffImagePlugin.TiffImageFile]":
 
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation that Pillow applies: 1 is upright, 5 to 8 are turned by 90 degrees."""
-    # Damaged EXIF data raise anything the first time; the second time, Pillow gives what it could read.
+    # Damaged EXIF data raise anything the first time; the second time, Pillow gives the part that it could read.
     with contextlib.suppress(Exception):
         image.getexif()
     try:

@@ -39,7 +39,7 @@ def find(patterns: Patterns, outside: str | os.PathLike | None = None) -> list[s
 
     A folder stands for all files below it, at any depth, that have the extension of an image; hidden files and folders
     are left out. A glob stands for its matches, and for the images below folders among them. A name stands for its
-    file, whatever that is.
+    file, whether or not that looks like an image.
 
     Args:
         patterns: the names, globs and folders.
@@ -80,10 +80,10 @@ class Source:
     """A collection of encoded photos.
 
     Attributes:
-        name: what messages call it.
+        name: its name in messages.
         shards: all the photos, in pieces of work.
         root: the folder below which photos and shards are named; "" if they have no folder of their own.
-        unit: of the sizes of shards and photos, for a progress bar.
+        unit: the unit of the sizes of shards and photos, for a progress bar.
         files: the photos, if each is a file of its own; else empty.
         pairs: name and encoded bytes of every photo, if TensorFlow can read them without Python, several times as fast.
         skipped: for each photo that training could not use so far, the reason, by name.
@@ -269,7 +269,7 @@ def from_tfds(name: str, data_dir: str | os.PathLike | None = None) -> Source:
         builder = tfds.builder(name, data_dir=folder)
         with contextlib.redirect_stdout(sys.stderr):
             builder.download_and_prepare()
-    except (Exception, SystemExit) as error:  # Builders, downloads and file systems raise what they like.
+    except (Exception, SystemExit) as error:  # Builders, downloads and file systems raise anything.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"cannot open the dataset {name} of TFDS: {reason}") from error
     features = builder.info.features or {}

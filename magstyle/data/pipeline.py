@@ -115,7 +115,7 @@ class _Pipeline:
     def _share(self, epoch: tf.Tensor, start: tf.Tensor) -> tf.data.Dataset:
         """This machine's share of an epoch, and the mark of its end."""
 
-        # Goes by the place in the epoch, wherever the pipeline starts; in turns, as machines may outnumber photos.
+        # Goes by the place in the epoch, wherever the pipeline starts; in turns, because machines may outnumber photos.
         def is_mine(epoch: tf.Tensor, index: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
             return (epoch + index) % self.machines == self.machine
 

@@ -46,7 +46,7 @@ def write(styles: Iterable[Style], path: str | os.PathLike) -> pathlib.Path:
     """Writes a style dataset, one style after the other; the file appears complete or not at all.
 
     Args:
-        styles: in the order of the labels.
+        styles: the styles, in the order of the labels.
         path: the TFRecord file.
 
     Returns:

@@ -32,7 +32,7 @@ def export_saved_model(checkpoint: Checkpoint, output_dir: str | os.PathLike) ->
         output_dir: the folder of the versions 1, 2, ...; made if it is missing.
 
     Returns:
-        The folder of the new version; `save` says what is in it.
+        The folder of the new version; `save` describes its content.
 
     Raises:
         InputError: as for load_model, or if the folder cannot be written.

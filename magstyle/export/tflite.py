@@ -53,7 +53,7 @@ class LiteRTFile(NamedTuple):
 
 @options.takes(LiteRTJob)
 def convert_tflite(job: LiteRTJob) -> LiteRTFile:
-    """Writes a model as a LiteRT file; `convert` says what is in it.
+    """Writes a model as a LiteRT file; `convert` describes its content.
 
     Before the file appears, it paints photos, and its pictures are compared with those of the model.
 
@@ -212,7 +212,7 @@ def _middle(photo: Photo, height: int, width: int) -> np.ndarray:
 
 
 def _run(interpreter: Interpreter, image: np.ndarray, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """The outputs for an image [H, W, 3], of whatever size the file takes."""
+    """The outputs for an image [H, W, 3], of a size that the file takes."""
     position = interpreter.get_signature_runner().get_input_details()["input_image"]["index"]
     interpreter.resize_tensor_input(position, [1, *image.shape])
     return interpreter.get_signature_runner()(input_image=image[None], **inputs)

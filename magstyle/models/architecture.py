@@ -11,7 +11,6 @@ from magstyle.names import printable
 
 FILTERS = (32, 64, 128)
 EXPAND_FILTERS = (64, 32)
-RESIDUAL_BLOCKS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Architecture:
     alpha: float = 1.0
     filters: tuple[int, ...] = FILTERS
     expand_filters: tuple[int, ...] = EXPAND_FILTERS
-    residual_blocks: int = RESIDUAL_BLOCKS
+    residual_blocks: int = 5
 
     def __post_init__(self) -> None:
         contract, expand = scaled(self.filters, self.alpha), scaled(self.expand_filters, self.alpha)
@@ -108,7 +107,7 @@ def convolutions(
     """The whole network, from input to output.
 
     Args:
-        filters, expand_filters, residual_blocks: as Architecture's, but after alpha.
+        filters, expand_filters, residual_blocks: as for `Architecture`, but after alpha.
     """
     residuals = []
     for i in range(1, residual_blocks + 1):

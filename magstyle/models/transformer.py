@@ -10,14 +10,7 @@ from typing import Any
 
 import keras
 
-from magstyle.models.architecture import (
-    EXPAND_FILTERS,
-    FILTERS,
-    RESIDUAL_BLOCKS,
-    Architecture,
-    Convolution,
-    names_of_styles,
-)
+from magstyle.models.architecture import EXPAND_FILTERS, FILTERS, Architecture, Convolution, names_of_styles
 from magstyle.models.layers import ConditionalInstanceNormalization, ReflectionPadding2D, SubpixelConv2D
 
 
@@ -63,7 +56,7 @@ class StyleTransformer(keras.Model):
         alpha: float = 1.0,
         filters: Sequence[int] = FILTERS,
         expand_filters: Sequence[int] = EXPAND_FILTERS,
-        residual_blocks: int = RESIDUAL_BLOCKS,
+        residual_blocks: int = Architecture.residual_blocks,
         style_names: Sequence[str] | None = None,
         **kwargs: Any,
     ):
@@ -174,9 +167,9 @@ def _connect(
 
     Args:
         table: the network's convolutions.
-        layers: by name; a convolution that pads by itself has no layer for that.
+        layers: layers by name; a convolution that pads by itself has no layer for that.
         image: [B, H, W, 3].
-        weights: weights of the styles, by the factor by which a layer's input is smaller than the image.
+        weights: weights of the styles, by how many times smaller than the image a layer's input is.
     """
     x, inputs, reduction = image, {}, 1
     for row in table:

@@ -1,5 +1,5 @@
 """Clips, painted without flicker.
 
 The way in is `video_files`, from a clip in a file to a painted one. `codec` reads and writes clips, `camera` and
-`steadiness` keep strokes where they are on what moves, which `optical_flow` measures; `animations` writes short loops.
+`steadiness` keep strokes in place on moving things, whose motion `optical_flow` measures; `animations` writes loops.
 """

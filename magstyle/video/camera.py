@@ -1,4 +1,4 @@
-"""Frames of a clip on a canvas, on which all that the camera passes over keeps its place.
+"""Frames of a clip on a canvas, on which everything that the camera passes over keeps its place.
 
 The network's coarsest features are four pixels large. If a view moves by four pixels, it is painted with the same
 strokes, four pixels on; if it moves by two, with other strokes. Nearly all flicker of pans and zooms comes from this.
@@ -58,7 +58,7 @@ class Camera:
 
     Args:
         size: height and width of the frames.
-        stroke_size: as for `Stylizer.stylize`; a feature has as many times more pixels.
+        stroke_size: as for `Stylizer.stylize`; features grow by this factor.
     """
 
     def __init__(self, size: tuple[int, int], stroke_size: float = 1.0):

@@ -309,7 +309,7 @@ class Writer:
     """A clip that is being written; a context manager, which completes it.
 
     Args:
-        path: the file, whose extension says what it becomes: .mp4 (H.264), .webm (VP9) or .gif.
+        path: the file, whose extension chooses the format: .mp4 (H.264), .webm (VP9) or .gif.
         size: height and width of the frames.
         time_base: all their times are multiples of it, in seconds.
         rate: frames per second, on average; None if that is unknown.
@@ -375,7 +375,7 @@ class Writer:
 
     @property
     def remarks(self) -> list[str]:
-        """Sentences about what differs from the clip."""
+        """Sentences about differences from the clip."""
         padding = [
             f"{count} more {name}" for count, name in zip(self._missing, ("row", "column"), strict=True) if count
         ]
@@ -426,7 +426,7 @@ class _Sound:
     Packets are copied unchanged, or encoded anew for a container that cannot hold them.
 
     Attributes:
-        remarks: sentences about what differs from the clip.
+        remarks: sentences about differences from the clip.
     """
 
     def __init__(self, clip: Clip, output: "av.container.OutputContainer", suffix: str):
@@ -487,7 +487,7 @@ class _Sound:
             self._waiting = self._read()
 
     def finish(self, end: Fraction) -> None:
-        """Adds the sound up to a time, or all if the whole clip has been read, and what the encoders still hold."""
+        """Adds the sound up to a time, or all if the whole clip has been read, then flushes the encoders."""
         self.write(None if self._clip.ended else end)
         for encoder in self._encoders.values():
             self._output.mux(encoder.encode(None))

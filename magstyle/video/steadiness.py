@@ -64,7 +64,7 @@ class Trace:
     """Shows the network a trace of the strokes that it laid in the frame before.
 
     Args:
-        stroke_size: as for `Stylizer.stylize`; the trace is blurred by as many times more pixels.
+        stroke_size: as for `Stylizer.stylize`; the blur of the trace grows by this factor.
     """
 
     def __init__(self, stroke_size: float = 1.0):

@@ -25,8 +25,8 @@ from magstyle.video.steadiness import FramePainter, Steadiness
 
 # A frame, with its motion from the one before if pictures are to be steady and there is one.
 MovingFrame = tuple[codec.Frame, optical_flow.Motion | None]
-# How many float32 pictures of a frame's size are in memory at a time: those being read, painted and written; and, as
-# measured, those that motion and steadiness take in addition.
+# The number of float32 pictures of a frame's size in memory at a time: those being read, painted and written; and those
+# that motion and steadiness add, as measured.
 _PICTURES, _PICTURES_OF_STEADINESS = 12, 24
 
 
@@ -140,7 +140,7 @@ class _Pipeline:
         write: writes a frame with its picture; called for one after the other.
 
     Attributes:
-        written: how many frames have been written.
+        written: the number of frames written so far.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class _Pipeline:
         self._frames, self._write = frames, write
         self._reading, self._writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self.written = 0
-        # Not left to a future, which Ctrl-C might keep from the painting thread.
+        # It is not left to a future, which Ctrl-C might keep from the painting thread.
         self._failure: BaseException | None = None
 
     def __enter__(self) -> "_Pipeline":
