@@ -27,7 +27,7 @@ def measure(alphas: Sequence[float], sides: Sequence[int], repetitions: int) -> 
             openings = [litert_opening.measure(content, side, **options) for _ in range(repetitions)]
             first, later, memory, taking = np.transpose(openings)
             yield [
-                *(f"{alpha:g}", f"{side} x {side}", "kept" if keep_addresses else "noted anew"),
+                *(f"{alpha:g}", f"{side} x {side}", "kept" if keep_addresses else "computed anew"),
                 *(f"{np.median(later):.3f}", f"{np.median(memory) / 2**20:.0f}"),
                 f"{np.median(first / later - 1):.2f}",
                 f"{np.median(taking / later):.2f}",

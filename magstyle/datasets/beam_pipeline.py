@@ -349,7 +349,7 @@ def _carried_errors() -> Iterator[None]:
     except _CARRIED as error:
         arguments = error.arguments if isinstance(error, InputError) else ()
         carried = json.dumps([type(error).__name__, *error.args, *arguments])
-        # Alone, since Beam waits forever if there is a name that is not Unicode in the text.
+        # No cause is chained: Beam hangs if the traceback holds a file name that is not Unicode.
         raise RuntimeError(carried.join(_MARKS)) from None
 
 

@@ -1,7 +1,7 @@
 """Stylises whole datasets: shards of photos in, as many shards or folders of pictures out.
 
-A killed run goes on where it was: what is there is complete, and is kept. A photo that cannot be used is a failure: it
-is noted with its reason, and the rest goes on.
+A killed run resumes; finished shards and pictures are complete, and are kept. A photo that cannot be used is a failure:
+it is noted with its reason, and the rest goes on.
 
 The work itself is a pipeline of Apache Beam, `magstyle.datasets.beam_pipeline`.
 """
@@ -85,7 +85,7 @@ def _import_beam_pipeline() -> types.ModuleType:
 
 
 def _digest(source: photos.Source) -> str:
-    """Another one if shards of these names hold other photos; "" where a shard is what it is whatever the rest."""
+    """A hash of the photos' names, because shards of the same name may hold other photos; "" if shards are fixed."""
     if not source.files:
         return ""
     names = sorted(photo.name for photo in photos_in(source))
@@ -93,11 +93,11 @@ def _digest(source: photos.Source) -> str:
 
 
 def _check_settings(folder: pathlib.Path, settings: dict[str, object]) -> None:
-    """Keeps pictures of different making out of one folder."""
+    """Raises an InputError if the folder was begun with other settings; otherwise notes them there."""
     path = folder / _SETTINGS
     if path.exists():
         before = json.loads(path.read_text())
-        # Options that have their default are not written down.
+        # Options that have their defaults are left out.
         other = [argument for argument in {**before, **settings} if before.get(argument) != settings.get(argument)]
         if other:
             sentence = f"{folder} was begun with other {' and '.join(other)}; choose another output_dir"

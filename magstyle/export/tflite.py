@@ -126,7 +126,7 @@ def convert(
     if precision == "int8":
         quantized |= _calibrate(source, parameters, scopes[5:-1], _samples(source.num_styles, images, style))
     height, width = _sides(image_size)
-    editor = Editor(network.draw(source.convolutions, parameters, height, width, style, shifts=bool(quantized)))
+    editor = Editor(network.draw(source.convolutions, parameters, height, width, style=style, shifts=bool(quantized)))
     editor.quantize_kernels(quantized)
     if precision != "float32":
         editor.halve_kernels()

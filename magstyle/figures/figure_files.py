@@ -160,5 +160,5 @@ def _write_walk(output: pathlib.Path, photo: np.ndarray, paint: Paint, count: in
 
 
 def _between(one: int, other: int, share: float) -> dict[int, float]:
-    """The weights of two styles, so much of the way from the one to the other."""
+    """The weights of two styles at a fraction `share` of the way from one to the other."""
     return {number: weight for number, weight in ((one, 1 - share), (other, share)) if weight}

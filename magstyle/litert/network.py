@@ -28,7 +28,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from magstyle.litert.graph import Graph, Tensor, serialize
-from magstyle.models.architecture import Convolution
+from magstyle.models.architecture import Convolution, reductions
 
 EPSILON = 1e-5
 # Output channels that XNNPACK computes at once, with AVX2.
@@ -39,15 +39,12 @@ _BLOCK = 4
 Parameters = Mapping[str, Mapping[str, np.ndarray]]
 # In pixels, before and after.
 Padding = tuple[int, int]
+# Mean and variance, [1, 1, 1, C] each.
+Moments = tuple[Tensor, Tensor]
 
 
 def build(
-    convolutions: Sequence[Convolution],
-    parameters: Parameters,
-    height: int,
-    width: int,
-    style: np.ndarray | None = None,
-    per_pixel: bool = False,
+    convolutions: Sequence[Convolution], parameters: Parameters, height: int, width: int, *, per_pixel: bool = False
 ) -> bytes:
     """The network as the content of a LiteRT file, in float32, without the names of its styles.
 
@@ -59,10 +56,9 @@ def build(
         parameters: of every scope: `kernel` [k, k, C_in, C_out], `gamma` and `beta` [num_styles, C_out].
         height, width: of the images, multiples of 4 from 8; both 0 if the program chooses them, by resizing the input
             to such numbers.
-        style: weights [num_styles] to bake in; the file then has no input `style_weights`.
         per_pixel: whether every pixel has its own weights, `style_weights` [1, H, W, num_styles].
     """
-    return serialize(draw(convolutions, parameters, height, width, style, per_pixel))
+    return serialize(draw(convolutions, parameters, height, width, per_pixel=per_pixel))
 
 
 def draw(
@@ -70,6 +66,7 @@ def draw(
     parameters: Parameters,
     height: int,
     width: int,
+    *,
     style: np.ndarray | None = None,
     per_pixel: bool = False,
     shifts: bool = False,
@@ -78,8 +75,9 @@ def draw(
     """The same as `build`, as objects of LiteRT's schema.
 
     Args:
-        convolutions, height, width, style, per_pixel: as for `build`.
+        convolutions, height, width, per_pixel: as for `build`.
         parameters: as for `build`; also `epsilon`, a number or [C_out], if it is not 1e-5.
+        style: weights [num_styles] to bake in; the graph then has no input `style_weights`.
         shifts: subtracts the shift of every normalisation: the picture is the same, but the numbers on the way have
             smaller ranges, which eight-bit numbers need.
         watched: scopes whose convolutions get their own outputs: `{scope}/input`, with its border, and
@@ -100,15 +98,6 @@ def draw(
             weights = graph.constant(np.asarray(style, np.float32).reshape(1, 1, 1, -1))
         drawing = Drawing(graph, convolutions, parameters, weights, shifts)
     return graph.finish({"stylized_image": drawing.paint(image), **drawing.outputs(watched)})
-
-
-def reductions(convolutions: Sequence[Convolution]) -> dict[str, int]:
-    """How many times smaller than the image the result of each convolution is, by scope."""
-    found, reduction = {}, 1
-    for row in convolutions:
-        reduction = reduction * row.strides // row.upsampling
-        found[row.scope] = reduction
-    return found
 
 
 class Drawing:
@@ -177,7 +166,7 @@ class Drawing:
         weights = self._weights(row, repeated)
         mean = spatial_mean(inner)
         variance = spatial_mean(self._graph.squared_difference(inner, mean))
-        x, shift = self._scaled(row.scope, weights, y if repeated else inner, mean, variance)
+        x, shift = self._scaled(row.scope, weights, y if repeated else inner, (mean, variance))
         return self._reflected_early(following, x, shift, repeated)
 
     def _normalized_in_blocks(self, row: Convolution, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,7 +177,7 @@ class Drawing:
         average = np.tile(np.eye(row.filters, dtype=np.float32) / pixels, (pixels, pixels))[None, None]
         mean = self._graph.conv2d(spatial_mean(x), average)
         variance = self._graph.conv2d(spatial_mean(self._graph.squared_difference(x, mean)), average)
-        return self._scaled(row.scope, weights, x, mean, variance, pixels)
+        return self._scaled(row.scope, weights, x, (mean, variance), pixels)
 
     def _inverse_deviation(self, scope: str, variance: Tensor) -> Tensor:
         epsilon = np.float32(self._parameters[scope].get("epsilon", EPSILON))
@@ -203,9 +192,10 @@ class Drawing:
         return self._style_weights
 
     def _scaled(
-        self, scope: str, weights: Tensor, x: Tensor, mean: Tensor, variance: Tensor, pixels: int = 1
+        self, scope: str, weights: Tensor, x: Tensor, moments: Moments, pixels: int = 1
     ) -> tuple[Tensor, Tensor]:
-        """Product and shift of an instance normalisation x scale - shift; of this many pixels as channels of one."""
+        """Product and shift of an instance normalisation x scale - shift; x has this many pixels as channels of one."""
+        mean, variance = moments
         gamma, beta = (
             self._graph.conv2d(weights, np.tile(self._parameters[scope][name], pixels)[None, None])
             for name in ("gamma", "beta")
@@ -247,7 +237,7 @@ class DrawingPerPixel(Drawing):
         num_styles = style_weights.shape[3]
         assert num_styles is not None
         average = np.broadcast_to(np.eye(num_styles, dtype=np.float32) / 4, (2, 2, num_styles, num_styles))
-        # By how many times smaller than the image a layer is.
+        # The keys say how many times smaller than the image a layer is.
         self._maps, reduction = {1: style_weights}, 1
         while reduction < max(self._reductions.values()):
             self._maps[2 * reduction] = graph.conv2d(self._maps[reduction], average, strides=2)
@@ -261,8 +251,10 @@ class DrawingPerPixel(Drawing):
         return self._graph.space_to_depth(self._style_weights, _BLOCK)
 
     def _scaled(
-        self, scope: str, weights: Tensor, x: Tensor, mean: Tensor, variance: Tensor, pixels: int = 1
+        self, scope: str, weights: Tensor, x: Tensor, moments: Moments, pixels: int = 1
     ) -> tuple[Tensor, Tensor]:
+        mean, variance = moments
+
         def mixed(table: np.ndarray) -> Tensor:
             return self._graph.conv2d(weights, np.kron(np.eye(pixels), table)[None, None])
 

@@ -2,11 +2,12 @@
 
 With these moments, the network is local: a tile needs only a border of the image around it. The network falls into
 stages, between which `tiles` keeps the results: the contracting convolutions, each residual one, and the expanding
-ones. A graph holds the first convolutions of a stage, and gives the result of the last of them or its moments, or both.
+ones. A graph holds the first convolutions of a stage, and gives the moments of the last result, or that as well.
 
 Every graph has the inputs `{scope}/scale` and `{scope}/shift` [1, 1, 1, C] of each instance normalisation in it,
 x scale - shift; drawn per pixel, they are as large as x. Its outputs are `result` [1, h, w, C], if it gives that, and
-`mean` and `variance` [1, 1, 1, C], if it measures that; of few channels, 16 pixels are measured as channels of one.
+`mean` and `variance` [1, 1, 1, C], if it measures that; a result of few channels is measured with 16 pixels as channels
+of one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from magstyle.litert.network import LANES, Padding, activated, convolve, is_in_b
 from magstyle.models.architecture import Convolution
 
 Kernels = Mapping[str, np.ndarray]
-# From where to where along an axis.
+# Start and stop along an axis.
 Span = tuple[int, int]
 # Vertically and horizontally.
 Window = tuple[Span, Span]
@@ -60,9 +61,9 @@ class _Step(NamedTuple):
     """A convolution of a graph, along an axis.
 
     Attributes:
-        seen: from where to where it sees its input, in pixels of what is there of it.
-        reflected: by how many pixels this is reflected then.
-        result: where the result lies, in pixels of it from where the part begins.
+        seen: the range that it reads of the available input.
+        reflected: pixels of reflection added before and after it.
+        result: where the result lies, in its own pixels, from the start of the part.
         scale: how many times larger than the smallest features the result is.
     """
 
@@ -84,7 +85,7 @@ class Local(NamedTuple):
     scale: int
 
     def windows(self, tile: Tile) -> list[Window]:
-        """Where the input of the graph for a tile lies, and the result of each convolution in it.
+        """The windows of the input of a tile's graph, and of the result of each convolution in it.
 
         Each is in pixels of the whole tensor; some reach beyond its borders.
         """
@@ -94,13 +95,13 @@ class Local(NamedTuple):
         )
         return list(zip(vertical, horizontal, strict=True))
 
-    def draw(self, kernels: Kernels, tile: Tile, measured: bool, given: bool, per_pixel: bool) -> bytes:
-        """The graph, whose input is `before` [1, h, w, C], the first of the windows.
+    def draw(self, kernels: Kernels, tile: Tile, *, given: bool, per_pixel: bool) -> bytes:
+        """The graph, whose input is `before` [1, h, w, C], the first of the windows. It measures its result.
 
         Args:
             kernels: of every scope.
-            tile: one of those that it is for.
-            measured, given: whether it measures the result, and gives it.
+            tile: any of those with the same parts.
+            given: whether it gives the result, too.
             per_pixel: whether every pixel has its own scales and shifts.
         """
         graph = Graph()
@@ -116,62 +117,55 @@ class Local(NamedTuple):
             (-step.result[0], self.scale * part.length - step.result[0])
             for step, part in zip(steps[-1], tile.parts, strict=True)
         ]
-        return _finished(graph, _cropped(x, *spans), measured, given)
+        y = _cropped(x, *spans)
+        return serialize(graph.finish({**({"result": y} if given else {}), **_moments(y)}))
 
     def _along(self, part: Part) -> list[_Step]:
         """The input and the convolutions along an axis."""
-        # Backwards: what each convolution needs to see for the next.
+        # Backwards: each convolution needs a part of the result before it.
         scale, wanted = self.scale, (0, self.scale * part.length)
-        needed = []
+        backwards = []
         for row in reversed(self.rows):
-            needed.append(_needed(row, wanted, scale))
+            result_scale, needed = scale, _needed(row, wanted, scale)
             scale = scale * row.strides // row.upsampling
-            wanted = _inside(row, needed[-1], scale, part)
-        steps = [_Step((0, 0), (0, 0), needed[-1], scale)]
-        for row, (start, stop) in zip(self.rows, reversed(needed), strict=True):
-            there, inside = steps[-1].result, _inside(row, (start, stop), scale, part)
-            if row is self.rows[0]:
-                inside = start, stop  # The input comes with what lies beyond the borders.
-            reflected = inside[0] - start, stop - inside[1]
-            # A stride of 2 does not see one pixel too many at the end.
+            # The first input comes with the pixels beyond the borders.
+            wanted = needed if row is self.rows[0] else _inside(row, needed, scale, part)
+            backwards.append((row, needed, wanted, result_scale))
+        steps = [_Step((0, 0), (0, 0), wanted, scale)]
+        for row, needed, inside, result_scale in reversed(backwards):
+            there, reflected = steps[-1].result, (inside[0] - needed[0], needed[1] - inside[1])
+            # A stride of 2 may skip the last pixel that is there: it needs no cropping.
             end = there[1] if row.strides > 1 and not reflected[1] else inside[1]
-            scale = scale * row.upsampling // row.strides
-            steps.append(_Step((inside[0] - there[0], end - there[0]), reflected, _given(row, (start, stop)), scale))
+            seen = inside[0] - there[0], end - there[0]
+            steps.append(_Step(seen, reflected, _given(row, needed), result_scale))
         return steps
 
 
 def residual(
-    row: Convolution,
-    kernels: Kernels,
-    before: Convolution,
-    height: int,
-    width: int,
-    measured: bool,
-    kept: bool,
-    per_pixel: bool,
+    row: Convolution, before: Convolution, kernel: np.ndarray, size: tuple[int, int], *, kept: bool, per_pixel: bool
 ) -> bytes:
-    """A convolution of a residual block. It gives its result.
+    """A convolution of a residual block. It gives its result, and measures it.
 
     Its input is `before` [1, height + k - 1, width + k - 1, C], the result of the row before, with the border that a
     kernel of k x k sees; and `shortcut`, of the same shape, if that row has one.
 
     Args:
         row: of the table.
-        kernels: of every scope.
         before: the row before.
-        height, width: of the result.
-        measured: whether it measures the result.
+        kernel: of the row.
+        size: height and width of the result.
         kept: whether it also gives the input of the convolution, `features` [1, height, width, C].
         per_pixel: whether every pixel has its own scales and shifts.
     """
     graph = Graph()
-    border = row.kernel_size // 2
+    border, (height, width) = row.kernel_size // 2, size
     shape = (1, height + 2 * border, width + 2 * border, before.filters)
     x = _normalized(graph, before, graph.input("before", shape), per_pixel)
     if before.shortcut:
         x = graph.input("shortcut", shape) + x
     outputs = {"features": _cropped(x, (border, border + height), (border, border + width))} if kept else {}
-    return _finished(graph, convolve(row, x, kernels[row.scope], scale=1), measured, given=True, **outputs)
+    y = convolve(row, x, kernel, scale=1)
+    return serialize(graph.finish({**outputs, "result": y, **_moments(y)}))
 
 
 def activating(row: Convolution, pixels: int, per_pixel: bool) -> bytes:
@@ -186,11 +180,11 @@ def activating(row: Convolution, pixels: int, per_pixel: bool) -> bytes:
     """
     graph = Graph()
     y = graph.input("before", (1, 1, pixels // LANES, LANES * row.filters))
-    return _finished(graph, _normalized(graph, row, y, per_pixel), measured=False, given=True)
+    return serialize(graph.finish({"result": _normalized(graph, row, y, per_pixel)}))
 
 
 def _needed(row: Convolution, result: Span, scale: int) -> Span:
-    """What a convolution sees for a part of its result, of this scale, in pixels of its input, along an axis."""
+    """The part of its input that a convolution needs for a part of its result of this scale, along an axis."""
     start, stop = result
     if is_in_blocks(row, scale):
         stop += (stop - start) % 2
@@ -206,11 +200,11 @@ def _given(row: Convolution, seen: Span) -> Span:
 
 
 def _inside(row: Convolution, seen: Span, scale: int, part: Part) -> Span:
-    """What lies within the image of all that a convolution sees, or all: an up-sampled border is there already.
+    """The part of a convolution's input within the image; all of it when up-sampling, whose border exists already.
 
     Args:
         row: of the table.
-        seen: from where to where.
+        seen: the input, which may reach beyond the image.
         scale: of its input.
         part: the part.
     """
@@ -234,13 +228,11 @@ def _normalized(graph: Graph, row: Convolution, y: Tensor, per_pixel: bool) -> T
     return activated(row, x)
 
 
-def _finished(graph: Graph, y: Tensor, measured: bool, given: bool, **outputs: Tensor) -> bytes:
-    if given:
-        outputs["result"] = y
-    if measured:
-        pixels, channels = y.known_shape[1] * y.known_shape[2], y.known_shape[3]
-        if channels < LANES and pixels % LANES == 0:
-            y = graph.reshape(y, (1, 1, pixels // LANES, LANES * channels))
-        outputs["mean"] = spatial_mean(y)
-        outputs["variance"] = spatial_mean(graph.squared_difference(y, outputs["mean"]))
-    return serialize(graph.finish(outputs))
+def _moments(y: Tensor) -> dict[str, Tensor]:
+    """The moments of a result, by the names that its graph gives them."""
+    _, height, width, channels = y.known_shape
+    pixels = height * width
+    if channels < LANES and pixels % LANES == 0:
+        y = y.graph.reshape(y, (1, 1, pixels // LANES, LANES * channels))
+    mean = spatial_mean(y)
+    return {"mean": mean, "variance": spatial_mean(y.graph.squared_difference(y, mean))}

@@ -2,13 +2,12 @@
 
 Instance normalisation needs the moments of a whole layer; everything else in the network sees only a few pixels around
 each pixel. So the layers are measured one after the other, tile by tile, and the layers before are computed again each
-time; only the smallest features are kept, which have 1/16 of the image's pixels. If the moments are known from an
-earlier image, an image is painted in one go.
+time; only the smallest features are kept, which have 1/16 of the image's pixels.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,8 +15,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from magstyle import sizes
 from magstyle.litert import runtime, stages
-from magstyle.litert.network import EPSILON, LANES, Parameters, reductions
-from magstyle.models.architecture import Convolution
+from magstyle.litert.network import EPSILON, LANES, Parameters
+from magstyle.models.architecture import Convolution, reductions
 
 _FLOAT = 4
 # Sides of tiles, in pixels of the smallest features.
@@ -31,7 +30,7 @@ _ACTIVATED = 2**18
 Progress = Callable[[float], object]
 
 
-class Moments(NamedTuple):
+class _Moments(NamedTuple):
     """The moments of the result of a convolution, over height and width.
 
     Attributes:
@@ -48,9 +47,8 @@ def paint(
     parameters: Parameters,
     image: np.ndarray,
     style_weights: np.ndarray,
+    *,
     memory_limit: int | None = None,
-    moments: Mapping[str, Moments] | None = None,
-    threads: int | None = None,
     progress: Progress = lambda share: None,
 ) -> np.ndarray:
     """Paints an image.
@@ -62,30 +60,13 @@ def paint(
         style_weights: [num_styles], or [H, W, num_styles] for every pixel, averaged for smaller layers.
         memory_limit: bytes to take besides the image; if that is too little, the tiles are as small as possible. None
             for tiles of the fastest size.
-        moments: of every scope, if they are known; otherwise the image is measured.
-        threads: the number of threads; that of the cores by default.
         progress: called now and then with the share of the work done since the last call; the shares add up to 1.
 
     Returns:
         float32 [H, W, 3], in [0, 1].
     """
-    painting = _Painting(convolutions, parameters, image.shape[:2], style_weights, moments, threads, progress)
+    painting = _Painting(convolutions, parameters, image.shape[:2], style_weights, progress)
     return painting.paint(image, memory_limit)
-
-
-def measure(
-    convolutions: Sequence[Convolution],
-    parameters: Parameters,
-    image: np.ndarray,
-    style_weights: np.ndarray,
-    memory_limit: int | None = None,
-    threads: int | None = None,
-    progress: Progress = lambda share: None,
-) -> dict[str, Moments]:
-    """The moments of an image in all layers, by scope, for `paint`, whose arguments it has."""
-    painting = _Painting(convolutions, parameters, image.shape[:2], style_weights, None, threads, progress)
-    painting.paint(image, memory_limit)
-    return painting.moments
 
 
 def needed(convolutions: Sequence[Convolution], height: int, width: int, regions: int = 0) -> int:
@@ -105,8 +86,8 @@ def needed(convolutions: Sequence[Convolution], height: int, width: int, regions
 class _Graph:
     """A graph, ready to run. The arrays that `input` and `output` return must be gone before it runs."""
 
-    def __init__(self, content: bytes, threads: int):
-        self._interpreter = Interpreter(model_content=content, num_threads=threads)
+    def __init__(self, content: bytes):
+        self._interpreter = Interpreter(model_content=content, num_threads=runtime.cores())
         self._interpreter.allocate_tensors()
         self._inputs, self._outputs = (
             {entry["name"]: entry["index"] for entry in details}
@@ -141,7 +122,7 @@ class _Layer:
         size: Sequence[int] | None = None,
     ):
         self._values, self._border = values, border
-        # Which row is where, and which column.
+        # Source index of each padded row and column.
         self._places = [
             np.pad(np.pad(np.arange(there), (0, side - there), "reflect"), border, mode)
             for there, side in zip(values.shape[:2], size or values.shape[:2], strict=True)
@@ -215,15 +196,26 @@ class _WeightsPerPixel(_Weights):
         return self._weights.reshape(-1, self.regions)[start:stop]
 
 
+class _Features(NamedTuple):
+    """The smallest features, computed strip by strip in place.
+
+    Attributes:
+        kept: [h, w, C], the result of the last row.
+        shortcut: [h, w, C], the tensor to add if that row has a shortcut.
+        height: of the strips.
+    """
+
+    kept: np.ndarray
+    shortcut: np.ndarray
+    height: int
+
+
 class _Painting:
     """An image on its way through the network.
 
     Args:
-        convolutions, parameters, style_weights, moments, threads, progress: as for `paint`.
+        convolutions, parameters, style_weights, progress: as for `paint`.
         image_size: height and width.
-
-    Attributes:
-        moments: the known ones so far, by scope.
     """
 
     def __init__(
@@ -232,16 +224,14 @@ class _Painting:
         parameters: Parameters,
         image_size: tuple[int, int],
         style_weights: np.ndarray,
-        moments: Mapping[str, Moments] | None,
-        threads: int | None,
         progress: Progress,
     ):
-        self.moments = dict(moments or {})
+        # Those known so far, by scope.
+        self._moments: dict[str, _Moments] = {}
         self._table, self._parameters = list(convolutions), parameters
         self._kernels = {scope: values["kernel"] for scope, values in parameters.items()}
         self._reductions, self._smallest = reductions(convolutions), _smallest(convolutions)
         self._contracting, self._residual, self._expanding = _stages(convolutions)
-        self._threads = threads or runtime.cores()
         # No window reaches further beyond a border than this.
         self._border = max(row.kernel_size for row in convolutions)
         self._size = _features_size(convolutions, *image_size)
@@ -279,37 +269,26 @@ class _Painting:
 
     def _transform(self, kept: np.ndarray, height: int) -> None:
         """Turns the result of the contracting convolutions into the input of the expanding ones, in place."""
-        shortcut = np.empty_like(kept if self._residual else kept[:0])
+        features = _Features(kept, np.empty_like(kept if self._residual else kept[:0]), height)
         before = self._contracting[-1]
         for row in self._residual:
-            self._convolve_in_place(row, before, kept, shortcut, height)
+            self._convolve_in_place(row, before, features)
             before = row
-        self._normalize_in_place(before, kept, shortcut, height)
+        self._normalize_in_place(before, features)
 
-    def _convolve_in_place(
-        self, row: Convolution, before: Convolution, kept: np.ndarray, shortcut: np.ndarray, height: int
-    ) -> None:
-        """Puts the result of a residual convolution in the place of the result before it, strip by strip.
-
-        Args:
-            row: of the table.
-            before: the row before.
-            kept: the result of that row [h, w, C]; changed in place.
-            shortcut: [h, w, C], what is added to that result if the row has a shortcut; changed in place if the row
-                is where a shortcut begins.
-            height: of the strips.
-        """
+    def _convolve_in_place(self, row: Convolution, before: Convolution, features: _Features) -> None:
+        """Puts the result of a residual convolution in the place of the result of the row before."""
+        kept, shortcut, height = features
         begins = row.scope in {other.shortcut for other in self._residual}
-        moments = None if row.scope in self.moments else _Measurement(row.filters)
+        moments = _Measurement(row.filters)
         border, width = row.kernel_size // 2, kept.shape[1]
         inputs = {"before": kept, **({"shortcut": shortcut} if before.shortcut else {})}
         above = {name: values[:0] for name, values in inputs.items()}
         for length, strips in itertools.groupby(
             _parts(len(kept), height, border + 1), lambda strip: strip[1] - strip[0]
         ):
-            options = {"measured": moments is not None, "kept": begins, "per_pixel": self._weights.per_pixel}
-            content = stages.residual(row, self._kernels, before, length, width, **options)
-            graph = _Graph(content, self._threads)
+            options = {"kept": begins, "per_pixel": self._weights.per_pixel}
+            graph = _Graph(stages.residual(row, before, self._kernels[row.scope], (length, width), **options))
             for top, bottom in strips:
                 window = (top - border, bottom + border), (-border, width + border)
                 self._set_style(graph, before, self._weights.window(self._smallest, window))
@@ -320,15 +299,14 @@ class _Painting:
                 kept[top:bottom] = graph.output("result")
                 if begins:
                     shortcut[top:bottom] = graph.output("features")
-                if moments:
-                    moments.add(graph, bottom - top)
+                moments.add(graph, bottom - top)
                 self._report([row], (bottom - top) / len(kept))
             del graph  # Before there is another, so that its memory is free.
-        if moments:
-            self.moments[row.scope] = moments.moments()
+        self._moments[row.scope] = moments.moments()
 
-    def _normalize_in_place(self, before: Convolution, kept: np.ndarray, shortcut: np.ndarray, height: int) -> None:
-        """Normalises and activates the result of the last row before the expanding ones, strip by strip."""
+    def _normalize_in_place(self, before: Convolution, features: _Features) -> None:
+        """Normalises and activates the result of the last row before the expanding ones."""
+        kept, shortcut, height = features
         scales, shifts = self._scales_and_shifts(before)
         for top, bottom in _parts(len(kept), height):
             strip = kept[top:bottom]
@@ -360,7 +338,7 @@ class _Painting:
         layer: _Layer,
         write: Callable[[stages.Tile, np.ndarray], None],
     ) -> None:
-        """Computes a stage tile by tile, again and again until all its convolutions are measured.
+        """Computes a stage tile by tile, once for each of its convolutions, to measure that.
 
         Args:
             stage: its rows of the table.
@@ -371,21 +349,19 @@ class _Painting:
         tiles = _tiles(self._size, side)
         for local in self._passes(stage):
             scope, whole = local.rows[-1].scope, len(local.rows) == len(stage)
-            moments = None if scope in self.moments else _Measurement(local.rows[-1].filters)
+            moments = _Measurement(local.rows[-1].filters)
             for _, alike in itertools.groupby(tiles, key=lambda tile: tile.parts):
                 graph = None
                 for tile in alike:
                     if graph is None:
-                        content = local.draw(self._kernels, tile, moments is not None, whole, self._weights.per_pixel)
-                        graph = _Graph(content, self._threads)
+                        options = {"given": whole, "per_pixel": self._weights.per_pixel}
+                        graph = _Graph(local.draw(self._kernels, tile, **options))
                     self._compute(graph, local, tile, layer)
                     if whole:
                         write(tile, graph.output("result"))
-                    if moments:
-                        moments.add(graph, tile.area)
+                    moments.add(graph, tile.area)
                     self._report(local.rows, tile.area / math.prod(self._size))
-            if moments:
-                self.moments[scope] = moments.moments()
+            self._moments[scope] = moments.moments()
 
     def _compute(self, graph: _Graph, local: stages.Local, tile: stages.Tile, layer: _Layer) -> None:
         """Runs the graph of the first convolutions of a stage for a tile."""
@@ -398,7 +374,7 @@ class _Painting:
     def _activate(self, row: Convolution, numbers: np.ndarray) -> None:
         """Normalises a result, in place."""
         pixels = min(_ACTIVATED, -(-numbers.size // row.filters // LANES) * LANES)
-        graph = _Graph(stages.activating(row, pixels, self._weights.per_pixel), self._threads)
+        graph = _Graph(stages.activating(row, pixels, self._weights.per_pixel))
         for first in range(0, numbers.size // row.filters, pixels):
             part = numbers[first * row.filters :][: pixels * row.filters]
             graph.input("before").reshape(-1)[: part.size] = part
@@ -407,11 +383,9 @@ class _Painting:
             part[:] = graph.output("result").reshape(-1)[: part.size]
 
     def _passes(self, stage: Sequence[Convolution]) -> list[stages.Local]:
-        """The convolutions of a stage that are computed together, again and again until all are measured."""
-        counts = [count for count in range(1, len(stage)) if stage[count - 1].scope not in self.moments]
+        """The first convolution of a stage, the first two, and so on: each pass measures the last one."""
         return [
-            stages.Local(stage[:count], self._smallest // self._reductions[stage[count - 1].scope])
-            for count in (*counts, len(stage))
+            stages.Local(stage[: k + 1], self._smallest // self._reductions[row.scope]) for k, row in enumerate(stage)
         ]
 
     def _work(self, rows: Sequence[Convolution]) -> float:
@@ -428,7 +402,7 @@ class _Painting:
     def _scales_and_shifts(self, row: Convolution) -> tuple[np.ndarray, np.ndarray]:
         """The scales and shifts of an instance normalisation x scale - shift, for every style, each [num_styles, C]."""
         gammas, betas = (self._parameters[row.scope][name] for name in ("gamma", "beta"))
-        mean, variance = self.moments[row.scope]
+        mean, variance = self._moments[row.scope]
         scales = gammas / np.sqrt(variance + np.float32(EPSILON))
         return scales, mean * scales - betas
 
@@ -453,11 +427,11 @@ class _Measurement:
         # A part may have been measured in groups of equal size.
         self._parts.append((pixels, means.mean(axis=0), (variances + np.square(means)).mean(axis=0)))
 
-    def moments(self) -> Moments:
+    def moments(self) -> _Moments:
         """The moments of all parts together."""
         pixels, means, squares = (np.array(values) for values in zip(*self._parts, strict=True))
         mean, square = (np.average(values, axis=0, weights=pixels) for values in (means, squares))
-        return Moments(mean.astype(np.float32), (square - np.square(mean)).astype(np.float32))
+        return _Moments(mean.astype(np.float32), (square - np.square(mean)).astype(np.float32))
 
 
 def _stages(convolutions: Sequence[Convolution]) -> tuple[Sequence[Convolution], ...]:

@@ -124,6 +124,15 @@ def convolutions(
     )
 
 
+def reductions(table: Iterable[Convolution]) -> dict[str, int]:
+    """How many times smaller than the image the result of each convolution is, by scope."""
+    found, reduction = {}, 1
+    for row in table:
+        reduction = reduction * row.strides // row.upsampling
+        found[row.scope] = reduction
+    return found
+
+
 def residual_scopes(block: int) -> tuple[str, str]:
     """The scopes of the two convolutions of a residual block; blocks count from 1."""
     return f"residual/residual{block}/conv1", f"residual/residual{block}/conv2"

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from magstyle.models.architecture import EXPAND_FILTERS, FILTERS, Architecture, Convolution, names_of_styles
+from magstyle.models.architecture import EXPAND_FILTERS, FILTERS, Architecture, Convolution, names_of_styles, reductions
 from magstyle.models.layers import ConditionalInstanceNormalization, ReflectionPadding2D, SubpixelConv2D
 
 
@@ -171,13 +171,12 @@ def _connect(
         image: [B, H, W, 3].
         weights: weights of the styles, by how many times smaller than the image a layer's input is.
     """
-    x, inputs, reduction = image, {}, 1
+    x, inputs, reduced = image, {}, reductions(table)
     for row in table:
         inputs[row.scope] = x
         padding = layers.get(_padding_name(row.scope))
         x = layers[_layer_name(row.scope)](x if padding is None else padding(x))
-        reduction = reduction * row.strides // row.upsampling
-        x = layers[_norm_name(row.scope)](x, weights[reduction])
+        x = layers[_norm_name(row.scope)](x, weights[reduced[row.scope]])
         if row.activation == "relu":
             x = keras.ops.relu(x)
         if row.shortcut:

@@ -154,10 +154,11 @@ class LiteRTEngine:
             if self._opened and self._opened.keep_addresses != self._keep_addresses:
                 self._opened = None
 
-    def check(self, height: int, width: int, keeps: int = 0, regions: int = 0, stroke_size: float = 1.0) -> None:
-        """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
+    def check(self, photo: memory.Photo) -> None:
+        """Raises an InputError if a photo does not fit into memory, as `memory.check` does."""
         # The engine uses the memory that it holds again, or gives it back first.
-        memory.check(self._network.convolutions, "litert", height, width, keeps - self._held(), regions, stroke_size)
+        photo = dataclasses.replace(photo, keeps=photo.keeps - self._held())
+        memory.check(self._network.convolutions, "litert", photo)
 
     def _paint_in_tiles(
         self, parameters: "Parameters", image: np.ndarray, style_weights: np.ndarray, progress: Progress
@@ -264,10 +265,11 @@ class KerasEngine:
     def expect(self, image_sizes: Iterable[Size]) -> None:
         """Does nothing: TensorFlow takes memory for every image, and keeps what it took before."""
 
-    def check(self, height: int, width: int, keeps: int = 0, regions: int = 0, stroke_size: float = 1.0) -> None:
-        """Raises an InputError if an image of this size does not fit into memory, as `memory.check` does."""
-        regions = regions and self.model.num_styles  # It takes the weights of all styles.
-        memory.check(self.model.convolutions, "keras", height, width, keeps, regions, stroke_size)
+    def check(self, photo: memory.Photo) -> None:
+        """Raises an InputError if a photo does not fit into memory, as `memory.check` does."""
+        if photo.regions:
+            photo = dataclasses.replace(photo, regions=self.model.num_styles)  # It takes the weights of all styles.
+        memory.check(self.model.convolutions, "keras", photo)
 
 
 def _compiled(model: "keras.Model") -> Compute:

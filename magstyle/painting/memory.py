@@ -1,5 +1,6 @@
 """Whether a photo, or a step of training, fits into memory: how much it takes, and how much is free."""
 
+import dataclasses
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ import psutil
 
 from magstyle import sizes
 from magstyle.errors import InputError
-from magstyle.models.architecture import Convolution
+from magstyle.models.architecture import Convolution, reductions
 from magstyle.painting import strokes
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 _FLOAT = 4
 # Float32 numbers per pixel of the image, as `benchmarks/memory.py --fit` measures them, rounded up: a constant, and a
-# multiple of the channels of the largest tensor. LiteRT holds that tensor twice, but if it is narrow, others beside it;
-# it holds addresses, too, and scales and shifts as large as the tensors if every pixel has its own weights, of which it
-# holds copies. XLA reuses less of its memory than TensorFlow, which takes more with oneDNN, its default on machines
-# with AVX-512, than without.
+# multiple of the channels of the largest tensor. LiteRT holds the largest tensor twice, and others as well if it is
+# narrow. It also holds addresses. With weights for every pixel, it holds copies of these weights, and scales and shifts
+# as large as the tensors. XLA reuses less of its memory than TensorFlow, which takes more with oneDNN, its default on
+# machines with AVX-512, than without.
 _LITERT, _LITERT_PER_PIXEL, _ADDRESSES, _COPIES_OF_WEIGHTS = (58, 1.75), (48, 3.0), 36, 4
 _TENSORFLOW, _XLA = (16, 3.25), (16, 9.0)
 # The same for a step of training: a constant, and multiples of the channels of all tensors and of VGG's features; for
@@ -36,31 +37,39 @@ _SMALLEST_OPTIMIZED = 16
 Convolutions = Sequence[Convolution]
 
 
-def check(
-    convolutions: Convolutions,
-    engine: str,
-    height: int,
-    width: int,
-    keeps: int = 0,
-    regions: int = 0,
-    stroke_size: float = 1.0,
-) -> None:
-    """Raises an InputError if a photo of this size does not fit; it names the size that does.
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photo to stylise.
 
-    Args:
-        convolutions: of the network that stylises it.
-        engine: the engine that computes it, "litert" or "keras".
-        height, width: of the photo, in pixels.
+    Attributes:
+        height, width: in pixels.
         keeps: bytes that the caller is going to hold besides; negative for memory that it gives back first.
         regions: how many styles have a weight for each pixel; 0 if the whole image has the same weights.
         stroke_size: how many times smaller it is painted before the picture is enlarged.
     """
-    painted = strokes.painting_size((height, width), stroke_size)
-    free = max(available() - keeps, 0)
-    bytes_needed = needed(convolutions, engine, *painted, regions)
-    if painted != (height, width):
-        bytes_needed += strokes.needed(height, width)
-    takes = f"a photo of {width} x {height} pixels takes about {_gib(bytes_needed)}"
+
+    height: int
+    width: int
+    keeps: int = 0
+    regions: int = 0
+    stroke_size: float = 1.0
+
+
+def check(convolutions: Convolutions, engine: str, photo: Photo) -> None:
+    """Raises an InputError if a photo does not fit; the message names a size that fits.
+
+    Args:
+        convolutions: of the network that stylises it.
+        engine: the engine that computes it, "litert" or "keras".
+        photo: the photo.
+    """
+    size = photo.height, photo.width
+    painted = strokes.painting_size(size, photo.stroke_size)
+    free = max(available() - photo.keeps, 0)
+    bytes_needed = needed(convolutions, engine, *painted, photo.regions)
+    if painted != size:
+        bytes_needed += strokes.needed(*size)
+    takes = f"a photo of {photo.width} x {photo.height} pixels takes about {_gib(bytes_needed)}"
     excess = bytes_needed / max(free, 1)
     has = f"{_gib(free)} free"
     if engine == "keras" and _tensorflow_convolves_on_a_cpu():
@@ -71,13 +80,13 @@ def check(
         has += f" of {_gib(largest)}"
         excess = max(excess, block / largest)
     if excess > 1:
-        side = int(min(height, width) / excess**0.5) // sizes.MULTIPLE * sizes.MULTIPLE
+        side = int(min(size) / excess**0.5) // sizes.MULTIPLE * sizes.MULTIPLE
         fits = f"image_size={side} fits" if side >= sizes.SMALLEST_SIDE else "no image_size fits"
         raise InputError(f"{takes}; with {has}, {fits}", "image_size")
 
 
 def check_training(transformer: "StyleTransformer", vgg: "keras.Model", batch_size: int, image_size: int) -> None:
-    """Raises an InputError if a step of training does not fit into memory; it names what does.
+    """Raises an InputError if a step of training does not fit into memory; the message names a size that fits.
 
     Only TensorFlow on CPUs is known. (GPUs report themselves that they are out of memory.)
 
@@ -116,7 +125,9 @@ def needed_to_train(transformer: "StyleTransformer", vgg: "keras.Model", batch_s
 
 
 def check_optimization(vgg: "keras.Model", height: int, width: int) -> None:
-    """Raises an InputError if the pixels of a picture of this size cannot be optimised in memory; it names what fits.
+    """Raises an InputError if the pixels of a picture of this size cannot be optimised in memory.
+
+    The message names a size that fits.
 
     Only TensorFlow on CPUs is known. (GPUs report themselves that they are out of memory.)
 
@@ -151,7 +162,8 @@ def needed(convolutions: Convolutions, engine: str, height: int, width: int, reg
     """How many bytes of this machine's memory stylising a photo of this size takes, by this engine.
 
     Args:
-        convolutions, engine, height, width, regions: as for `check`.
+        convolutions, engine: as for `check`.
+        height, width, regions: as for `Photo`.
     """
     if engine == "litert":
         return min(
@@ -173,7 +185,8 @@ def needed_in_one_piece(
     """How many bytes LiteRT takes for a photo of this size as a whole.
 
     Args:
-        convolutions, height, width, regions: as for `check`.
+        convolutions: of the network.
+        height, width, regions: as for `Photo`.
         keep_addresses: as for `litert.runtime.Runner`.
     """
     constant, per_channel = _LITERT_PER_PIXEL if regions else _LITERT
@@ -213,11 +226,8 @@ def available(process: str = "/proc/self/cgroup", cgroups: str = "/sys/fs/cgroup
 
 def tensors(convolutions: Convolutions) -> list[float]:
     """The numbers per pixel of the image in the result of each convolution of a network."""
-    numbers, area = [], 1.0
-    for row in convolutions:
-        area *= (row.upsampling / row.strides) ** 2
-        numbers.append(row.filters * area)
-    return numbers
+    reduced = reductions(convolutions)
+    return [row.filters / reduced[row.scope] ** 2 for row in convolutions]
 
 
 def features(vgg: "keras.Model") -> float:

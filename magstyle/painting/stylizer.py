@@ -15,7 +15,7 @@ from magstyle import limits, options
 from magstyle.checkpoints import model_files
 from magstyle.checkpoints.networks import Checkpoint, Network
 from magstyle.errors import InputError
-from magstyle.painting import engines, strokes
+from magstyle.painting import engines, memory, strokes
 
 if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
@@ -194,7 +194,7 @@ class Stylizer:
             regions: number of styles with weights of their own for every pixel; 0 for one style throughout.
             stroke_size: as for `stylize`.
         """
-        self._engine.check(height, width, keeps, regions, stroke_size)
+        self._engine.check(memory.Photo(height, width, keeps, regions, stroke_size))
 
     def expect(self, photo_sizes: Iterable[tuple[int, int]], *, stroke_size: float = 1.0) -> None:
         """Prepares for pictures of known sizes, which saves time.

@@ -143,7 +143,7 @@ def test_ends_of_trainings_in_bfloat16_and_float32_are_compared(vgg_file, tmp_pa
 
 def test_set_up_is_compared_with_the_memory_that_it_takes():
     rows = measure("litert_setup", "--sides=32", *TINY)
-    assert [row["addresses"] for row in rows] == ["kept", "noted anew"]
+    assert [row["addresses"] for row in rows] == ["kept", "computed anew"]
     for row in rows:
         assert row["memory, MiB"] > 1 and row["set-up / seconds"] > 0 and row["memory alone / seconds"] > 0
 

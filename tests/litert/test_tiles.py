@@ -104,38 +104,9 @@ def test_images_have_any_size(small, height, width):
     np.testing.assert_allclose(found, in_one_piece(small, padded)[:height, :width], atol=1e-4)
 
 
-def test_an_image_is_painted_with_the_moments_it_is_given(small):
-    image, other = blotches(40, 48), blotches(40, 48, seed=1)
-    moments = tiles.measure(*small, image, WEIGHTS, memory_limit=LITTLE)
-    assert {scope: len(mean) for scope, (mean, _) in moments.items()} == {row.scope: row.filters for row in small[0]}
-    found = tiles.paint(*small, image, WEIGHTS, memory_limit=LITTLE, moments=moments)
-    np.testing.assert_allclose(found, in_one_piece(small, image), atol=1e-4)
-    # Those of another image make another picture of it, and are not those of the layers any more.
-    foreign = tiles.paint(*small, image, WEIGHTS, moments=tiles.measure(*small, other, WEIGHTS))
-    assert np.abs(foreign - found).max() > 0.01
-
-
-def test_moments_are_those_of_the_results_of_convolutions(small):
-    image = blotches(32, 40)
-    scopes = [row.scope for row in small[0]]
-    model = network.draw(*small, 32, 40, shifts=True, watched=scopes)
-    results = Interpreter(model_content=network.serialize(model)).get_signature_runner()(
-        input_image=image[None], style_weights=WEIGHTS
-    )
-    for row in small[0]:
-        result = results[f"{row.scope}/result"][0]
-        if row.upsampling > 1:  # With a border of one pixel.
-            result = result[1:-1, 1:-1]
-        mean, variance = tiles.measure(*small, image, WEIGHTS)[row.scope]
-        np.testing.assert_allclose(mean, result.mean(axis=(0, 1)), atol=1e-3)
-        np.testing.assert_allclose(variance, result.var(axis=(0, 1)), rtol=1e-3)
-
-
-@pytest.mark.parametrize("given", [False, True])
-def test_progress_adds_up(small, given):
-    image, shares = blotches(72, 64), []
-    moments = tiles.measure(*small, image, WEIGHTS) if given else None
-    tiles.paint(*small, image, WEIGHTS, memory_limit=LITTLE, moments=moments, progress=shares.append)
+def test_progress_adds_up(small):
+    shares = []
+    tiles.paint(*small, blotches(72, 64), WEIGHTS, memory_limit=LITTLE, progress=shares.append)
     assert sum(shares) == pytest.approx(1)
     assert max(shares) < 0.1
 

@@ -37,27 +37,27 @@ def machine(monkeypatch):
 
 def test_a_photo_that_does_not_fit_is_refused_with_the_size_that_does(model, machine):
     machine.available = memory.needed(model.convolutions, "keras", 1000, 2000)
-    memory.check(model.convolutions, "keras", 1000, 2000)
-    memory.check(model.convolutions, "keras", 2000, 1000)
+    memory.check(model.convolutions, "keras", memory.Photo(1000, 2000))
+    memory.check(model.convolutions, "keras", memory.Photo(2000, 1000))
     with pytest.raises(InputError, match=r"2400 x 1200 pixels takes about .* GiB.*; .*image_size=1000 fits") as error:
-        memory.check(model.convolutions, "keras", 1200, 2400)
+        memory.check(model.convolutions, "keras", memory.Photo(1200, 2400))
     assert error.value.arguments == ("image_size",)
 
 
 def test_a_photo_that_takes_larger_blocks_than_tensorflow_gets_is_refused(model, machine):
     machine.total = memory.largest_block(model.convolutions, 500, 1000)
-    memory.check(model.convolutions, "keras", 500, 1000)
+    memory.check(model.convolutions, "keras", memory.Photo(500, 1000))
     with pytest.raises(InputError, match=r"in blocks of up to .*image_size=500 fits"):
-        memory.check(model.convolutions, "keras", 1000, 2000)
+        memory.check(model.convolutions, "keras", memory.Photo(1000, 2000))
 
 
 def test_other_backends_and_gpus_take_no_such_blocks(model, machine, monkeypatch):
     machine.total = memory.largest_block(model.convolutions, 500, 1000)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    memory.check(model.convolutions, "keras", 1000, 2000)
+    memory.check(model.convolutions, "keras", memory.Photo(1000, 2000))
     machine.available = 2**20
     with pytest.raises(InputError) as error:
-        memory.check(model.convolutions, "keras", 1000, 2000)
+        memory.check(model.convolutions, "keras", memory.Photo(1000, 2000))
     assert "blocks" not in str(error.value)
 
 
@@ -114,7 +114,7 @@ def test_litert_takes_the_memory_that_is_foreseen(keep_addresses, regions):
 
 def test_litert_takes_no_such_blocks(model, machine):
     machine.total = memory.largest_block(model.convolutions, 500, 1000)
-    memory.check(model.convolutions, "litert", 1000, 2000)
+    memory.check(model.convolutions, "litert", memory.Photo(1000, 2000))
 
 
 def test_what_litert_holds_already_is_free_for_the_next_photo(model, machine, monkeypatch):
@@ -152,11 +152,11 @@ def test_a_gpu_holds_what_the_network_computes(model, monkeypatch):
 
 def test_what_the_caller_keeps_is_not_free(model, machine):
     machine.available = memory.needed(model.convolutions, "keras", 1000, 2000) + 10**9
-    memory.check(model.convolutions, "keras", 1000, 2000, keeps=10**9)
+    memory.check(model.convolutions, "keras", memory.Photo(1000, 2000, keeps=10**9))
     with pytest.raises(InputError, match="image_size=996 fits"):
-        memory.check(model.convolutions, "keras", 1000, 2000, keeps=10**9 + 10**6)
+        memory.check(model.convolutions, "keras", memory.Photo(1000, 2000, keeps=10**9 + 10**6))
     with pytest.raises(InputError, match="no image_size fits"):
-        memory.check(model.convolutions, "keras", 1000, 2000, keeps=10**12)
+        memory.check(model.convolutions, "keras", memory.Photo(1000, 2000, keeps=10**12))
     with pytest.raises(InputError, match="no image_size fits"):
         Stylizer(model).check_size(1000, 2000, keeps=10**12)
 
