@@ -29,8 +29,10 @@ _TENSORFLOW, _XLA = (16, 3.25), (16, 9.0)
 # The same for a step of training: a constant, and multiples of the channels of all tensors and of VGG's features; for
 # the way back, a step keeps the tensors in several forms. Fine-tuning takes a part of that, without kernels' gradients.
 _TRAINING, _FINE_TUNING = (130, 7.3, 0.3), 0.7
-# The same for pixels that are optimised, measured from 256 to 1024 pixels by `benchmarks/optimisation.py`: a constant,
-# for L-BFGS's memory in 64 bits, and a multiple of the channels of VGG's features, which have gradients.
+# The same for pixels that are optimised: a constant, for L-BFGS's memory in 64 bits, and a multiple of the channels of
+# VGG's features, which have gradients. Both, and the bytes for the process, were chosen by hand to exceed the peaks of
+# `benchmarks/optimisation.py`: 0.61 GiB for 341 x 256 pixels with a VGG-19, 1.04 GiB for 683 x 512 and 3.38 GiB for
+# 1365 x 1024 with one of a quarter of the width.
 _OPTIMIZATION, _OPTIMIZATION_BYTES = (370, 3.4), 2**28
 # The smallest side of a picture that is worth optimising, in pixels.
 _SMALLEST_OPTIMIZED = 16

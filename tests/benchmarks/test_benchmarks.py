@@ -90,14 +90,28 @@ def test_clips_are_compared_with_painting_alone(small_checkpoint, tmp_path):
     assert all(row["frames"] == 3 and row["stylize_video / alone"] > 0 for row in rows)
 
 
-def test_clips_and_pans_over_photos_are_steady(vgg_file, tmp_path):
-    clips.write_clip(tmp_path / "a.mp4")
-    picture(0, (70, 64)).save(tmp_path / "munch-the-scream.png")
-    styles = create_style_dataset(tmp_path, tmp_path / "styles.tfrecord", vgg_checkpoint=vgg_file)
-    given = [f"--style_dataset_file={styles}", f"--vgg_checkpoint={vgg_file}", "--image_size=64", "--num_frames=6"]
-    rows = measure("steadiness", *given, f"--clips={tmp_path}/a.mp4", f"--photos={ROOT}/examples/coffee.jpg")
+@pytest.fixture(scope="module")
+def of_steadiness(vgg_file, tmp_path_factory):
+    """The flags that a benchmark of steadiness needs for a clip."""
+    folder = tmp_path_factory.mktemp("steadiness")
+    clips.write_clip(folder / "a.mp4")
+    picture(0, (70, 64)).save(folder / "munch-the-scream.png")
+    styles = create_style_dataset(folder, folder / "styles.tfrecord", vgg_checkpoint=vgg_file)
+    given = [f"--style_dataset_file={styles}", f"--vgg_checkpoint={vgg_file}", f"--clips={folder}/a.mp4"]
+    return [*given, "--image_size=64", "--num_frames=6"]
+
+
+def test_clips_and_pans_over_photos_are_steady(of_steadiness):
+    rows = measure("steadiness", *of_steadiness, f"--photos={ROOT}/examples/coffee.jpg")
     assert [row["clip"] for row in rows] == ["a", *(f"{name} over coffee" for name in ("pan", "slow pan", "zoom"))]
     assert all(0 < row["steady / one by one"] < 1 for row in rows)
+
+
+def test_every_clip_has_a_row_for_each_other_value_of_a_constant(of_steadiness):
+    varied = ["steadiness._SHARE=0.2", "steadiness._SIZES=3"]
+    tuned, less, _ = rows = measure("steadiness", *of_steadiness, "--vary", *varied)
+    assert [row["clip"] for row in rows] == ["a", *(f"a {constant}" for constant in varied)]
+    assert tuned["steady / one by one"] < less["steady / one by one"]
 
 
 @pytest.mark.parametrize("engine", ["litert", "keras"])
