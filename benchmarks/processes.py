@@ -57,7 +57,7 @@ def program(name: str, *arguments: str) -> Callable[[], None]:
 
 def of(*command: str) -> Callable[[], None]:
     """A function that runs a command, which must succeed."""
-    # As for users: the first run leaves the package compiled, as pip does for installed packages.
+    # The first run leaves the package compiled, as pip does when a user installs it.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def run() -> None:

@@ -57,7 +57,7 @@ def measure(
 
 
 def figures(found: dict[str, np.ndarray]) -> list[str]:
-    """The columns of a row, from what `Evaluation.measure_steadiness` returns."""
+    """The columns of a row, from the result of `Evaluation.measure_steadiness`."""
     ratio = found["warping_error/steady"] / found["warping_error/one_by_one"]
     more = 100 * (found["relative_style_loss/steady"] / found["relative_style_loss/one_by_one"] - 1)
     return [

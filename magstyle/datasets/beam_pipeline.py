@@ -45,7 +45,7 @@ class Painter:
 
     Args:
         stylizer: with the model.
-        job: how to paint; its photos and folder are not looked at.
+        job: how to paint; its photos and folder are ignored.
     """
 
     def __init__(self, stylizer: Stylizer, job: DatasetJob):
@@ -184,7 +184,7 @@ class _Stylize(beam.DoFn):
     def setup(self) -> None:
         self.painter.setup()
 
-    # Without annotations, which Beam would check against its own types.
+    # No annotations: Beam would check them against its own types.
     def process(self, shard):
         failures: list[tuple[str, str]] = []
         styles: list[tuple[str, str]] = []

@@ -24,7 +24,7 @@ _SETTINGS = ".settings.json"
 
 
 class StylizedDataset(NamedTuple):
-    """What `stylize_dataset` made.
+    """The result of `stylize_dataset`.
 
     Attributes:
         paths: of the shards, or of the folder of pictures; and of the list of failures, if there are any.
@@ -48,7 +48,7 @@ def stylize_dataset(job: DatasetJob) -> StylizedDataset:
     the name of the file.
 
     Returns:
-        The paths and numbers of what was made.
+        The paths of the files, and the counts.
 
     Raises:
         InputError: for photos, a model, a style or options that cannot be used, a folder that cannot be written to or

@@ -19,7 +19,7 @@ from magstyle.video import animations
 _STRIP_STEPS = 5
 _WALK_STEPS = 12
 
-# A name and an image [H, W, 3]; a style without a painting has no image.
+# A name and an image [H, W, 3].
 Labelled = tuple[str, np.ndarray]
 # A photo [H, W, 3] and the weights of paintings, to a picture of its size.
 Paint = Callable[[np.ndarray, dict[int, float]], np.ndarray]
@@ -84,7 +84,7 @@ def _check_arguments(job: FigureJob, output: pathlib.Path, contents: Sequence[st
 
 
 def _names(stylizer: Stylizer, which_styles: Sequence[int | str] | str | None) -> list[str]:
-    """The names of the styles that are asked for."""
+    """The names of the requested styles."""
     names = stylizer.network.style_names
     if which_styles is None:
         return list(names)

@@ -37,7 +37,7 @@ LANES = 16
 _BLOCK = 4
 
 Parameters = Mapping[str, Mapping[str, np.ndarray]]
-# In pixels, before and after.
+# Pixels before and after.
 Padding = tuple[int, int]
 # Mean and variance, [1, 1, 1, C] each.
 Moments = tuple[Tensor, Tensor]
@@ -170,7 +170,7 @@ class Drawing:
         return self._reflected_early(following, x, shift, repeated)
 
     def _normalized_in_blocks(self, row: Convolution, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Product and shift, of 4 x 4 pixels as channels of one [1, H / 4, W / 4, 16 C], which share their moments."""
+        """Product and shift of 4 x 4 pixels as channels of one, [1, H / 4, W / 4, 16 C]; they share their moments."""
         weights = self._weights_of_blocks()
         x = self._graph.space_to_depth(y, _BLOCK)
         pixels = _BLOCK**2
@@ -322,7 +322,7 @@ def _convolve_in_blocks(x: Tensor, kernel: np.ndarray) -> Tensor:
 def _in_blocks(kernel: np.ndarray) -> np.ndarray:
     """A kernel [k, k, C_in, C_out], k odd, for blocks of 2 x 2: [(k + 1) / 2, (k + 1) / 2, 4 C_in, 4 C_out]."""
     size, _, channels_in, channels_out = kernel.shape
-    # By the place of the input pixel, then by that of the output pixel in its block.
+    # Indexed by the place of the input pixel, then by that of the output pixel in its block.
     places = np.zeros((size + 1, size + 1, channels_in, 2, 2, channels_out), np.float32)
     for i, j in np.ndindex(2, 2):
         places[i : i + size, j : j + size, :, i, j] = kernel

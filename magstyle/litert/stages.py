@@ -22,7 +22,7 @@ from magstyle.models.architecture import Convolution
 Kernels = Mapping[str, np.ndarray]
 # Start and stop along an axis.
 Span = tuple[int, int]
-# Vertically and horizontally.
+# A vertical and a horizontal span.
 Window = tuple[Span, Span]
 
 
@@ -43,7 +43,7 @@ class Tile(NamedTuple):
     """A part of an image.
 
     Attributes:
-        parts: vertically and horizontally; its graphs depend on nothing else.
+        parts: its vertical and its horizontal part; its graphs depend on nothing else.
         top, left: where it begins, in pixels of the smallest features.
     """
 
@@ -53,7 +53,7 @@ class Tile(NamedTuple):
 
     @property
     def area(self) -> int:
-        """In pixels of the smallest features."""
+        """The area, in pixels of the smallest features."""
         return self.parts[0].length * self.parts[1].length
 
 

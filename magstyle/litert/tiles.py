@@ -22,8 +22,8 @@ _FLOAT = 4
 # Sides of tiles, in pixels of the smallest features.
 _TILE, _SMALLEST_TILE = 64, 4
 # A tile is taken to need the memory of 12 tensors as large as the largest, and of 4 more if every pixel has its own
-# scales and shifts. These are upper bounds, found by hand: the graphs of a tile of 64 x 64 in the middle of a photo took
-# up to 3 of these tensors if they have 32 channels, and 5 if they have 8 (6 and 8 with own scales and shifts).
+# scales and shifts. These are upper bounds, found by hand: the graphs of a tile of 64 x 64 in the middle of a photo
+# took up to 3 of these tensors if they have 32 channels, and 5 if they have 8 (6 and 8 with own scales and shifts).
 _COPIES, _COPIES_PER_PIXEL = 12, 4
 # How many pixels are activated at a time, a multiple of 16.
 _ACTIVATED = 2**18
@@ -79,7 +79,7 @@ def needed(convolutions: Sequence[Convolution], height: int, width: int, regions
         regions: how many styles have a weight for each pixel; 0 if the whole image has the same weights.
     """
     height, width = _features_size(convolutions, height, width)
-    # A strip between the stages has four rows with its borders, but only one number for four of a tile's.
+    # A strip of the residual convolutions has four rows with its borders, but a quarter of a tile's numbers per pixel.
     tile = max(_SMALLEST_TILE**2, width) * _per_pixel(convolutions, regions)
     return _kept(convolutions, height, width, regions) + tile
 
@@ -227,7 +227,7 @@ class _Painting:
         style_weights: np.ndarray,
         progress: Progress,
     ):
-        # Those known so far, by scope.
+        # By scope, as they become known.
         self._moments: dict[str, _Moments] = {}
         self._table, self._parameters = list(convolutions), parameters
         self._kernels = {scope: values["kernel"] for scope, values in parameters.items()}
@@ -339,7 +339,7 @@ class _Painting:
         layer: _Layer,
         write: Callable[[stages.Tile, np.ndarray], None],
     ) -> None:
-        """Computes a stage tile by tile, once for each of its convolutions, to measure that.
+        """Computes a stage tile by tile, once to measure each of its convolutions.
 
         Args:
             stage: its rows of the table.
@@ -506,7 +506,7 @@ def _fill(strip: np.ndarray, values: np.ndarray, top: int, bottom: int, above: n
         strip: the destination, [bottom - top + 2 border, W + 2 border, C].
         values: [H, W, C].
         top, bottom: of the strip, without its border.
-        above: [border, W, C], the rows above, whose places in `values` are taken by now; empty at the top.
+        above: [border, W, C], the rows above, which `values` no longer holds; empty at the top.
     """
     height, width, _ = strip.shape
     border = (height - (bottom - top)) // 2

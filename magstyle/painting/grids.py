@@ -109,11 +109,11 @@ def memory_of_sheet(tiles: int) -> int:
 
 
 def _label(text: str, width: int) -> np.ndarray:
-    """Text in black on white, [24, width, 3] in [0, 1], cut to what fits.
+    """Text in black on white, [24, width, 3] in [0, 1], truncated to fit.
 
     Blanks replace characters in the names of files and styles that no font shows, such as line breaks.
     """
-    from PIL import ImageDraw, ImageFont  # Here, as most pictures need no label.
+    from PIL import ImageDraw, ImageFont  # Imported here because most pictures need no label.
 
     text = "".join(character if character.isprintable() else " " for character in text)
     label = Image.new("RGB", (width, _LABEL_HEIGHT), "white")

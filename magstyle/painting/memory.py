@@ -27,7 +27,7 @@ _FLOAT = 4
 _LITERT, _LITERT_PER_PIXEL, _ADDRESSES, _COPIES_OF_WEIGHTS = (58, 1.75), (48, 3.0), 36, 4
 _TENSORFLOW, _XLA = (16, 3.25), (16, 9.0)
 # The same for a step of training: a constant, and multiples of the channels of all tensors and of VGG's features; for
-# the way back, a step keeps the tensors in several forms. Fine-tuning takes a part of that, without kernels' gradients.
+# the way back, a step keeps the tensors in several forms. Fine-tuning takes a fraction: no gradients of kernels.
 _TRAINING, _FINE_TUNING = (130, 7.3, 0.3), 0.7
 # The same for pixels that are optimised: a constant, for L-BFGS's memory in 64 bits, and a multiple of the channels of
 # VGG's features, which have gradients. Both, and the bytes for the process, were chosen by hand to exceed the peaks of
@@ -268,7 +268,7 @@ def _tensorflow_convolves_on_a_cpu() -> bool:
 def _free_in_cgroups(process: pathlib.Path, cgroups: pathlib.Path) -> Iterator[int]:
     """The limit less the usage of every memory cgroup that the process is in, its own and those around it."""
     for line in _read(process).splitlines():  # Only Linux has any.
-        # Such as `0::/system.slice/a.service` (version 2) or `4:cpu,memory:/docker/0123` (version 1).
+        # A line reads `0::/system.slice/a.service` (version 2) or `4:cpu,memory:/docker/0123` (version 1).
         _, controllers, own = line.split(":", 2)
         if not controllers:
             mount, limit, usage, cache = cgroups, "memory.max", "memory.current", "inactive_file"

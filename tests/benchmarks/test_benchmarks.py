@@ -1,4 +1,4 @@
-"""Runs every benchmark with settings that take seconds; what they measure then means nothing."""
+"""Runs every benchmark with settings that take seconds; the figures then mean nothing."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from tests.places import ENV, ROOT
 from tests.samples import narrow_vgg, picture
 
 TINY = ["--alphas=0.1", "--repetitions=1"]
-# The columns that say what was measured.
+# The columns of labels; all others hold numbers.
 LABELS = {
     "figure",
     "pixels",

@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def stylize(small_model, folder):
-    """Stylises the twelve photos, or what else it is told."""
+    """Stylises the twelve photos, or others that its options name."""
 
     def call(output_dir, **arguments):
         if not {"tfrecord_files", "tfds_name"} & arguments.keys():
@@ -161,7 +161,7 @@ def test_strength_and_colours_are_for_all_photos_and_must_stay_the_same(stylize,
 def test_a_painter_travels_with_its_model(small_model, folder):
     stylizer = Stylizer(small_model)
     painter = beam_pipeline.Painter(stylizer, DatasetJob("out", image_size=12))
-    # As on another machine, where nobody holds the model.
+    # Another machine does not hold the model yet.
     copy = pickle.loads(pickle.dumps(painter))
     copy._handle = type(copy._handle)()
     copy.setup()

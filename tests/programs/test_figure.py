@@ -25,7 +25,7 @@ def flags(tmp_path, small_checkpoint):
 
 
 def cell(sheet, row, column, labels=1):
-    """The picture in a row, where so many of the rows up to it have labels, and a column."""
+    """The picture in a row and a column; `labels` is how many of the rows up to it have labels."""
     top, left = M + row * (H + M) + labels * L, M + column * (W + M)
     return sheet[top : top + H, left : left + W]
 
