@@ -108,7 +108,7 @@ def test_clips_and_pans_over_photos_are_steady(of_steadiness):
 
 
 def test_every_clip_has_a_row_for_each_other_value_of_a_constant(of_steadiness):
-    varied = ["steadiness._SHARE=0.2", "steadiness._SIZES=3"]
+    varied = ["steadiness._SHARE_OF_VIEW=0", "steadiness._SIZES=3"]
     tuned, less, _ = rows = measure("steadiness", *of_steadiness, "--vary", *varied)
     assert [row["clip"] for row in rows] == ["a", *(f"a {constant}" for constant in varied)]
     assert tuned["steady / one by one"] < less["steady / one by one"]
