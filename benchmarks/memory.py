@@ -121,15 +121,10 @@ def grown_by_training(kind: str, alpha: float, vgg_checkpoint: str, side: int) -
     """The same as `grown`, for some steps of training."""
     model = networks.style_training(alpha, vgg_checkpoint, frozen=kind == "fine-tuning")
     pixels = BATCH * side**2
-
-    def train(side: int) -> None:
-        batch = {"image": np.zeros((BATCH, side, side, 3), np.float32), "label": np.arange(BATCH, dtype=np.int32)}
-        for _ in range(3):
-            model.train_on_batch(batch)
-
-    train(32)
     before = psutil.Process().memory_info().rss
-    train(side)
+    batch = {"image": np.zeros((BATCH, side, side, 3), np.float32), "label": np.arange(BATCH, dtype=np.int32)}
+    for _ in range(3):
+        model.train_on_batch(batch)
     measured = (peak_memory() - before) / pixels / 4
     terms = [1.0, sum(memory.tensors(model.transformer.convolutions)), memory.features(model.vgg)]
     return terms, measured, memory.needed_to_train(model.transformer, model.vgg, BATCH, side) / pixels / 4
