@@ -202,7 +202,7 @@ def test_a_dataset_of_tfds_keeps_shards_labels_and_names(stylize_dataset, tmp_pa
 
 
 def stop_half_way(start, flags, out, number):
-    """Sends a signal once the second of many outputs is there; returns the files at that time, and how the run ended."""
+    """Sends a signal once the second of many outputs is there; returns the files by then, and how the run ended."""
     process = start(*flags)
     processes.wait_for(lambda: out.exists() and len(visible(out)) >= 2, process)
     process.send_signal(number)
