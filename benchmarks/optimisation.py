@@ -54,7 +54,8 @@ def measure(
 
     up_to = jobs.STYLE_END_POINTS[: jobs.STYLE_END_POINTS.index(texture_end_point) + 1]
     network, style = part(vgg, up_to), images.read_image(painting, texture_size)
-    texture = reconstruction.invert(style, network, pixels.minimize, texture_steps, "style")
+    job = jobs.VggOptions(steps=texture_steps)
+    texture = reconstruction.invert(style, "style", network, job, pixels.minimize)
     grams = [
         neural_style.style_targets(network(picture[None]), list(network.output), objectives.gram)
         for picture in (texture, style)
@@ -66,7 +67,7 @@ def measure(
 
     network = part(vgg, [end_point])
     climb = pixels.evaluation_of(deep_dream.dream_objective(network, dict.fromkeys(network.output)))
-    dreamed = deep_dream.dream(image, climb, rng=np.random.default_rng(0))
+    dreamed = deep_dream.dream(image, climb, jobs.DreamOptions(), np.random.default_rng(0))
     rise = climb(dreamed)[0]["loss"] / climb(image)[0]["loss"]
     yield [f"dream / photo, activation of {end_point}", size, f"{rise:.1f}"]
 
@@ -91,8 +92,8 @@ def style_evaluation(vgg: keras.Model, image: np.ndarray, style: np.ndarray) -> 
 def paint(vgg: keras.Model, image: np.ndarray, style: np.ndarray, minimize: pixels.Minimize, steps: int) -> np.ndarray:
     """Neural style with the end points of the paper."""
     network = part(vgg, [*jobs.CONTENT_END_POINTS, *jobs.STYLE_END_POINTS])
-    options = jobs.StyleOptions(octaves=1, steps=steps)
-    return neural_style.paint(image, [neural_style.Painting(style)], network, options, minimize)
+    job = jobs.StyleOptions(octaves=1, steps=steps)
+    return neural_style.paint(image, [neural_style.Painting(style)], network, job, minimize)
 
 
 def part(vgg: keras.Model, end_points: Sequence[str]) -> keras.Model:

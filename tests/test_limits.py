@@ -85,17 +85,24 @@ def test_flags_of_numbers_without_limits_of_their_own_are_finite_and_of_64_bits(
             delattr(flags.FLAGS, name)
 
 
-def test_a_home_that_nobody_has_is_refused(small_model):
-    for write in (
-        lambda path: magstyle.stylize_photos(ROOT / "examples", path),
-        lambda path: magstyle.stylize_dataset(path, content_files=ROOT / "examples"),
-        lambda path: magstyle.train("nowhere", path),
-        lambda path: magstyle.convert_tflite(small_model, path),
-        lambda path: magstyle.export_saved_model(small_model, path),
-        lambda path: magstyle.build_page(small_model, path),
-    ):
-        with pytest.raises(magstyle.InputError, match=r"^cannot find ~nosuchuser/x: that user has no home folder$"):
-            write("~nosuchuser/x")
+PHOTO = ROOT / "examples" / "coffee.jpg"
+
+
+@pytest.mark.parametrize(
+    ("function", "given"),
+    [
+        ("stylize_photos", [ROOT / "examples"]),
+        ("stylize_dataset", []),
+        ("train", ["nowhere"]),
+        *[(name, ["painters"]) for name in ("convert_tflite", "export_saved_model", "build_page")],
+        ("neural_style", [PHOTO, PHOTO]),
+        *[(name, [PHOTO]) for name in ("deep_dream", "figure", "reconstruct")],
+    ],
+)
+def test_a_home_that_nobody_has_is_refused(function, given):
+    options = {"stylize_dataset": {"content_files": ROOT / "examples"}, "reconstruct": {"end_point": "conv1_1"}}
+    with pytest.raises(magstyle.InputError, match=r"^cannot find ~nosuchuser/x: that user has no home folder$"):
+        getattr(magstyle, function)(*given, "~nosuchuser/x", **options.get(function, {}))
 
 
 @pytest.mark.parametrize("function", ["convert_tflite", "build_page"])

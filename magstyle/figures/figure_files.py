@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import options, project
+from magstyle import files, options, project
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.figures.jobs import FigureJob
@@ -36,7 +36,7 @@ def figure(job: FigureJob) -> pathlib.Path:
     Raises:
         InputError: for files, styles or numbers that cannot be used.
     """
-    output = pathlib.Path(job.output_image).expanduser()
+    output = files.expanded(job.output_image)
     contents, paintings = photos.find(job.content_images), photos.find(job.style_images) if job.style_images else []
     images.check_output(output, [*contents, *paintings])
     _check_arguments(job, output, contents, paintings)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from magstyle.optimization import objectives, pixels, transforms
+from magstyle.optimization.jobs import DreamOptions
 from magstyle.optimization.pixels import Tensor
 
 
@@ -41,26 +42,19 @@ def dream_objective(
 def dream(
     image: np.ndarray,
     evaluate: pixels.Evaluation,
-    *,
-    octaves: int = 4,
-    octave_scale: float = 1.4,
-    steps: int = 10,
-    learning_rate: float = 0.02,
-    tile_size: int = 512,
+    job: DreamOptions,
     rng: np.random.Generator,
     report: pixels.Report | None = None,
 ) -> np.ndarray:
     """Climbs an objective from coarse to fine; carries what it dreamed to the next size, over the image's own detail.
 
+    A step's length is its standard deviation over the pixels. Every step cuts tiles at other places.
+
     Args:
         image: [H, W, 3] in [0, 1].
         evaluate: a `dream_objective`, compiled by `pixels.evaluation_of`.
-        octaves: the number of sizes to dream at.
-        octave_scale: the ratio of each size to the one before it.
-        steps: steps per octave.
-        learning_rate: length of a step, in units of [0, 1]: its standard deviation over the pixels.
-        tile_size: longest side of what is computed at once, in pixels. Every step cuts tiles at other places.
-        rng: chooses these places.
+        job: the octaves, the steps and their length, and the size of the tiles.
+        rng: chooses the places where tiles are cut.
         report: called after each step, with the `activation`.
 
     Returns:
@@ -69,17 +63,17 @@ def dream(
     Raises:
         InputError: if the first octave would be too small, or memory runs out.
     """
-    evaluate = transforms.jittered(transforms.tiled(evaluate, tile_size), rng)
+    evaluate = transforms.jittered(transforms.tiled(evaluate, job.tile_size), rng)
 
     def tell(picture: np.ndarray, terms: Mapping[str, float]) -> None:
         if report:
             report(picture, {"activation": -terms["loss"]})
 
     dreamed = np.zeros((1, 1, 3), np.float32)
-    for size in transforms.octave_sizes(image.shape[:2], octaves, octave_scale):
+    for size in transforms.octave_sizes(image.shape[:2], job.octaves, job.octave_scale):
         base = transforms.resize(image, size)
         start = np.clip(base + transforms.resize_change(dreamed, size), 0, 1)
-        picture = pixels.minimize(evaluate, start, steps, "normalized_gradient", learning_rate, tell)
+        picture = pixels.minimize(evaluate, start, job.steps, "normalized_gradient", job.learning_rate, tell)
         dreamed = picture - base
     return picture
 

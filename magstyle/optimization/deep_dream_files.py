@@ -16,14 +16,14 @@ from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.optimization import deep_dream as dreaming
-from magstyle.optimization import pixels, progress, transforms
+from magstyle.optimization import job_files, pixels, progress, transforms
 from magstyle.optimization.jobs import DeepDreamJob
 from magstyle.optimization.pixels import Tensor
 from magstyle.video import animations
 
 # Large enough to show what is in it; no larger, as each place of a picture is compared with all places of the guide.
 _GUIDE_SIDE = 224
-# What builds a model of keras.applications, and what prepares images [B, H, W, 3] in [0, 255] for it.
+# A function that builds a model of keras.applications, and one that prepares images [B, H, W, 3] in [0, 255] for it.
 _Application = tuple[Callable[..., keras.Model], Callable[[Tensor], Tensor]]
 
 
@@ -42,39 +42,18 @@ def deep_dream(job: DeepDreamJob) -> list[pathlib.Path]:
     Reference:
         Mordvintsev, Olah, Tyka: Inceptionism: Going Deeper into Neural Networks. Google Research Blog, 2015.
     """
-    output = pathlib.Path(job.output_image).expanduser()
-    images.check_output(output, [job.input_image, *([job.guide_image] if job.guide_image else [])])
-    suffix = output.suffix.lower()
-    animated = suffix in animations.SUFFIXES and (job.frames > 1 or suffix != ".webp")
-    if animated and job.frames == 1:
-        raise InputError(f"{output} would be an animation, but frames=1 makes a single picture", "frames")
-    if animated:
-        animations.check_writable(output)
-
-    image = images.read_image(os.path.expanduser(job.input_image), job.image_size)
+    output = job_files.output_of(job.output_image, [job.input_image, *([job.guide_image] if job.guide_image else [])])
+    animated = _is_animation(output, job.frames)
+    image = images.read_image(files.expanded(job.input_image), job.image_size)
     size = image.shape[:2]
     if not animated:
         images.check_writable(output, *size)
-    smallest = transforms.octave_sizes(size, job.octaves, job.octave_scale)[0]
-    network, channels = open_network(job.model, job.end_points)
-    check_size(network, [min(side, job.tile_size) for side in smallest])
-    guide = None if job.guide_image is None else images.read_image(os.path.expanduser(job.guide_image), _GUIDE_SIDE)
-    evaluate = pixels.evaluation_of(dreaming.dream_objective(network, channels, guide))
+    evaluate = _evaluation(job, size)
 
     rng, steps = np.random.default_rng(job.seed), job.frames * job.octaves * job.steps
     with _writing(output, size, job.frames, animated) as (write, paths), progress.watched(steps, write) as report:
         for _ in range(job.frames):
-            image = dreaming.dream(
-                image,
-                evaluate,
-                octaves=job.octaves,
-                octave_scale=job.octave_scale,
-                steps=job.steps,
-                learning_rate=job.learning_rate,
-                tile_size=job.tile_size,
-                rng=rng,
-                report=report,
-            )
+            image = dreaming.dream(image, evaluate, job, rng, report)
             write(image, None)
             image = dreaming.zoomed(image, job.zoom)
     return paths
@@ -93,30 +72,16 @@ def open_network(model: str | os.PathLike, end_points: Sequence[str]) -> tuple[k
     preprocess = None
     if application := _application(path):
         build, preprocess = application
-        try:
-            network = build(include_top=False, weights="imagenet")
-        except Exception as error:  # Keras reports a failed download as a bare Exception.
-            raise InputError(f"cannot download the weights of {path} ({error}); a file works offline") from error
+        network = _downloaded(path, build)
         layers = _layers(network)
     elif path.endswith(".keras") and os.path.exists(path):
-        with files.reading(path, ".keras file"):
-            files.check_archive(path)
-            network = keras.saving.load_model(path, compile=False)
+        network = _read_keras(path)
         layers = _layers(network)
     else:
-        nearest = difflib.get_close_matches(path, filter(_application, vars(keras.applications)))
-        if nearest and not os.path.exists(path):
-            raise InputError(
-                f"keras.applications has no network {path!r}; the nearest are {', '.join(nearest)}", "model"
-            )
+        _refuse_misspelt(path)
         network = load_vgg(path)
         layers = network.output
-    wanted = [_layer_and_channel(end_point) for end_point in end_points]
-    names = models.find_end_points([name for name, _ in wanted], layers)
-    channels = {name: channel for name, (_, channel) in zip(names, wanted, strict=True)}
-    for name, number in channels.items():
-        if number is not None and number >= layers[name].shape[-1]:
-            raise InputError(f"{name} has the channels 0 to {layers[name].shape[-1] - 1}, not {number}", "end_points")
+    channels = _channels(end_points, layers)
     return _of_any_size(network, {name: layers[name] for name in channels}, preprocess), channels
 
 
@@ -132,6 +97,26 @@ def check_size(network: keras.Model, size: Sequence[int]) -> None:
             "octaves",
             "image_size",
         )
+
+
+def _is_animation(output: pathlib.Path, frames: int) -> bool:
+    """Whether this number of frames becomes an animation at `output`; raises an InputError if it cannot."""
+    suffix = output.suffix.lower()
+    if suffix not in animations.SUFFIXES or (frames == 1 and suffix == ".webp"):
+        return False
+    if frames == 1:
+        raise InputError(f"{output} would be an animation, but frames=1 makes a single picture", "frames")
+    animations.check_writable(output)
+    return True
+
+
+def _evaluation(job: DeepDreamJob, size: tuple[int, int]) -> pixels.Evaluation:
+    """The objective of a job for an image of this height and width, compiled."""
+    smallest = transforms.octave_sizes(size, job.octaves, job.octave_scale)[0]
+    network, channels = open_network(job.model, job.end_points)
+    check_size(network, [min(side, job.tile_size) for side in smallest])
+    guide = None if job.guide_image is None else images.read_image(files.expanded(job.guide_image), _GUIDE_SIDE)
+    return pixels.evaluation_of(dreaming.dream_objective(network, channels, guide))
 
 
 @contextlib.contextmanager
@@ -160,6 +145,38 @@ def _application(name: str) -> _Application | None:
         return None
     # Each family of models is a module with its own preprocessing; the public modules lack some models.
     return build, sys.modules[build.__module__].preprocess_input
+
+
+def _downloaded(name: str, build: Callable[..., keras.Model]) -> keras.Model:
+    """The model of keras.applications that `build` builds, with the weights of ImageNet."""
+    try:
+        return build(include_top=False, weights="imagenet")
+    except Exception as error:  # Keras reports a failed download as a bare Exception.
+        raise InputError(f"cannot download the weights of {name} ({error}); a file works offline") from error
+
+
+def _read_keras(path: str) -> keras.Model:
+    with files.reading(path, ".keras file"):
+        files.check_archive(path)
+        return keras.saving.load_model(path, compile=False)
+
+
+def _refuse_misspelt(path: str) -> None:
+    """Raises an InputError if there is no such file, but keras.applications has models of similar names."""
+    nearest = difflib.get_close_matches(path, filter(_application, vars(keras.applications)))
+    if nearest and not os.path.exists(path):
+        raise InputError(f"keras.applications has no network {path!r}; the nearest are {', '.join(nearest)}", "model")
+
+
+def _channels(end_points: Sequence[str], layers: Mapping[str, Tensor]) -> dict[str, int | None]:
+    """The channel of each end point by the full name of its layer, None for all channels."""
+    wanted = [_layer_and_channel(end_point) for end_point in end_points]
+    names = models.find_end_points([name for name, _ in wanted], layers)
+    channels = {name: channel for name, (_, channel) in zip(names, wanted, strict=True)}
+    for name, channel in channels.items():
+        if channel is not None and channel >= layers[name].shape[-1]:
+            raise InputError(f"{name} has the channels 0 to {layers[name].shape[-1] - 1}, not {channel}", "end_points")
+    return channels
 
 
 def _layers(network: keras.Model) -> dict[str, Tensor]:

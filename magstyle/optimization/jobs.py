@@ -1,4 +1,4 @@
-"""Jobs of this room as typed values, without Keras: programs make their flags from them."""
+"""Jobs of this room as typed values, without Keras; programs make their flags from them."""
 
 import dataclasses
 import os
@@ -10,6 +10,8 @@ from magstyle.data import photos
 
 CONTENT_END_POINTS = ("conv4_2",)
 STYLE_END_POINTS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+# What a reconstruction matches: features, or their Gram matrices.
+Kind = Literal["content", "style"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class VggOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StyleOptions(VggOptions):
-    """What neural style optimises, whatever the photo and the paintings.
+    """Options of neural style, independent of photo and paintings.
 
     Args:
         vgg_checkpoint: the loss network, VGG-19 in the papers: imagenet, which is VGG-16, a Keras .h5 file, a slim
@@ -76,7 +78,7 @@ class StyleOptions(VggOptions):
 
 @dataclasses.dataclass(frozen=True)
 class NeuralStyleJob(StyleOptions):
-    """A photo in a file, to be painted in the style of paintings in files.
+    """A photo in a file to paint in the style of paintings in files.
 
     Args:
         content_image: the photo.
@@ -101,7 +103,7 @@ class NeuralStyleJob(StyleOptions):
 
 @dataclasses.dataclass(frozen=True)
 class ReconstructionJob(VggOptions):
-    """An image in a file, to be found again, from noise, by what layers of VGG keep of it.
+    """An image file to reconstruct from its VGG features, starting from noise.
 
     Args:
         input_image: the image.
@@ -110,7 +112,7 @@ class ReconstructionJob(VggOptions):
         all_layers: instead of one end point, show conv1_1 to conv5_1, both kinds, on one sheet, as Gatys et al. do.
         kind: features to match: content, those of the end point; or style, the Gram matrices of the end point and of
             the first convolution of each block before it, which makes a texture.
-        total_variation_weight: weight of the differences between neighbouring pixels, which deep layers do not tell.
+        total_variation_weight: weight of the differences between neighbouring pixels, which deep layers ignore.
         steps: number of evaluations of the loss and its gradient, for each picture.
     """
 
@@ -119,13 +121,38 @@ class ReconstructionJob(VggOptions):
     _: dataclasses.KW_ONLY
     end_point: str | None = None
     all_layers: bool = False
-    kind: Literal["content", "style"] = "content"
+    kind: Kind = "content"
     image_size: limits.ImageSize | None = 256
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DreamOptions:
+    """Options of DeepDream, independent of network and image.
+
+    Args:
+        octaves: number of sizes to dream at, from coarse to fine.
+        octave_scale: ratio of each size to the one before it.
+        steps: number of steps per octave.
+        learning_rate: length of a step, in units of [0, 1].
+        tile_size: longest side of what is computed at once, in pixels; memory grows with it, not with the image.
+
+    Raises:
+        InputError: for a number beyond its limits.
+    """
+
+    octaves: limits.Octaves = 4
+    octave_scale: limits.OctaveScale = 1.4
+    steps: limits.Count = 10
+    learning_rate: limits.LearningRate = 0.02
+    tile_size: limits.TileSize = 512
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+
 @dataclasses.dataclass(frozen=True)
-class DeepDreamJob:
-    """An image in a file, to show more of what a network sees in it.
+class DeepDreamJob(DreamOptions):
+    """An image in a file to show more of what a network sees in it.
 
     Args:
         input_image: the image.
@@ -137,18 +164,10 @@ class DeepDreamJob:
             random:SEED.
         end_points: layers to climb; mixed3:13 is channel 13 of one.
         guide_image: an image whose features the picture climbs towards.
-        image_size: shorter side of the picture, in pixels; None leaves the image as it is.
-        octaves: number of sizes to dream at, from coarse to fine.
-        octave_scale: ratio of each size to the one before it.
-        steps: number of steps per octave.
-        learning_rate: length of a step, in units of [0, 1].
-        tile_size: longest side of what is computed at once, in pixels; memory grows with it, not with the image.
+        image_size: shorter side of the picture, in pixels; that of the image by default.
         frames: number of frames of a journey into the picture, each dreamed from the middle of the one before.
         zoom: zoom from one frame to the next.
         seed: seed of the places where tiles are cut.
-
-    Raises:
-        InputError: for a number beyond its limits.
     """
 
     input_image: str | os.PathLike
@@ -158,14 +177,6 @@ class DeepDreamJob:
     end_points: Sequence[str] = ("mixed3", "mixed5")
     guide_image: str | os.PathLike | None = None
     image_size: limits.ImageSize | None = None
-    octaves: limits.Octaves = 4
-    octave_scale: limits.OctaveScale = 1.4
-    steps: limits.Count = 10
-    learning_rate: limits.LearningRate = 0.02
-    tile_size: limits.TileSize = 512
     frames: limits.Count = 1
     zoom: limits.Zoom = 1.05
     seed: limits.Seed = 0
-
-    def __post_init__(self) -> None:
-        options.check(self)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from magstyle import losses, models
+from magstyle import losses, models, sizes
 from magstyle.optimization import objectives, pixels, transforms
 from magstyle.optimization.jobs import StyleOptions
 from magstyle.optimization.pixels import Tensor
@@ -38,7 +38,7 @@ def paint(
     content: np.ndarray,
     paintings: Sequence[Painting],
     vgg: keras.Model,
-    options: StyleOptions,
+    job: StyleOptions,
     minimize: pixels.Minimize,
 ) -> np.ndarray:
     """Paints a photo in the style of paintings.
@@ -49,8 +49,8 @@ def paint(
     Args:
         content: the photo, [H, W, 3] in [0, 1].
         paintings: one or more.
-        vgg: a network from pictures to features by end point, at least those of the options.
-        options: the end points, losses, octaves and steps; without those that are for files or `minimize`.
+        vgg: a network from pictures to features by end point, at least those of the job.
+        job: the end points, losses, octaves, steps, start and seed. The optimizer is that of `minimize`.
         minimize: `pixels.minimize`.
 
     Returns:
@@ -59,18 +59,18 @@ def paint(
     Raises:
         InputError: if the first octave would be too small, an end point is missing, or memory runs out.
     """
-    sizes = transforms.octave_sizes(content.shape[:2], options.octaves)
-    if options.start == "noise":
-        picture = np.random.default_rng(options.seed).random((*sizes[0], 3), np.float32)
+    octaves = transforms.octave_sizes(content.shape[:2], job.octaves)
+    if job.start == "noise":
+        picture = np.random.default_rng(job.seed).random((*octaves[0], 3), np.float32)
     else:
-        picture = transforms.resize(content if options.start == "content" else paintings[0].image, sizes[0])
-    for size, steps in zip(sizes, transforms.octave_steps(options.octaves, options.steps), strict=True):
+        picture = transforms.resize(content if job.start == "content" else paintings[0].image, octaves[0])
+    for size, steps in zip(octaves, transforms.octave_steps(job.octaves, job.steps), strict=True):
         photo = transforms.resize(content, size)
-        if options.start == "content":
+        if job.start == "content":
             change = picture - transforms.resize(content, picture.shape[:2])
             picture = np.clip(photo + transforms.resize_change(change, size), 0, 1)
-        scaled = [_scaled(painting, size, options.style_scale) for painting in paintings]
-        objective = _objective(photo, scaled, vgg, options)
+        scaled = [_scaled(painting, size, job.style_scale) for painting in paintings]
+        objective = _objective(photo, scaled, vgg, job)
         picture = minimize(pixels.evaluation_of(objective), transforms.resize(picture, size), steps)
     return picture
 
@@ -86,18 +86,18 @@ def _scaled(painting: Painting, size: tuple[int, int], style_scale: float) -> Pa
     """A painting in the scale of a picture of this height and width, its mask in the picture's size."""
     height, width, _ = painting.image.shape
     scale = style_scale * min(size) / min(height, width)
-    shape = max(transforms.SMALLEST_SIDE, round(height * scale)), max(transforms.SMALLEST_SIDE, round(width * scale))
+    shape = max(sizes.SMALLEST_FOR_VGG, round(height * scale)), max(sizes.SMALLEST_FOR_VGG, round(width * scale))
     mask = None if painting.mask is None else transforms.resize(painting.mask[..., None], size)[..., 0]
     return Painting(transforms.resize(painting.image, shape), painting.weight, mask)
 
 
 def _objective(
-    content: np.ndarray, paintings: Sequence[Painting], vgg: keras.Model, options: StyleOptions
+    content: np.ndarray, paintings: Sequence[Painting], vgg: keras.Model, job: StyleOptions
 ) -> pixels.Objective:
     """The weighted losses, by name, of a picture as large as the photo."""
-    content_end_points = models.find_end_points(options.content_end_points, vgg.output)
-    style_end_points = models.find_end_points(options.style_end_points, vgg.output)
-    statistic = objectives.STYLE_STATISTICS[options.style_loss]
+    content_end_points = models.find_end_points(job.content_end_points, vgg.output)
+    style_end_points = models.find_end_points(job.style_end_points, vgg.output)
+    statistic = objectives.STYLE_STATISTICS[job.style_loss]
     features = pixels.features_of(content, vgg)
     contents = {name: features[name] for name in content_end_points}
     total = sum(painting.weight for painting in paintings)
@@ -112,14 +112,14 @@ def _objective(
 
     def terms(features: Mapping[str, Tensor], pictures: Tensor) -> dict[str, Tensor]:
         found = {}
-        if options.content_weight:
-            found["content_loss"] = options.content_weight * objectives.content_loss(features, contents)
-        found["style_loss"] = options.style_weight * sum(
+        if job.content_weight:
+            found["content_loss"] = job.content_weight * objectives.content_loss(features, contents)
+        found["style_loss"] = job.style_weight * sum(
             share * objectives.style_loss(features, targets, statistic, region) for share, targets, region in styles
         )
-        if options.total_variation_weight:
+        if job.total_variation_weight:
             variation = losses.total_variation_loss(pictures)[0]
-            found["total_variation_loss"] = options.total_variation_weight * variation
+            found["total_variation_loss"] = job.total_variation_weight * variation
         return found
 
     return objectives.of_features(vgg, terms)

@@ -1,6 +1,5 @@
 """Neural style from files to a file: paints a photo in the style of paintings by optimising its pixels."""
 
-import functools
 import math
 import os
 import pathlib
@@ -10,11 +9,10 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from magstyle import models, options
-from magstyle.checkpoints.vgg_files import load_vgg
+from magstyle import files, options
 from magstyle.data import images, photos
 from magstyle.errors import InputError
-from magstyle.optimization import pixels, progress, transforms
+from magstyle.optimization import job_files, transforms
 from magstyle.optimization.jobs import NeuralStyleJob, StyleOptions
 from magstyle.optimization.neural_style import Painting, paint
 from magstyle.painting import memory
@@ -38,53 +36,48 @@ def neural_style(job: NeuralStyleJob) -> pathlib.Path:
     Reference:
         Gatys, Ecker, Bethge: A Neural Algorithm of Artistic Style. arXiv 1508.06576.
     """
-    output = pathlib.Path(job.output_image).expanduser()
     paths = photos.find(job.style_images)
-    given = job.style_masks
-    masks = [given] if isinstance(given, str | os.PathLike) else list(given or [])
-    images.check_output(output, [job.content_image, *paths, *masks])
+    masks = _mask_paths(job.style_masks, len(paths))
     weights = _painting_weights(job.style_image_weights, len(paths))
-    if masks and len(masks) != len(paths):
-        raise InputError(
-            f"{_MASKS} has {len(masks)} images, and {_PAINTINGS} {len(paths)}; each painting needs its own",
-            *(_MASKS, _PAINTINGS),
-        )
-
-    content = images.read_image(os.path.expanduser(job.content_image), job.image_size)
-    images.check_writable(output, *content.shape[:2])
-    transforms.octave_sizes(content.shape[:2], job.octaves)
-    regions = _read_masks(masks, content.shape[:2]) if masks else [None] * len(paths)
+    output = job_files.output_of(job.output_image, [job.content_image, *paths, *masks])
+    content = job_files.read_image(job.content_image, job.image_size, output)
+    size = content.shape[:2]
+    transforms.octave_sizes(size, job.octaves)
+    regions = _read_masks(masks, size) if masks else [None] * len(paths)
     vgg = open_network(job)
-    memory.check_optimization(vgg, *content.shape[:2])
-    paintings = [
-        Painting(images.read_image(path), weight, region)
-        for path, weight, region in zip(paths, weights, regions, strict=True)
-    ]
+    memory.check_optimization(vgg, *size)
+    paintings = list(map(Painting, map(images.read_image, paths), weights, regions))
 
     def write(picture: np.ndarray, step: int | None) -> None:
-        picture = transforms.resize(picture, content.shape[:2])
+        picture = transforms.resize(picture, size)
         path = output if step is None else output.with_name(f"{output.stem}_{step:05d}{output.suffix}")
         images.write_image(path, preserve_color(content, picture) if job.preserve_color else picture)
 
     steps = sum(transforms.octave_steps(job.octaves, job.steps))
-    with progress.watched(steps, write, job.snapshot_steps) as report:
-        minimize = functools.partial(
-            pixels.minimize, optimizer=job.optimizer, learning_rate=job.learning_rate, report=report
-        )
+    with job_files.minimizing(job, steps, write, job.snapshot_steps) as minimize:
         picture = paint(content, paintings, vgg, job, minimize)
     write(picture, None)
     return output
 
 
-def open_network(options: StyleOptions) -> keras.Model:
-    """Opens VGG, up to the features that count, from pictures [B, H, W, 3] in [0, 1] to these by end point.
+def open_network(style: StyleOptions) -> keras.Model:
+    """Opens VGG, from pictures [B, H, W, 3] in [0, 1] to the features that neural style compares, by end point.
 
     Raises:
-        InputError: as `magstyle.load_vgg`, and for an end point that it does not have.
+        InputError: as `job_files.open_vgg`.
     """
-    vgg = load_vgg(options.vgg_checkpoint, pooling=options.pooling)
-    names = models.find_end_points([*options.content_end_points, *options.style_end_points], vgg.output)
-    return keras.Model(vgg.input, {name: vgg.output[name] for name in names})
+    return job_files.open_vgg(style, [*style.content_end_points, *style.style_end_points])
+
+
+def _mask_paths(given: str | os.PathLike | Sequence[str | os.PathLike] | None, count: int) -> list[str | os.PathLike]:
+    """The paths of the masks of this number of paintings; none, or one for each."""
+    masks = [given] if isinstance(given, str | os.PathLike) else list(given or [])
+    if masks and len(masks) != count:
+        raise InputError(
+            f"{_MASKS} has {len(masks)} images, and {_PAINTINGS} {count}; each painting needs its own",
+            *(_MASKS, _PAINTINGS),
+        )
+    return masks
 
 
 def _painting_weights(given: float | Sequence[float] | None, count: int) -> list[float]:
@@ -106,7 +99,7 @@ def _read_masks(paths: Sequence[str | os.PathLike], size: tuple[int, int]) -> li
     """Reads masks, and scales them to this height and width: [H, W] in [0, 1] each."""
     masks = []
     for path in paths:
-        mask = transforms.resize(images.read_image(os.path.expanduser(path)), size).mean(axis=2)
+        mask = transforms.resize(images.read_image(files.expanded(path)), size).mean(axis=2)
         if mask.max() < 0.5:
             raise InputError(f"the mask {path} is black, which leaves no place for its painting", _MASKS)
         masks.append(mask)

@@ -7,12 +7,13 @@ it sees, and `minimize` descends.
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import keras
 import numpy as np
 from scipy import optimize
 
+from magstyle import options
 from magstyle.errors import memory_for_features
 
 # A tensor of Keras's backend, or an array that it takes for one.
@@ -28,7 +29,7 @@ Minimize = Callable[[Evaluation, np.ndarray, int], np.ndarray]
 # The loss and the gradient of a picture [H, W, 3].
 _Loss = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
-OPTIMIZERS = ("lbfgs", "adam", "normalized_gradient")
+Optimizer = Literal["lbfgs", "adam", "normalized_gradient"]
 # The number of steps that L-BFGS remembers.
 PAIRS = 10
 
@@ -62,7 +63,7 @@ def minimize(
     evaluate: Evaluation,
     image: np.ndarray,
     steps: int,
-    optimizer: str = "lbfgs",
+    optimizer: Optimizer = "lbfgs",
     learning_rate: float = 0.02,
     report: Report | None = None,
 ) -> np.ndarray:
@@ -81,10 +82,14 @@ def minimize(
         The picture with the least loss, float32 [H, W, 3]. With "normalized_gradient", whose losses cannot be compared,
         the last picture.
 
+    Raises:
+        InputError: for another optimizer.
+
     References:
         Byrd, Lu, Nocedal, Zhu: A Limited Memory Algorithm for Bound Constrained Optimization. SIAM, 1995.
         Kingma, Ba: Adam: A Method for Stochastic Optimization. arXiv 1412.6980.
     """
+    options.check_value("optimizer", optimizer, Optimizer)
     image = np.asarray(image, np.float32)
     best, least, terms_of_best = image, np.inf, dict[str, float]()
 
@@ -124,7 +129,6 @@ def _lbfgs(evaluate: _Loss, image: np.ndarray, steps: int) -> None:
         return loss, gradient.ravel().astype(np.float64)
 
     # gtol is 0 as a small gradient must not end the search: our losses are means over pixels, so each pixel's is small.
-    options = {"maxfun": steps, "maxiter": steps, "gtol": 0, "maxcor": PAIRS}
     with contextlib.suppress(EnoughEvaluations):
         optimize.minimize(
             function,
@@ -132,7 +136,7 @@ def _lbfgs(evaluate: _Loss, image: np.ndarray, steps: int) -> None:
             jac=True,
             method="L-BFGS-B",
             bounds=optimize.Bounds(0, 1),
-            options=options,
+            options={"maxfun": steps, "maxiter": steps, "gtol": 0, "maxcor": PAIRS},
         )
 
 

@@ -1,18 +1,16 @@
-"""Shows what layers of VGG keep of an image, from file to file; one layer, or several on a sheet."""
+"""Reconstructs an image from its VGG features, from file to file: those of one layer, or of several on a sheet."""
 
-import functools
-import os
 import pathlib
+from collections.abc import Sequence
 
-import keras
 import numpy as np
 
 from magstyle import models, options
 from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.optimization import pixels, progress, reconstruction, transforms
-from magstyle.optimization.jobs import STYLE_END_POINTS, ReconstructionJob
+from magstyle.optimization import job_files, reconstruction, transforms
+from magstyle.optimization.jobs import STYLE_END_POINTS, Kind, ReconstructionJob
 from magstyle.painting import grids, memory
 
 
@@ -32,48 +30,38 @@ def reconstruct(job: ReconstructionJob) -> pathlib.Path:
         Gatys, Ecker, Bethge: A Neural Algorithm of Artistic Style. arXiv 1508.06576 (figure 1).
         Mahendran, Vedaldi: Understanding Deep Image Representations by Inverting Them. arXiv 1412.0035.
     """
-    output = pathlib.Path(job.output_image).expanduser()
-    images.check_output(output, [job.input_image])
     if job.all_layers == bool(job.end_point):
         raise InputError("give one of end_point and all_layers", "end_point", "all_layers")
-    end_points, kinds = ([job.end_point], [job.kind]) if job.end_point else (STYLE_END_POINTS, ["style", "content"])
-
-    image = images.read_image(os.path.expanduser(job.input_image), job.image_size)
-    transforms.octave_sizes(image.shape[:2], 1)
-    images.check_writable(output, *image.shape[:2])
+    output = job_files.output_of(job.output_image, [job.input_image])
+    image = job_files.read_image(job.input_image, job.image_size, output)
+    size = image.shape[:2]
+    transforms.octave_sizes(size, 1)
     vgg = load_vgg(job.vgg_checkpoint, pooling=job.pooling)
-    wanted = models.find_end_points(end_points, vgg.output)
-    memory.check_optimization(_part(vgg, wanted), *image.shape[:2])
-    plan = [(kind, name) for kind in kinds for name in wanted]
+    end_points = models.find_end_points([job.end_point] if job.end_point else STYLE_END_POINTS, vgg.output)
+    memory.check_optimization(job_files.part(vgg, end_points), *size)
+    kinds: tuple[Kind, ...] = ("style", "content") if job.all_layers else (job.kind,)
+    plan = [(kind, name) for kind in kinds for name in end_points]
     made: list[np.ndarray] = []
 
     def write(picture: np.ndarray, _: int | None) -> None:
-        if not job.all_layers:
-            images.write_image(output, picture)
-            return
-        labels = [f"{kind}, {'up to ' * (kind == 'style')}{name.split('/')[-1]}" for kind, name in plan]
-        cells = list(zip(labels, [*made, picture], strict=False))
-        rows = [cells[i : i + len(wanted)] for i in range(0, len(cells), len(wanted))]
-        images.write_image(output, grids.figure([[("image", image), *row] for row in rows]))
+        images.write_image(output, _sheet(image, plan, [*made, picture]) if job.all_layers else picture)
 
-    with progress.watched(len(plan) * job.steps, write) as report:
-        minimize = functools.partial(
-            pixels.minimize, optimizer=job.optimizer, learning_rate=job.learning_rate, report=report
-        )
+    with job_files.minimizing(job, len(plan) * job.steps, write) as minimize:
         for kind, name in plan:
             before = STYLE_END_POINTS[: _blocks_before(name)] if kind == "style" else ()
-            network = _part(vgg, models.find_end_points([*before, name], vgg.output))
-            found = reconstruction.invert(
-                image, network, minimize, job.steps, kind, job.total_variation_weight, job.seed
-            )
-            made.append(found)
+            network = job_files.part(vgg, [*before, name])
+            made.append(reconstruction.invert(image, kind, network, job, minimize))
     write(made.pop(), None)
     return output
 
 
-def _part(vgg: keras.Model, end_points: list[str]) -> keras.Model:
-    """The network up to some end points."""
-    return keras.Model(vgg.input, {name: vgg.output[name] for name in end_points})
+def _sheet(image: np.ndarray, plan: Sequence[tuple[Kind, str]], pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """The pictures so far, in a row for each kind, each row beginning with the image."""
+    rows: dict[Kind, list[tuple[str, np.ndarray]]] = {}
+    for (kind, name), picture in zip(plan, pictures, strict=False):
+        label = f"{kind}, {'up to ' * (kind == 'style')}{name.split('/')[-1]}"
+        rows.setdefault(kind, [("image", image)]).append((label, picture))
+    return grids.figure(list(rows.values()))
 
 
 def _blocks_before(end_point: str) -> int:

@@ -5,29 +5,27 @@ import math
 import keras
 import numpy as np
 
+from magstyle import sizes
 from magstyle.errors import InputError
 from magstyle.optimization.pixels import Evaluation
-
-# Four poolings reduce it to one feature.
-SMALLEST_SIDE = 16
 
 
 def octave_sizes(size: tuple[int, int], octaves: int, scale: float = 2.0) -> list[tuple[int, int]]:
     """Heights and widths from coarse to fine, each `scale` times the one before it; the last is `size`.
 
     Raises:
-        InputError: if the first would have a side of fewer than 16 pixels.
+        InputError: if the first is too small for VGG.
     """
     height, width = size
     scales = [scale**k for k in reversed(range(octaves))]
-    sizes = [(max(1, round(height / divisor)), max(1, round(width / divisor))) for divisor in scales]
-    if min(sizes[0]) < SMALLEST_SIDE:
+    found = [(max(1, round(height / divisor)), max(1, round(width / divisor))) for divisor in scales]
+    if min(found[0]) < sizes.SMALLEST_FOR_VGG:
         raise InputError(
-            f"octaves={octaves} begin with {sizes[0][1]} x {sizes[0][0]} pixels, of {width} x {height}; no side can "
-            f"have fewer than {SMALLEST_SIDE}",
+            f"octaves={octaves} begin with {found[0][1]} x {found[0][0]} pixels, of {width} x {height}; no side can "
+            f"have fewer than {sizes.SMALLEST_FOR_VGG}",
             "octaves",
         )
-    return sizes
+    return found
 
 
 def octave_steps(octaves: int, steps: int) -> list[int]:

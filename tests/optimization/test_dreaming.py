@@ -3,7 +3,7 @@ import pytest
 
 from magstyle.data import images
 from magstyle.models import vgg
-from magstyle.optimization import deep_dream, pixels
+from magstyle.optimization import deep_dream, jobs, pixels
 from tests.samples import narrow_vgg, picture
 
 IMAGE = images.to_float(picture(0, (48, 40)))
@@ -17,10 +17,10 @@ def network():
 
 @pytest.fixture
 def dream(network):
-    def call(channel=None, guide=None, **options):
+    def call(channel=None, guide=None, report=None, **options):
         objective = deep_dream.dream_objective(network, {END_POINT: channel}, guide)
-        options = {"octaves": 2, "steps": 6, "rng": np.random.default_rng(0), **options}
-        return deep_dream.dream(IMAGE, pixels.evaluation_of(objective), **options)
+        job = jobs.DreamOptions(**{"octaves": 2, "steps": 6, **options})
+        return deep_dream.dream(IMAGE, pixels.evaluation_of(objective), job, np.random.default_rng(0), report)
 
     return call
 

@@ -1,3 +1,5 @@
+import typing
+
 import keras
 import numpy as np
 import pytest
@@ -49,10 +51,16 @@ def test_the_least_loss_within_the_bounds_is_found(evaluate, optimizer):
     assert sum(evaluate(picture)[0].values()) == pytest.approx(losses[-1], rel=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", pixels.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", typing.get_args(pixels.Optimizer))
 def test_no_more_evaluations_are_made_than_asked_for(evaluate, optimizer):
     pixels.minimize(evaluate, START, 2, optimizer)
     assert evaluate.calls == 2
+
+
+def test_another_optimizer_is_refused(evaluate):
+    with pytest.raises(InputError, match=r"^optimizer=sgd must be one of lbfgs, adam, normalized_gradient$"):
+        pixels.minimize(evaluate, START, 2, "sgd")
+    assert evaluate.calls == 0
 
 
 def test_lbfgs_needs_fewer_evaluations_than_adam_for_the_same_loss(evaluate):
@@ -67,7 +75,7 @@ def test_lbfgs_needs_fewer_evaluations_than_adam_for_the_same_loss(evaluate):
 
 def test_the_normalized_gradient_takes_steps_of_the_learning_rate_whatever_the_scale(evaluate):
     steps = [
-        pixels.minimize(lambda picture, scale=scale: scaled(evaluate(picture), scale), START, 1, pixels.OPTIMIZERS[2])
+        pixels.minimize(lambda picture, scale=scale: scaled(evaluate(picture), scale), START, 1, "normalized_gradient")
         - START
         for scale in (1, 1000)
     ]
