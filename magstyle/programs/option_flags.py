@@ -17,6 +17,8 @@ flags.disclaim_key_flags()
 class NumberFlag(flags.Flag):
     """A flag whose annotation gives its limits; `command_line.parse` checks them, for an error in the library's words.
 
+    An optional number with a default can also be `none`, which is Python's None.
+
     Args:
         name, default: those of the flag.
         text: its help.
@@ -25,12 +27,29 @@ class NumberFlag(flags.Flag):
 
     def __init__(self, name: str, default: float | None, text: str, annotation: object):
         # The keyword makes absl give a parser of its own to this flag.
-        parser = (flags.FloatParser if float in options.kinds(annotation) else flags.IntegerParser)(lower_bound=None)
+        number = flags.FloatParser if float in options.kinds(annotation) else flags.IntegerParser
+        parser: flags.ArgumentParser = number(lower_bound=None)
         within = options.limits_of(annotation)
         if within:
             parser.syntactic_help = limits.in_words(within)
+        if default is not None and type(None) in typing.get_args(annotation):
+            parser = _OptionalParser(parser)
         super().__init__(parser, flags.ArgumentSerializer(), name, default, text)
         self.annotation = annotation
+
+
+class _OptionalParser(flags.ArgumentParser):
+    """Parses a number, or the word `none`."""
+
+    def __init__(self, number: flags.ArgumentParser):
+        self.number = number
+        self.syntactic_help = f"{number.syntactic_help}, or none"
+
+    def parse(self, argument: str | float) -> float | None:
+        return None if str(argument).lower() == "none" else self.number.parse(str(argument))
+
+    def flag_type(self) -> str:
+        return self.number.flag_type()
 
 
 class _BooleanOrWordParser(flags.ArgumentParser):

@@ -21,6 +21,7 @@ class Job:
             to paint.
         strength: how strong the style is.
         image_size: shorter side in pixels.
+        preview_size: shorter side of a preview.
         sheet: also write a sheet.
         format: of the file.
         precise: compute in full precision; "auto" does so where it is fast.
@@ -31,6 +32,7 @@ class Job:
     photo: str | os.PathLike
     strength: Strength = 1.0
     image_size: ImageSize | None = None
+    preview_size: ImageSize | None = 64
     sheet: bool = False
     format: Literal["png", "jpg"] = "png"
     precise: bool | Literal["auto"] = "auto"
@@ -56,8 +58,8 @@ def parse():
 
 def test_every_field_is_a_flag_with_its_default(parse):
     assert parse() == {
-        **{"photo": "a.jpg", "strength": 1.0, "image_size": None, "sheet": False},
-        **{"format": "png", "precise": "auto", "title": None},
+        **{"photo": "a.jpg", "strength": 1.0, "image_size": None, "preview_size": 64},
+        **{"sheet": False, "format": "png", "precise": "auto", "title": None},
     }
 
 
@@ -68,6 +70,15 @@ def test_values_are_of_the_type_of_their_field(parse):
     assert (found["sheet"], found["format"], found["precise"], found["title"]) == (True, "jpg", False, "")
     assert parse("--precise=auto")["precise"] == "auto"
     assert parse("--precise")["precise"] is True
+
+
+def test_an_optional_number_with_a_default_can_be_none(parse):
+    assert parse("--preview_size=none")["preview_size"] is None
+    assert parse("--preview_size=32")["preview_size"] == 32
+    shown = " ".join(flags.FLAGS.get_help().split())
+    assert (
+        "--preview_size: Shorter side of a preview. (default: '64') (a whole number from 1 to 65500, or none)" in shown
+    )
 
 
 def test_help_is_what_the_docstring_says_with_the_limits(parse):
@@ -85,6 +96,7 @@ def test_help_is_what_the_docstring_says_with_the_limits(parse):
         ("--strength=2", "strength=2.0 must be a number from 0 to 1.5"),
         ("--strength=nan", "strength=nan must be a number from 0 to 1.5"),
         ("--image_size=0", "image_size=0 must be a whole number from 1 to 65500"),
+        ("--preview_size=0", "preview_size=0 must be a whole number from 1 to 65500"),
     ],
 )
 def test_a_number_beyond_its_limits_is_refused_when_flags_are_parsed(parse, flag, sentence):
