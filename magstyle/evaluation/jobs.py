@@ -3,7 +3,7 @@
 import dataclasses
 
 from magstyle.limits import Count
-from magstyle.training.jobs import Checkpoint, Objective, Path
+from magstyle.training.jobs import Checkpoint, FilePath, Objective
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +18,6 @@ class EvaluationJob(Objective):
     """
 
     checkpoint: Checkpoint
-    style_dataset_file: Path
+    style_dataset_file: FilePath
     _: dataclasses.KW_ONLY
     num_evals: Count = 32

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
@@ -75,7 +76,7 @@ class Evaluation:
         self._style_dataset_file = style_dataset_file
         self.paintings = criterion.read_paintings(style_dataset_file, objective)
         self._photos = criterion.open_photos(objective)
-        self._training: StyleTraining | None = None
+        self._judge: _Judge | None = None
 
     def open(self, checkpoint: Checkpoint, alpha: float | None = None) -> StyleTransformer:
         """Opens a model, as `magstyle.load_model` does, with the styles that the paintings are of."""
@@ -93,34 +94,20 @@ class Evaluation:
     def measure(self, transformer: StyleTransformer, num_evals: int = 32) -> dict[str, np.ndarray]:
         """The losses [num_styles] by name, as `evaluate` returns them: means over the same photos in every style."""
         options.check_value("num_evals", num_evals, Count)
-        model, num_styles = self._model(transformer), len(self.paintings)
-        content_name = _end_point(model, CONTENT_BLOCK)
+        judge, styles = self._judge_of(transformer), range(len(self.paintings))
         paintings = _looks([painting.image for painting in self.paintings])
-        of_pictures, of_photos, of_others, last = [], [], [], None
-        with tqdm(total=num_evals * num_styles, unit="batch", mininterval=1) as progress:
+        plain, of_pictures = _PlainPhotos(judge.criterion, paintings), []
+        with tqdm(total=num_evals * len(styles), unit="batch", mininterval=1) as progress:
             for batch in self._batches(self.objective.batch_size).take(num_evals).as_numpy_iterator():
                 in_style = []
-                for style in range(num_styles):
-                    losses_of_pictures, pictures = _stylized(model, transformer, batch, style)
-                    in_style.append(losses_of_pictures | _distances(_looks(pictures), paintings, style))
+                for style in styles:
+                    in_style.append(_painted(judge, batch, style, paintings))
                     progress.update()
                 of_pictures.append(_by_name(in_style))
-                features, looks = model.vgg.predict_on_batch(batch), _looks(batch)
-                distances = [_distances(looks, paintings, style) for style in range(num_styles)]
-                of_photos.append(_style_losses(features, model.gram_matrices) | _by_name(distances))
-                content = features[content_name]
-                in_turn = content if last is None else np.concatenate([last, content])
-                of_others += [np.mean(np.square(one - two)) for one, two in itertools.pairwise(in_turn)]
-                last = content[-1:]
+                plain.add(batch)
         if len(of_pictures) < num_evals:
             raise pipeline.nothing_left(self._photos)
-        found, plain = _means(of_pictures), _means(of_photos)
-        names = [f"style_loss/{_end_point(model, block)}" for block in STYLE_BLOCKS]
-        found |= {name: found[name] / plain[name] for name in APPEARANCE}
-        found["relative_style_loss"] = np.mean([found[name] / plain[name] for name in names], axis=0)
-        if of_others:
-            found["relative_content_loss"] = found[f"content_loss/{content_name}"] / np.mean(of_others)
-        return found
+        return plain.compare(_means(of_pictures))
 
     def read_clip(self, clip: str | os.PathLike, num_frames: int = 32) -> list[np.ndarray]:
         """The first frames of a clip, uint8 RGB [H, W, 3], scaled to the size of the photos.
@@ -128,7 +115,7 @@ class Evaluation:
         Raises:
             InputError: for a clip that cannot be read, or that has a single frame.
         """
-        options.check_value("num_evals", num_frames, Count)
+        options.check_value("num_frames", num_frames, Count)
         with codec.Clip(clip, self.objective.image_size) as opened:
             frames = [frame.image for frame in itertools.islice(opened.frames(), num_frames)]
         if len(frames) < 2:
@@ -209,15 +196,21 @@ class Evaluation:
         return grids.style_grid(Stylizer(transformer), squares, self.paintings)
 
     def _model(self, transformer: StyleTransformer) -> StyleTraining:
-        """A copy of a network with its losses, built once for all networks of the same architecture."""
-        if self._training is None:
+        """A copy of a network with its losses; the next call replaces its weights."""
+        return self._judge_of(transformer).criterion
+
+    def _judge_of(self, transformer: StyleTransformer) -> "_Judge":
+        """The judge of a network, built once for all networks of the same architecture."""
+        if self._judge is None:
             # A network of its own, which takes the weights of one model after the other.
             copy = StyleTransformer.from_config(transformer.get_config())
-            self._training = criterion.build(
-                self.objective, copy, self.paintings, content_blocks=[CONTENT_BLOCK], style_blocks=STYLE_BLOCKS
+            self._judge = _Judge(
+                criterion.build(
+                    self.objective, copy, self.paintings, content_blocks=[CONTENT_BLOCK], style_blocks=STYLE_BLOCKS
+                )
             )
-        self._training.transformer.set_weights(transformer.get_weights())
-        return self._training
+        self._judge.criterion.transformer.set_weights(transformer.get_weights())
+        return self._judge
 
     def _batches(self, batch_size: int) -> tf.data.Dataset:
         """The photos, [batch_size, S, S, 3] in [0, 1]."""
@@ -225,15 +218,77 @@ class Evaluation:
         return found.map(lambda batch: batch["image"])
 
 
-def _stylized(
-    model: StyleTraining, transformer: StyleTransformer, batch: np.ndarray, style: int
-) -> tuple[dict[str, float], np.ndarray]:
-    """The losses of some photos in a style, means by name, and their pictures [B, S, S, 3]."""
+class _Judge(keras.Model):
+    """Paints photos and judges the pictures, in one go.
+
+    Args:
+        criterion: the network with its losses.
+
+    Call arguments:
+        inputs: as those of the criterion.
+
+    Returns:
+        The pictures, [B, H, W, 3] in [0, 1], and their losses, [B] each, by name.
+    """
+
+    def __init__(self, criterion: StyleTraining):
+        super().__init__(name="judge")
+        self.criterion = criterion
+        self.built = True  # All of its layers are; Keras would warn that it cannot tell.
+
+    def call(self, inputs):
+        images, labels = keras.ops.convert_to_tensor(inputs["image"]), keras.ops.convert_to_tensor(inputs["label"])
+        pictures = self.criterion.stylized(images, labels)
+        return pictures, self.criterion.losses_of(pictures, images, labels)
+
+
+class _PlainPhotos:
+    """The measures of plain photos, collected batch by batch, with which those of pictures are compared.
+
+    Args:
+        model: a network with its losses.
+        paintings: the colours and small shapes of the paintings.
+    """
+
+    def __init__(self, model: StyleTraining, paintings: Mapping[str, Sequence[np.ndarray]]):
+        self._model, self._paintings = model, paintings
+        self._content_name = _end_point(model, CONTENT_BLOCK)
+        self._measured: list[dict[str, np.ndarray]] = []
+        self._content_losses: list[float] = []
+        # The content of the last photo so far, [1, h, w, C].
+        self._last: np.ndarray | None = None
+
+    def add(self, batch: np.ndarray) -> None:
+        """Measures photos [B, S, S, 3] against the paintings, and each against the photo before it."""
+        features, looks = self._model.vgg.predict_on_batch(batch), _looks(batch)
+        distances = [_distances(looks, self._paintings, style) for style in range(len(self._model.styles))]
+        self._measured.append(_style_losses(features, self._model.gram_matrices) | _by_name(distances))
+        content = features[self._content_name]
+        in_turn = content if self._last is None else np.concatenate([self._last, content])
+        self._content_losses += [np.mean(np.square(one - two)) for one, two in itertools.pairwise(in_turn)]
+        self._last = content[-1:]
+
+    def compare(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The measures [num_styles] of pictures by name, with those that are relative to plain photos."""
+        plain = _means(self._measured)
+        names = [f"style_loss/{_end_point(self._model, block)}" for block in STYLE_BLOCKS]
+        compared = {**found, **{name: found[name] / plain[name] for name in APPEARANCE}}
+        compared["relative_style_loss"] = np.mean([found[name] / plain[name] for name in names], axis=0)
+        if self._content_losses:
+            content_loss = found[f"content_loss/{self._content_name}"]
+            compared["relative_content_loss"] = content_loss / np.mean(self._content_losses)
+        return compared
+
+
+def _painted(
+    judge: _Judge, batch: np.ndarray, style: int, paintings: Mapping[str, Sequence[np.ndarray]]
+) -> dict[str, float]:
+    """The losses of photos in a style, and the distances of the pictures from its painting: means by name."""
     labels = np.full(len(batch), style, np.int32)
-    losses_of_pictures = model.predict_on_batch({"image": batch, "label": labels})
-    weights = np.eye(transformer.num_styles, dtype=np.float32)[labels]
-    pictures = transformer.predict_on_batch([batch, weights])
-    return {name: float(values.mean()) for name, values in losses_of_pictures.items()}, pictures
+    pictures, found = judge.predict_on_batch({"image": batch, "label": labels})
+    return {name: float(values.mean()) for name, values in found.items()} | _distances(
+        _looks(pictures), paintings, style
+    )
 
 
 def _steady_pictures(

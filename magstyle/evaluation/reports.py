@@ -29,11 +29,17 @@ class Reports:
 
     def add_losses(self, step: int, losses: Mapping[str, np.ndarray]) -> None:
         """Adds measures [num_styles] by name to TensorBoard's curves, each style by itself and their mean."""
+        self.add_means(step, {name: float(values.mean()) for name, values in losses.items()})
         with summaries.writing(self._writer, step):
             for name, values in losses.items():
-                tf.summary.scalar(name, values.mean())
                 for style, value in zip(self._style_names, values, strict=True):
                     tf.summary.scalar(f"{name}/{style}", value)
+
+    def add_means(self, step: int, means: Mapping[str, float]) -> None:
+        """Adds numbers by name, each for all styles together, to TensorBoard's curves."""
+        with summaries.writing(self._writer, step):
+            for name, value in means.items():
+                tf.summary.scalar(name, value)
 
     def add_grid(self, step: int, name: str, grid: np.ndarray) -> pathlib.Path:
         """Writes a grid [H, W, 3] in [0, 1] as a PNG file and to TensorBoard; returns the path of the file."""

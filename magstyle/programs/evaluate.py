@@ -79,7 +79,7 @@ def report(
     step: int,
     reports: "Reports",
 ) -> None:
-    """Measures a model as the flags say, prints what is found and keeps it; `frames` come from a clip, if any."""
+    """Measures a model as the flags say, prints the measures and reports them; `frames` come from a clip, if any."""
     names = [painting.name for painting in evaluation.paintings]
     if FLAGS.learning_curves:
         found = evaluation.measure(transformer, FLAGS.num_evals)
@@ -87,9 +87,12 @@ def report(
         print(f"at step {step}, over {FLAGS.num_evals} batches of {FLAGS.batch_size} photos", file=sys.stderr)
         reports.add_losses(step, found)
     if frames:
-        print_losses(evaluation.measure_steadiness(transformer, frames), names)
+        steadiness = evaluation.measure_steadiness(transformer, frames)
+        print_losses(steadiness, names)
+        reports.add_losses(step, steadiness)
     if FLAGS.optimize_pairs:
-        print_pairs(evaluation.compare_with_optimization(transformer, FLAGS.optimize_pairs))
+        ratio = print_pairs(evaluation.compare_with_optimization(transformer, FLAGS.optimize_pairs))
+        reports.add_means(step, {"ratio_to_lbfgs": ratio})
     for kind, paint in (("style_grid", evaluation.style_grid), ("style_crossover", evaluation.style_crossover)):
         if FLAGS[kind].value:
             print(reports.add_grid(step, kind, paint(transformer)))
@@ -105,8 +108,12 @@ def print_losses(losses: "Mapping[str, np.ndarray]", styles: Sequence[str]) -> N
         print(f"{title:{width}}  {'  '.join(f'{value:{len(n)}.4g}' for n, value in zip(names, values, strict=True))}")
 
 
-def print_pairs(pairs: Iterable[tuple[str, float, float]]) -> None:
-    """Prints a table of the losses of pictures beside those of optimised ones, row by row as they come."""
+def print_pairs(pairs: Iterable[tuple[str, float, float]]) -> float:
+    """Prints a table of the losses of pictures beside those of optimised ones, row by row as they come.
+
+    Returns:
+        The mean of their ratios.
+    """
     from tqdm import tqdm
 
     print("style  total_loss  after_lbfgs  ratio")
@@ -114,7 +121,9 @@ def print_pairs(pairs: Iterable[tuple[str, float, float]]) -> None:
     for style, network, optimized in tqdm(pairs, total=FLAGS.optimize_pairs):
         ratios.append(network / optimized)
         tqdm.write(f"{style}  {network:.4g}  {optimized:.4g}  {ratios[-1]:.3g}")
-    print(f"mean  ratio {sum(ratios) / len(ratios):.3g}, largest {max(ratios):.3g}")
+    mean = sum(ratios) / len(ratios)
+    print(f"mean  ratio {mean:.3g}, largest {max(ratios):.3g}")
+    return mean
 
 
 def run() -> None:

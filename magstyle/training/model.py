@@ -107,9 +107,7 @@ class StyleTraining(keras.Model):
 
     def call(self, inputs, training=None):
         images, labels = keras.ops.convert_to_tensor(inputs["image"]), keras.ops.convert_to_tensor(inputs["label"])
-        styles = keras.ops.take(self.styles, labels)
-        style_weights = keras.ops.one_hot(styles, self.transformer.num_styles, dtype=keras.config.floatx())
-        stylized = self.transformer([images, style_weights], training=training)
+        stylized = self.stylized(images, labels, training)
         scale = 1.0
         if training:
             if self.style_ramp_steps:
@@ -119,6 +117,21 @@ class StyleTraining(keras.Model):
             if "position" in inputs:
                 self.position.assign(inputs["position"][-1])
         return self.losses_of(stylized, images, labels, scale)
+
+    def stylized(self, images: Tensor, labels: Tensor, training: bool | None = None) -> Tensor:
+        """Photos in the styles of paintings.
+
+        Args:
+            images: the photos, [B, H, W, 3] in [0, 1].
+            labels: [B], the paintings.
+            training: as Keras's layers take it.
+
+        Returns:
+            The pictures, [B, H, W, 3] in [0, 1].
+        """
+        styles = keras.ops.take(self.styles, labels)
+        style_weights = keras.ops.one_hot(styles, self.transformer.num_styles, dtype=keras.config.floatx())
+        return self.transformer([images, style_weights], training=training)
 
     def losses_of(
         self, stylized: Tensor, images: Tensor, labels: Tensor, style_scale: Tensor | float = 1.0

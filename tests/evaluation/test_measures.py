@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import magstyle
 from magstyle.data import pipeline
@@ -66,8 +67,7 @@ def test_of_a_model_with_more_styles_those_are_measured_that_there_are_paintings
 
 
 def test_a_model_keeps_its_weights_when_another_one_is_measured(small_model, small):
-    num_evals = small.pop("num_evals")
-    evaluation = Evaluation(small.pop("style_dataset_file"), Objective(**small))
+    num_evals, evaluation = small["num_evals"], evaluation_of(small)
     first = with_styles(small_model, STYLES, match_names=True)
     before = [weights.copy() for weights in first.get_weights()]
     expected = evaluation.measure(first, num_evals)
@@ -78,6 +78,35 @@ def test_a_model_keeps_its_weights_when_another_one_is_measured(small_model, sma
         np.testing.assert_array_equal(new, old)
     again = evaluation.measure(first, num_evals)
     np.testing.assert_allclose(again["total_loss"], expected["total_loss"], rtol=1e-5)
+
+
+def test_every_picture_is_painted_once(small_model, small, monkeypatch):
+    painted = []
+    original = type(small_model).call
+
+    def call(self, inputs, **options):
+        painted.append(inputs[0].shape)
+        return original(self, inputs, **options)
+
+    evaluation, model = evaluation_of(small), with_styles(small_model, STYLES)
+    evaluation.measure(model, 1)
+    tf.config.run_functions_eagerly(True)
+    try:
+        monkeypatch.setattr(type(small_model), "call", call)
+        evaluation.measure(model, 2)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert painted == [(2, 32, 32, 3)] * 2 * len(STYLES)
+
+
+def test_too_few_frames_are_refused_by_name(small):
+    with pytest.raises(magstyle.InputError, match=r"^num_frames=0 must be a whole number from 1 to \d+$"):
+        evaluation_of(small).read_clip("never.mp4", num_frames=0)
+
+
+def evaluation_of(small):
+    objective = {name: value for name, value in small.items() if name not in ("style_dataset_file", "num_evals")}
+    return Evaluation(small["style_dataset_file"], Objective(**objective))
 
 
 def test_a_model_of_other_styles_is_refused(small_model, small):

@@ -92,7 +92,7 @@ def test_losses_are_relative_to_the_photo_and_to_another_photo(run, flags, model
         assert found[name]["relative_content_loss"] == pytest.approx(content_loss / other, rel=2e-3)
 
 
-def test_pairs_are_compared_with_what_optimisation_reaches(run, flags):
+def test_pairs_are_compared_with_what_optimisation_reaches(run, flags, tmp_path):
     result = run("evaluate", *flags, "--nolearning_curves", "--optimize_pairs=3")
     assert result.returncode == 0, result.stderr
     header, *rows, summary = [line.split() for line in result.stdout.splitlines()]
@@ -104,6 +104,7 @@ def test_pairs_are_compared_with_what_optimisation_reaches(run, flags):
     np.testing.assert_allclose(
         [float(summary[2].strip(",")), float(summary[4])], [table[:, 2].mean(), table[:, 2].max()], rtol=1e-2
     )
+    assert curves(tmp_path / "eval")["ratio_to_lbfgs"] == {7: pytest.approx(table[:, 2].mean(), rel=1e-2)}
 
 
 def test_grids_show_every_style_on_photos_noise_and_paintings(run, flags, tmp_path):
@@ -158,6 +159,10 @@ def test_a_second_table_shows_how_steadily_a_clip_is_painted(run, refused, flags
     for found in table.values():
         assert 0 < found["warping_error/clip"] < found["warping_error/steady"] < found["warping_error/one_by_one"]
         assert found["relative_style_loss/one_by_one"] > 0 and found["relative_style_loss/steady"] > 0
+    points = curves(tmp_path / "eval")
+    for name, value in table["mean"].items():
+        assert points[name] == {7: pytest.approx(value, rel=1e-3)}
+        assert points[f"{name}/wave"] == {7: pytest.approx(table["wave"][name], rel=1e-3)}
 
 
 def test_a_clip_that_cannot_be_used_is_refused_before_any_work(refused, flags, tmp_path):
