@@ -34,8 +34,6 @@ _TRAINING, _FINE_TUNING = (130, 7.3, 0.3), 0.7
 # `benchmarks/optimisation.py`: 0.61 GiB for 341 x 256 pixels with a VGG-19, 1.04 GiB for 683 x 512 and 3.38 GiB for
 # 1365 x 1024 with one of a quarter of the width.
 _OPTIMIZATION, _OPTIMIZATION_BYTES = (370, 3.4), 2**28
-# The smallest side of a picture that is worth optimising, in pixels.
-_SMALLEST_OPTIMIZED = 16
 Convolutions = Sequence[Convolution]
 
 
@@ -87,7 +85,13 @@ def check(convolutions: Convolutions, engine: str, photo: Photo) -> None:
         raise InputError(f"{takes}; with {has}, {fits}", "image_size")
 
 
-def check_training(transformer: "StyleTransformer", vgg: "keras.Model", batch_size: int, image_size: int) -> None:
+def check_training(
+    transformer: "StyleTransformer",
+    vgg: "keras.Model",
+    batch_size: int,
+    image_size: int,
+    smallest: int = sizes.SMALLEST_FOR_VGG,
+) -> None:
     """Raises an InputError if a step of training does not fit into memory; the message names a size that fits.
 
     Only TensorFlow on CPUs is known. (GPUs report themselves that they are out of memory.)
@@ -97,6 +101,7 @@ def check_training(transformer: "StyleTransformer", vgg: "keras.Model", batch_si
         vgg: its loss network.
         batch_size: photos per step, of this process.
         image_size: side of the photos, in pixels.
+        smallest: the smallest side that the losses allow.
     """
     if not _tensorflow_convolves_on_a_cpu():
         return
@@ -107,7 +112,7 @@ def check_training(transformer: "StyleTransformer", vgg: "keras.Model", batch_si
     if photos:
         fits.append(f"batch_size={photos}")
     side = int(image_size * (free / needed) ** 0.5) // sizes.MULTIPLE * sizes.MULTIPLE
-    if side >= sizes.SMALLEST_SIDE:
+    if side >= smallest:
         fits.append(f"image_size={side}")
     raise InputError(
         f"a step with batch_size={batch_size} and image_size={image_size} takes about {_gib(needed)}; with "
@@ -143,11 +148,11 @@ def check_optimization(vgg: "keras.Model", height: int, width: int) -> None:
     if needed <= free:
         return
     side = min(height, width)
-    while side >= _SMALLEST_OPTIMIZED:
+    while side >= sizes.SMALLEST_FOR_VGG:
         if needed_to_optimize(vgg, *(length * side / min(height, width) for length in (height, width))) <= free:
             break
         side = int(side * 0.95)
-    fits = f"image_size={side} fits" if side >= _SMALLEST_OPTIMIZED else "no image_size fits"
+    fits = f"image_size={side} fits" if side >= sizes.SMALLEST_FOR_VGG else "no image_size fits"
     raise InputError(
         f"a picture of {width} x {height} pixels takes about {_gib(needed)}; with {_gib(free)} free, {fits}",
         "image_size",

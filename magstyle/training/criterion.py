@@ -1,4 +1,4 @@
-"""What a network is trained for and judged by, opened and built: photos, paintings, VGG and the weighted losses."""
+"""Opens and builds the objective of a training or an evaluation: photos, paintings, VGG and the weighted losses."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""The Gram matrices of paintings, which are all that a training sees of them.
+"""The Gram matrices of paintings: a training sees nothing else of them.
 
 Reference:
     Gatys, Ecker, Bethge: A Neural Algorithm of Artistic Style. arXiv 1508.06576.
@@ -108,7 +108,7 @@ def _find(style_files: Files) -> list[str]:
     stems = list(map(_name, paintings))
     for name, path in zip(stems, paintings, strict=True):
         if stems.count(name) > 1:
-            raise InputError(f"two paintings are called {name}, {path} is one of them; rename it")
+            raise InputError(f"two paintings are named {name}, one of them {path}; rename one")
         images.read_size(path)
     return paintings
 

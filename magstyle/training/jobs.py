@@ -22,9 +22,9 @@ from magstyle.limits import (
     Weight,
 )
 
-Path = str | os.PathLike
+FilePath = str | os.PathLike
 # Image files, globs and folders.
-Files = Path | Sequence[Path]
+Files = FilePath | Sequence[FilePath]
 
 
 class Schedule(NamedTuple):
@@ -37,7 +37,7 @@ class Schedule(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What a network is trained for and judged by: photos, and losses with their weights.
+    """The aim of a training, by which networks are also judged: photos, and losses with their weights.
 
     The photos come from exactly one of content_files, imagenet_data_dir and tfds_name.
 
@@ -60,10 +60,10 @@ class Objective:
     """
 
     content_files: Files | None = None
-    imagenet_data_dir: Path | None = None
+    imagenet_data_dir: FilePath | None = None
     tfds_name: str | None = None
-    tfds_data_dir: Path | None = None
-    vgg_checkpoint: Path = "imagenet"
+    tfds_data_dir: FilePath | None = None
+    vgg_checkpoint: FilePath = "imagenet"
     content_weights: Mapping[str, float] | None = None
     style_weights: Mapping[str, float] | None = None
     style_coefficients: Sequence[float] | Mapping[int | str, float] | None = None
@@ -81,12 +81,17 @@ class Objective:
 
     def __post_init__(self) -> None:
         options.check(self)
-        if self.mesh_weight and self.image_size < sizes.SMALLEST_FOR_MESH:
+        if self.image_size < self.smallest_image_size:
             raise InputError(
-                f"image_size={self.image_size} must be at least {sizes.SMALLEST_FOR_MESH} unless mesh_weight is 0",
+                f"image_size={self.image_size} must be at least {self.smallest_image_size} unless mesh_weight is 0",
                 "image_size",
                 "mesh_weight",
             )
+
+    @property
+    def smallest_image_size(self) -> int:
+        """The smallest image_size that the losses allow."""
+        return sizes.SMALLEST_FOR_MESH if self.mesh_weight else sizes.SMALLEST_FOR_VGG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +115,8 @@ class TrainingOptions(Objective, abc.ABC):
             all machines of the variable TF_CONFIG.
     """
 
-    style_dataset_file: Path
-    train_dir: Path
+    style_dataset_file: FilePath
+    train_dir: FilePath
     _: dataclasses.KW_ONLY
     learning_rate: LearningRate = 1e-3
     style_learning_rate_scale: LearningRate = 1.0
@@ -159,8 +164,8 @@ class FinetuningJob(TrainingOptions):
     """Teaches a trained network new styles, with defaults for a minute or two on two cores.
 
     With the convolutions as they are there is little to learn: a few small photos at a high learning rate are enough.
-    The weights, for ImageNet's VGG-16, give every layer its say: those of the style divide a layer's loss by about that
-    of plain photos.
+    The default weights, for ImageNet's VGG-16, balance the layers: the style weights divide each layer's loss by about
+    its value for plain photos.
 
     Args:
         content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 2e-6} by default.
@@ -220,9 +225,9 @@ class StyleDatasetJob:
     """
 
     style_files: Files
-    output_file: Path
+    output_file: FilePath
     _: dataclasses.KW_ONLY
-    vgg_checkpoint: Path = "imagenet"
+    vgg_checkpoint: FilePath = "imagenet"
     image_size: PaintingSize | None = None
     compute_gram_matrices: bool = True
 

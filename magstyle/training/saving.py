@@ -95,16 +95,7 @@ class SaveAndResume(keras.callbacks.Callback):
         path = self.folder / STATE
         if not path.exists():
             return
-        try:
-            with np.load(path) as arrays:
-                state = dict(arrays)
-            names = [str(name) for name in state.pop("style_names")]
-            if not all(np.issubdtype(value.dtype, np.number) for value in state.values()):
-                raise ValueError("text where there should be numbers")
-        except Exception as error:  # Zip, zlib and NumPy each raise their own; all mean the same to the user.
-            # A disk that cannot be read now may work tomorrow, so nobody is told to remove the file for that.
-            reason = getattr(error, "strerror", None) or "it is damaged; remove it to start from the beginning"
-            raise InputError(f"cannot read {path}: {reason}") from error
+        names, state = _read(path)
         variables = self._variables()
         if names != list(self.model.transformer.style_names):
             raise InputError(f"{self.folder} holds a training of the styles {', '.join(names)}; choose another folder")
@@ -114,10 +105,12 @@ class SaveAndResume(keras.callbacks.Callback):
             variable.assign(state[name])
         self.model.steps.assign(self.step)
         self._saved_step = self.step
-        # Files with higher numbers belong to another training that was here.
-        models = filter(None, map(_MODEL.fullmatch, os.listdir(self.folder)))
-        steps = sorted(int(name[1]) for name in models)
-        self._models = [self._model_path(step) for step in steps if step <= self.step]
+        self._models = self._models_up_to(self.step)
+
+    def _models_up_to(self, last: int) -> list[pathlib.Path]:
+        """The networks in the folder, by step; those with higher numbers belong to another training that was here."""
+        names = filter(None, map(_MODEL.fullmatch, os.listdir(self.folder)))
+        return [self._model_path(step) for step in sorted(int(name[1]) for name in names) if step <= last]
 
     def _model_path(self, step: int) -> pathlib.Path:
         return self.folder / f"model-{step:06d}.keras"
@@ -133,3 +126,18 @@ class SaveAndResume(keras.callbacks.Callback):
             if name != "learning_rate"
         }
         return {**{v.path: v for v in model.transformer.variables}, **optimizer, "position": model.position}
+
+
+def _read(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The names of the styles, and the arrays by name, in a file of the state; an InputError if it is damaged."""
+    try:
+        with np.load(path) as arrays:
+            state = dict(arrays)
+        names = [str(name) for name in state.pop("style_names")]
+        if not all(np.issubdtype(value.dtype, np.number) for value in state.values()):
+            raise ValueError("text where there should be numbers")
+    except Exception as error:  # Zip, zlib and NumPy each raise their own; all mean the same to the user.
+        # A disk that cannot be read now may work tomorrow, so nobody is told to remove the file for that.
+        reason = getattr(error, "strerror", None) or "it is damaged; remove it to start from the beginning"
+        raise InputError(f"cannot read {path}: {reason}") from error
+    return names, state

@@ -1,4 +1,4 @@
-"""The course of a training, from paintings and photos to a model: what `magstyle.train` and `magstyle.finetune` do.
+"""The course of a training, from paintings and photos to a model, for `magstyle.train` and `magstyle.finetune`.
 
 References:
     Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. ICLR 2017, arXiv 1610.07629.
@@ -10,7 +10,7 @@ import dataclasses
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -89,7 +89,7 @@ def finetune(job: FinetuningJob) -> pathlib.Path | None:
     return _train(build, job, start="checkpoint")
 
 
-def _followed_by(old: Sequence[str], new: Sequence[str], style_dataset_file: jobs.Path) -> list[str]:
+def _followed_by(old: Sequence[str], new: Sequence[str], style_dataset_file: jobs.FilePath) -> list[str]:
     """The names of the styles of a model, followed by those of a dataset that it does not have.
 
     Raises:
@@ -162,17 +162,18 @@ def _compiled(run: _Run, transformer: StyleTransformer) -> StyleTraining:
         epsilon=1e-8,  # Magenta's; Keras's default is ten times as large.
         clipnorm=job.clip_gradient_norm or None,
     )
-    # JAX is nothing without its compiler.
+    # Uncompiled, JAX is too slow to be of use.
     model.compile(optimizer, jit_compile=job.jit_compile or keras.backend.backend() == "jax")
     return model
 
 
 def _check_memory(run: _Run, model: StyleTraining) -> None:
-    """Raises an InputError for a step that does not fit into memory, as far as that can be told beforehand."""
+    """Raises an InputError for a step that does not fit into memory, where that can be foreseen."""
     job = run.job
-    if not job.jit_compile:  # Nobody has measured what XLA takes. A step in bfloat16 takes a bit less.
+    if not job.jit_compile:  # XLA's use of memory has not been measured. A step in bfloat16 takes a bit less.
         workers = run.strategy.num_replicas_in_sync if job.distribution == "multi_worker" else 1
-        memory.check_training(model.transformer, model.vgg, job.batch_size // workers, job.image_size)
+        batch_size = job.batch_size // workers
+        memory.check_training(model.transformer, model.vgg, batch_size, job.image_size, job.smallest_image_size)
 
 
 def _fit(run: _Run, model: StyleTraining, saving: SaveAndResume) -> None:
@@ -188,7 +189,7 @@ def _fit(run: _Run, model: StyleTraining, saving: SaveAndResume) -> None:
             callbacks += [progress, summaries, saving]
         try:
             steps = run.schedule.train_steps - saving.step
-            with warnings.catch_warnings():
+            with _explaining(run.job, saving.step), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Your input ran out of data")
                 model.fit(batches, steps_per_epoch=steps, shuffle=False, callbacks=callbacks, verbose=0)
             ran_out = saving.step < run.schedule.train_steps
@@ -196,11 +197,6 @@ def _fit(run: _Run, model: StyleTraining, saving: SaveAndResume) -> None:
             if devices.is_chief(run.strategy):
                 saving.save()
                 summaries.on_train_end()
-            raise
-        except Exception as error:
-            explained = _explained(error, run.job.distribution)
-            if explained:
-                raise explained from error
             raise
         finally:
             stack.close()  # Ends the bar before anything else is printed.
@@ -211,7 +207,7 @@ def _fit(run: _Run, model: StyleTraining, saving: SaveAndResume) -> None:
 
 
 def _summaries(run: _Run, saving: SaveAndResume) -> Summaries:
-    """What TensorBoard shows, with the first photo."""
+    """The curves and pictures for TensorBoard, which show the first photo."""
     photo = next(iter(pipeline.batches(run.source, run.job.image_size, batch_size=1, num_styles=1)))["image"][0].numpy()
     return Summaries(
         saving.folder,
@@ -223,18 +219,25 @@ def _summaries(run: _Run, saving: SaveAndResume) -> Summaries:
     )
 
 
-def _explained(error: Exception, distribution: str) -> Exception | None:
-    """An error of `fit` in our words, if it is one of those that are foreseen."""
-    if is_out_of_memory(error):
-        names = ("batch_size", "image_size", "alpha")
-        return InputError(f"a step does not fit into memory; lower {names[0]}, {names[1]} or {names[2]}", *names)
-    if distribution == "multi_worker" and isinstance(error, devices.WORKER_LOST):
-        return WorkerLostError("a worker was lost")
-    return None
+@contextlib.contextmanager
+def _explaining(job: jobs.TrainingOptions, step: int) -> Iterator[None]:
+    """Turns the errors of `fit` that are foreseen into ours; `step` is the one that it starts from."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            # A network that is trained already has its width.
+            is_new = isinstance(job, TrainingJob) and job.initial_checkpoint is None and step == 0
+            names = ["batch_size", "image_size", *(["alpha"] if is_new else [])]
+            lower = f"{', '.join(names[:-1])} or {names[-1]}"
+            raise InputError(f"a step does not fit into memory; lower {lower}", *names) from error
+        if job.distribution == "multi_worker" and isinstance(error, devices.WORKER_LOST):
+            raise WorkerLostError("a worker was lost") from error
+        raise
 
 
 def _course(run: _Run, model: StyleTraining) -> str:
-    """One line that says what a training is going to do."""
+    """One line that announces a training."""
     names = [painting.name for painting in run.paintings]
     others = model.transformer.num_styles - len(names)
     return (

@@ -1,4 +1,4 @@
-"""What a training takes over from a trained network."""
+"""The start of a training from a trained network."""
 
 import dataclasses
 from collections.abc import Sequence

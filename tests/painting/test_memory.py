@@ -174,6 +174,14 @@ def test_a_step_that_does_not_fit_is_refused_with_the_sizes_that_do(model, vgg, 
     with pytest.raises(InputError, match=r"free, image_size=724 fits") as error:
         memory.check_training(model, vgg, 1, 800)
     assert error.value.arguments == ("batch_size", "image_size")
+    machine.available = memory.needed_to_train(model, vgg, 1, 30)
+    with pytest.raises(InputError, match=r"free, image_size=28 fits"):
+        memory.check_training(model, vgg, 1, 64)
+    with pytest.raises(InputError, match=r"free, no image_size fits"):
+        memory.check_training(model, vgg, 1, 64, smallest=32)
+    machine.available = memory.needed_to_train(model, vgg, 1, 14)
+    with pytest.raises(InputError, match=r"free, no image_size fits"):
+        memory.check_training(model, vgg, 1, 64)
     machine.available = 0
     with pytest.raises(InputError, match="no image_size fits"):
         memory.check_training(model, vgg, 1, 256)

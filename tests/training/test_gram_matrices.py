@@ -193,7 +193,7 @@ def test_paintings_that_cannot_be_used_are_one_sentence_and_leave_no_file(tmp_pa
         with pytest.raises(InputError, match=f"cannot read .*{name}"):
             create_style_dataset([painting, tmp_path / name], output, compute_gram_matrices=False)
     (tmp_path / "wave.jpg").write_bytes(png)
-    with pytest.raises(InputError, match="two paintings are called wave"):
+    with pytest.raises(InputError, match=r"two paintings are named wave, one of them .*; rename one"):
         create_style_dataset([painting, tmp_path / "wave.jpg"], output, compute_gram_matrices=False)
     assert not output.parent.exists() or list(output.parent.iterdir()) == []
 

@@ -211,6 +211,22 @@ def test_a_step_that_does_not_fit_into_memory_is_refused_before_it_is_made(style
     assert not list(tmp_path.glob("model-*"))
 
 
+def test_a_lack_of_memory_is_blamed_on_the_width_only_of_a_new_network(
+    small_model, style_dataset, small, tmp_path, monkeypatch
+):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(trainer.StyleTraining, "fit", fail)
+    sentence = "^a step does not fit into memory; lower batch_size"
+    with pytest.raises(magstyle.InputError, match=rf"{sentence}, image_size or alpha$") as caught:
+        magstyle.train(style_dataset, tmp_path / "new", alpha=0.1, **small)
+    assert caught.value.arguments == ("batch_size", "image_size", "alpha")
+    for function, start in ((magstyle.train, "initial_checkpoint"), (magstyle.finetune, "checkpoint")):
+        with pytest.raises(magstyle.InputError, match=rf"{sentence} or image_size$"):
+            function(style_dataset, tmp_path / start, **{start: small_model}, **small)
+
+
 def test_numbers_that_stand_for_names_make_no_two_styles_the_same(small_model, photos, small, tmp_path):
     (tmp_path / "paintings").mkdir()
     shutil.copy(photos / "1.jpg", tmp_path / "paintings" / "1.jpg")
