@@ -97,14 +97,6 @@ def import_engine(engine: str = "auto") -> None:
         command_line.import_litert()
 
 
-def define_content_files() -> None:
-    """Defines --content_files, photos in files."""
-    flags.DEFINE_multi_string(
-        "content_files", None, "Photo, glob or folder of photos; more may follow without the flag."
-    )
-    mark_as_paths("content_files")
-
-
 def photos(arguments: list[str], *others: str) -> dict[str, object]:
     """The source of the photos, as keyword arguments of the library's functions.
 

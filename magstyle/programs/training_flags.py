@@ -25,8 +25,7 @@ def define(job: type[Objective], skip: Sequence[str] = ()) -> None:
         job: the class of the job.
         skip: fields without a flag.
     """
-    shared_flags.define_content_files()
-    option_flags.define_options(job, skip=("content_files", *skip))
+    option_flags.define_options(job, skip)
 
 
 def data(arguments: list[str]) -> dict[str, object]:
