@@ -49,7 +49,8 @@ def measure(
     yield [f"L-BFGS's evaluations for Adam's loss after {steps}", size, f"{needed}"]
 
     for name in jobs.STYLE_END_POINTS:
-        found = reconstruction.invert(image, part(vgg, [name]), pixels.minimize, steps)
+        job = jobs.VggOptions(steps=steps)
+        found = reconstruction.invert(image, "content", part(vgg, [name]), job, pixels.minimize)
         yield [f"{name} inverted, PSNR, dB", size, f"{-10 * np.log10(np.mean(np.square(found - image))):.1f}"]
 
     up_to = jobs.STYLE_END_POINTS[: jobs.STYLE_END_POINTS.index(texture_end_point) + 1]
