@@ -71,12 +71,18 @@ def test_a_walk_leads_from_the_first_style_to_the_last(clip, small_model, tmp_pa
     assert distance(found, expected) < 0.3 * distance(found[0], found[-1])
 
 
-def test_colours_are_kept_where_they_are_wanted(clip, small_model, tmp_path):
-    path = magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, preserve_color=True, duration=0.1)
+@pytest.mark.parametrize("colors", ["preserve_color", "color_from"])
+def test_colours_are_kept_or_taken_where_they_are_wanted(clip, small_model, tmp_path, colors):
+    other = np.random.default_rng(0).random((9, 8, 3)) * [0.2, 0.5, 0.9]
+    brush = {"preserve_color": True} if colors == "preserve_color" else {"color_from": other}
+    path = magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, duration=0.1, **brush)
     [image], [found] = frames_of(clip)[:1], frames_of(path)
     [picture] = painted([image], small_model, 0)
-    expected = 255 * magstyle.preserve_color(image / 255, picture / 255)
-    assert distance(found, expected) < 0.3 * distance(found, picture)
+    wanted = {
+        "preserve_color": magstyle.preserve_color(image / 255, picture / 255),
+        "color_from": magstyle.match_color(picture / 255, other),
+    }
+    assert distance(found, 255 * wanted[colors]) < 0.3 * distance(found, picture)
 
 
 def test_masks_strength_and_strokes_are_those_of_photos(clip, small_model, tmp_path):
