@@ -7,20 +7,28 @@ The work itself is a pipeline of Apache Beam, `magstyle.datasets.beam_pipeline`.
 """
 
 import hashlib
+import itertools
 import json
 import logging
 import pathlib
 import types
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from magstyle import files, options, project
 from magstyle.data import photos
-from magstyle.datasets.jobs import DatasetJob, photos_in
+from magstyle.datasets.jobs import DatasetJob
 from magstyle.errors import InputError
 from magstyle.names import to_bytes
 from magstyle.painting.stylizer import Stylizer
 
+if TYPE_CHECKING:
+    from magstyle.data.shards import Photo
+
 _SETTINGS = ".settings.json"
+# Photos per piece of work, where there are no shards to fill: few for the worker that finishes last, many for the list
+# of a million.
+_PHOTOS_AT_A_TIME = 16
 
 
 class StylizedDataset(NamedTuple):
@@ -57,7 +65,7 @@ def stylize_dataset(job: DatasetJob) -> StylizedDataset:
     beam_pipeline = _import_beam_pipeline()
     output = files.expanded(job.output_dir)
     folder = output.absolute()  # Workers may run in another one.
-    source = job.open_photos(folder)
+    source = _open_photos(job, folder)
     pipeline = beam_pipeline.open_pipeline(job.beam_options)
     painter = beam_pipeline.Painter(Stylizer(job.checkpoint), job)
     files.make_folder(folder)
@@ -84,11 +92,43 @@ def _import_beam_pipeline() -> types.ModuleType:
     return beam_pipeline
 
 
+def _open_photos(job: DatasetJob, folder: pathlib.Path) -> photos.Source:
+    """The photos, in the shards that are asked for; an InputError if they are in the folder of the pictures."""
+    source = photos.open_source(
+        content_files=job.content_files,
+        tfrecord_files=job.tfrecord_files,
+        tfds_name=job.tfds_name,
+        tfds_data_dir=job.tfds_data_dir,
+        outside=folder,
+    )
+    if photos.is_below(source.root, str(folder)):
+        raise InputError(f"output_dir={job.output_dir} is where the photos are; choose another", "output_dir")
+    return _in_shards(source, job.output_format, job.num_shards) if source.files else source
+
+
+def _in_shards(source: photos.Source, output_format: str, num_shards: int | None) -> photos.Source:
+    """Photos that are files, in the shards that are asked for, or in small ones for a folder of pictures."""
+    if output_format == "tfrecord":
+        return source.deal(num_shards) if num_shards else source
+    source = source.deal(-(-len(source.files) // _PHOTOS_AT_A_TIME))
+    taken: dict[str, Photo] = {}
+    for photo in _photos_in(source):
+        other = taken.setdefault(photo.stem, photo)
+        if other != photo:
+            raise InputError(f"{other.origin} and {photo.origin} would both become the same picture; rename one")
+    return source
+
+
+def _photos_in(source: photos.Source) -> "Iterator[Photo]":
+    """All photos of a source, shard by shard."""
+    return itertools.chain.from_iterable(shard.photos() for shard in source.shards)
+
+
 def _digest(source: photos.Source) -> str:
     """A hash of the photos' names, because shards of the same name may hold other photos; "" if shards are fixed."""
     if not source.files:
         return ""
-    names = sorted(photo.name for photo in photos_in(source))
+    names = sorted(photo.name for photo in _photos_in(source))
     return hashlib.sha256(to_bytes("\n".join(names))).hexdigest()
 
 

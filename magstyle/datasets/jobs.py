@@ -1,11 +1,8 @@
-"""A dataset of photos to paint, as one value."""
+"""A dataset of photos to paint, as one value: the program makes its flags from it."""
 
 import dataclasses
-import itertools
 import os
-import pathlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from magstyle import limits
 from magstyle.checkpoints.networks import Checkpoint
@@ -13,13 +10,6 @@ from magstyle.data import photos
 from magstyle.errors import InputError
 from magstyle.painting.brush import Brush
 from magstyle.painting.stylizer import Style
-
-if TYPE_CHECKING:
-    from magstyle.data.shards import Photo
-
-# Photos per piece of work, where there are no shards to fill: few for the worker that finishes last, many for the list
-# of a million.
-_PHOTOS_AT_A_TIME = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
@@ -64,34 +54,3 @@ class DatasetJob(Brush):
             raise InputError(
                 "num_shards is for TFRecord shards of content_files; leave it out", "num_shards", "content_files"
             )
-
-    def open_photos(self, folder: pathlib.Path) -> photos.Source:
-        """The photos, in the shards that are asked for; an InputError if they are in the folder of the pictures."""
-        source = photos.open_source(
-            content_files=self.content_files,
-            tfrecord_files=self.tfrecord_files,
-            tfds_name=self.tfds_name,
-            tfds_data_dir=self.tfds_data_dir,
-            outside=folder,
-        )
-        if photos.is_below(source.root, str(folder)):
-            raise InputError(f"output_dir={self.output_dir} is where the photos are; choose another", "output_dir")
-        return _in_shards(source, self.output_format, self.num_shards) if source.files else source
-
-
-def _in_shards(source: photos.Source, output_format: str, num_shards: int | None) -> photos.Source:
-    """Photos that are files, in the shards that are asked for, or in small ones for a folder of pictures."""
-    if output_format == "tfrecord":
-        return source.deal(num_shards) if num_shards else source
-    source = source.deal(-(-len(source.files) // _PHOTOS_AT_A_TIME))
-    taken: dict[str, Photo] = {}
-    for photo in photos_in(source):
-        other = taken.setdefault(photo.stem, photo)
-        if other != photo:
-            raise InputError(f"{other.origin} and {photo.origin} would both become the same picture; rename one")
-    return source
-
-
-def photos_in(source: photos.Source) -> "Iterator[Photo]":
-    """All photos of a source, shard by shard."""
-    return itertools.chain.from_iterable(shard.photos() for shard in source.shards)

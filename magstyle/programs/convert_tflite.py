@@ -8,11 +8,12 @@ Before the file is kept, it paints photos, and the pictures are compared with th
 """
 
 import sys
+from typing import Any
 
 from absl import flags
 
 from magstyle.errors import InputError
-from magstyle.export.jobs import PRECISIONS, LiteRTJob, Precision
+from magstyle.export.jobs import PRECISIONS, LiteRTJob
 from magstyle.programs import command_line, option_flags, shared_flags
 
 FLAGS = flags.FLAGS
@@ -42,9 +43,9 @@ def main(arguments: list[str]) -> None:
     output_model = command_line.new_path_of("output_model", suffix=".tflite")
     if FLAGS.quantize and FLAGS.precision not in (None, "dynamic_int8"):
         raise InputError(f"--quantize means --precision=dynamic_int8, not {FLAGS.precision}; leave one of them out")
-    precision: Precision = "dynamic_int8" if FLAGS.quantize else FLAGS.precision or "float32"
-    if precision == "int8" and not FLAGS.representative_images:
-        raise InputError("--precision=int8 needs --representative_images, some photos like those that it will paint")
+    precision = "dynamic_int8" if FLAGS.quantize else FLAGS.precision or "float32"
+    given: dict[str, Any] = {"precision": precision, "representative_images": FLAGS.representative_images}
+    LiteRTJob(FLAGS.checkpoint, output_model, **given)  # Refuses invalid options before TensorFlow is imported.
     command_line.import_tensorflow()
     from magstyle.export.tflite import convert_tflite
 
@@ -53,9 +54,8 @@ def main(arguments: list[str]) -> None:
         model,
         output_model,
         image_size=shared_flags.size_of("image_size"),
-        precision=precision,
         style=command_line.style("style", model.style_names),
-        representative_images=FLAGS.representative_images,
+        **given,
     )
     print(
         f"{made.path.stat().st_size / 1e6:.2f} MB; compared with the model on {made.num_photos} photo(s): "

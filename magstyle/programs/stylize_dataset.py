@@ -13,7 +13,6 @@ from absl import flags
 from magstyle.checkpoints import model_files
 from magstyle.datasets.dataset_files import stylize_dataset
 from magstyle.datasets.jobs import DatasetJob
-from magstyle.errors import InputError
 from magstyle.programs import command_line, option_flags, shared_flags
 
 FLAGS = flags.FLAGS
@@ -30,8 +29,9 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     source = shared_flags.photos(arguments, "tfrecord_files", "tfds_name")
-    if FLAGS.num_shards and not ("content_files" in source and FLAGS.output_format == "tfrecord"):
-        raise InputError("--num_shards is for TFRecord shards of --content_files; leave it out")
+    DatasetJob(
+        **command_line.values_for(DatasetJob, **source)
+    )  # Refuses invalid options before TensorFlow is imported.
     command_line.import_tensorflow()
     shared_flags.import_engine()
     network = model_files.read_network(FLAGS.checkpoint)

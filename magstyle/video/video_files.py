@@ -250,7 +250,7 @@ def _frames(clip: codec.Clip, with_motion: bool) -> Iterator[MovingFrame]:
         before = frame.image
 
 
-def _styles_over_time(job: ClipJob, stylizer: Stylizer, areas: Regions, clip: codec.Clip) -> _Styles:
+def _styles_over_time(job: ClipJob, stylizer: Stylizer, regions: Regions, clip: codec.Clip) -> _Styles:
     """The styles of a clip; with masks, "photo" may be one of them."""
     several = listed(job.which_styles, stylizer.network.style_names)
     if job.walk and len(several) < 2:
@@ -264,7 +264,7 @@ def _styles_over_time(job: ClipJob, stylizer: Stylizer, areas: Regions, clip: co
             *("which_styles", "walk"),
         )
     if not job.walk:
-        weights = areas.of_rest(several[0], stylizer)
+        weights = regions.of_rest(several[0], stylizer)
         return _Styles(lambda time: weights, [] if weights is None else [weights])
     return _walk([stylizer.style_weights(style) for style in several], clip)
 
