@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from magstyle.models.transformer import StyleTransformer
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
@@ -16,6 +17,8 @@ from tests import processes
 from tests.places import ROOT, SHARED
 from tests.samples import STYLES, narrow_vgg, picture
 
+# As for programs: see forked.py.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 PROGRESS = r"((picture|frame)/s|s/(picture|frame))[],]"
 
 

@@ -4,8 +4,10 @@ import contextlib
 import gc
 
 import keras  # noqa: F401
-import tensorflow as tf  # noqa: F401
+import tensorflow as tf
 
+# A test runs each of its graphs only a few times: optimising them would take longer than it saves.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 # Programs import these themselves; not all are installed everywhere.
 for name in ("scipy.optimize", "tensorflow_datasets", "apache_beam"):
     with contextlib.suppress(ImportError):
