@@ -1,6 +1,7 @@
 """Users' files: a file that cannot be read is an error of one sentence, and no file is left half written."""
 
 import contextlib
+import io
 import os
 import pathlib
 import re
@@ -99,13 +100,21 @@ def check_expansion(path: str | os.PathLike, size: int, stored: int | None = Non
 
 
 def check_archive(path: str | os.PathLike) -> None:
-    """Raises an InputError for a zip archive, such as .keras or .npz, that `check_expansion` refuses."""
+    """Raises an InputError for a zip archive, such as .keras or .npz, if `check_expansion` refuses it.
+
+    So it does if `check_hdf5` refuses an HDF5 file in the archive.
+    """
     with zipfile.ZipFile(path) as archive:
         check_expansion(path, sum(member.file_size for member in archive.infolist()))
+        for name in archive.namelist():
+            if name.endswith((".h5", ".hdf5")):
+                check_hdf5(path, io.BytesIO(archive.read(name)))
 
 
 def check_hdf5(path: str | os.PathLike, file: BinaryIO | None = None) -> int:
-    """Raises an InputError for an HDF5 file that `check_expansion` refuses.
+    """Raises an InputError for an HDF5 file that `check_expansion` refuses, or that takes content from other files.
+
+    HDF5 would follow links and arrays out of the file, and read whatever file of the user's they name.
 
     Args:
         path: the file.
@@ -117,8 +126,20 @@ def check_hdf5(path: str | os.PathLike, file: BinaryIO | None = None) -> int:
     import h5py  # Here, as most readers do without it.
 
     sizes: list[int] = []
+
+    # What these return but None ends the visit.
+    def leads_outside(_: str, link: object) -> bool | None:
+        return None if isinstance(link, h5py.HardLink | h5py.SoftLink) else True
+
+    def lies_outside(_: str, item: object) -> bool | None:
+        if not isinstance(item, h5py.Dataset):
+            return None
+        sizes.append(item.nbytes)
+        return True if item.external or item.is_virtual else None
+
     with h5py.File(path if file is None else file, "r") as content:
-        content.visititems(lambda _, item: sizes.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
+        if content.visititems_links(leads_outside) or content.visititems(lies_outside):
+            raise InputError(f"cannot read {path}: it takes content from other files")
     check_expansion(path, sum(sizes))
     return sum(sizes)
 

@@ -8,9 +8,12 @@ import h5py
 import numpy as np
 import pytest
 
+import magstyle
 from magstyle import files
+from magstyle.checkpoints import vgg_files
 from magstyle.data import photos, styles
 from magstyle.errors import InputError
+from magstyle.optimization import deep_dream_files
 
 
 def test_a_file_appears_whole_and_makes_its_folder(tmp_path):
@@ -114,6 +117,48 @@ def test_files_that_ask_for_far_more_memory_than_they_take_are_refused(tmp_path)
     for file in (None, io.BytesIO((tmp_path / "bomb.h5").read_bytes())):
         with pytest.raises(InputError, match=r"bomb\.h5: it asks for"):
             files.check_hdf5(tmp_path / "bomb.h5", file)
+
+
+def _external_link(file, secret):
+    file["layers/a"] = h5py.ExternalLink(secret, "/")
+
+
+def _external_storage(file, secret):
+    file.create_dataset("layers/a", (2,), "uint8", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+
+
+def _virtual_dataset(file, secret):
+    layout = h5py.VirtualLayout((2,), "uint8")
+    layout[:] = h5py.VirtualSource(secret, "a", shape=(2,))
+    file.create_virtual_dataset("layers/a", layout)
+
+
+@pytest.mark.parametrize("follow", [_external_link, _external_storage, _virtual_dataset])
+def test_an_hdf5_file_that_takes_content_from_others_is_refused_before_they_are_opened(
+    follow, small_checkpoint, tmp_path
+):
+    pipe = tmp_path / "pipe.h5"
+    os.mkfifo(pipe)  # Whoever opened it would wait forever.
+    with h5py.File(tmp_path / "vgg.h5", "w") as file:
+        follow(file, pipe)
+    with zipfile.ZipFile(small_checkpoint) as archive, zipfile.ZipFile(tmp_path / "model.keras", "w") as changed:
+        for name in archive.namelist():
+            is_weights = name.endswith(".h5")
+            changed.writestr(name, (tmp_path / "vgg.h5").read_bytes() if is_weights else archive.read(name))
+    for name, read in (
+        ("vgg.h5", vgg_files.load_vgg),
+        ("model.keras", magstyle.load_model),
+        ("model.keras", lambda path: deep_dream_files.open_network(path, ["mixed3"])),
+    ):
+        with pytest.raises(InputError, match=rf"cannot read .*{name}: it takes content from other files"):
+            read(tmp_path / name)
+
+
+def test_links_within_an_hdf5_file_are_followed(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["b"] = np.ones(3, np.float32)
+        file["c"] = h5py.SoftLink("/b")
+    assert files.check_hdf5(tmp_path / "a.h5") == 12
 
 
 @pytest.mark.parametrize(
