@@ -1,13 +1,17 @@
 """Users' files: a file that cannot be read is an error of one sentence, and no file is left half written."""
 
 import contextlib
+import functools
 import io
 import os
 import pathlib
+import platform
 import re
 import shutil
 import sys
+import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -23,6 +27,11 @@ else:
 # Weights hardly compress: anything that expands further, beyond _SMALL bytes, is treated as a decompression bomb.
 _EXPANSION = 20
 _SMALL = 2**20
+# In bytes, on all common disks.
+_LONGEST_NAME = 255
+# The folders that this process has written to.
+_TIDY: set[str] = set()
+_TIDYING = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -144,6 +153,19 @@ def check_hdf5(path: str | os.PathLike, file: BinaryIO | None = None) -> int:
     return sum(sizes)
 
 
+def check_name(path: str | os.PathLike) -> None:
+    """Raises an InputError for a path at which no file can be, such as a name that is too long.
+
+    What can be said only once the file is written, such as a full disk, `replacing` says.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # The folder is made with the file; what stands in its way, `make_folder` says.
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
 def expanded(path: str | os.PathLike) -> pathlib.Path:
     """Replaces "~" in a path by the user's home folder; raises an InputError if there is none."""
     try:
@@ -211,23 +233,24 @@ def make_folder(path: str | os.PathLike) -> pathlib.Path:
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Gives a temporary path beside `path`, to write a file or a folder to; renames it to `path` after the block.
 
-    Makes the folder of `path` if it is missing. If the block fails, removes what it wrote and leaves `path` as it was.
+    Makes the folder of `path` if it is missing, and removes from it what killed programs left half written. If the
+    block fails, removes what it wrote and leaves `path` as it was.
 
     Raises:
         InputError: if the operating system refuses (no space, no permission, a folder of that name).
     """
     path = pathlib.Path(path)
-    temporary = _half_written(path)
-    make_folder(path.parent)
+    check_name(path)
+    folder = make_folder(path.parent)
+    _tidy_once(folder)
+    temporary = folder / _temporary_name(path.name)
     try:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        _remove(temporary)
 
 
 @contextlib.contextmanager
@@ -258,18 +281,14 @@ def locked(path: str | os.PathLike, refusal: InputError) -> Iterator[None]:
         os.close(file)
 
 
-def remove_leftovers(folder: str | os.PathLike[str], name: str = ".*") -> None:
-    """Removes the half-written files that killed programs left in a folder and below it.
-
-    Args:
-        folder: the folder to search.
-        name: a regular expression for the names that the files were to have.
-    """
-    for below, _, names in os.walk(os.fspath(folder)):
-        for found in names:
-            leftover = re.fullmatch(rf"\.(\d+)-(?:{name})", found)
-            if leftover and _has_ended(int(leftover[1])):
-                pathlib.Path(below, found).unlink(missing_ok=True)
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Removes what killed programs of this machine left half written in a folder; nothing below it."""
+    prefix = _temporary_prefix()
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            process, dash, _ = name.removeprefix(prefix).partition("-")
+            if name.startswith(prefix) and dash and process.isdecimal() and _has_ended(int(process)):
+                _remove(pathlib.Path(folder, name))
 
 
 def _lock(file: int) -> None:
@@ -279,10 +298,40 @@ def _lock(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _half_written(path: pathlib.Path) -> pathlib.Path:
-    """The temporary path at which this process writes the file that becomes `path`."""
-    # It is hidden, and has the same extension, by which libraries choose the format.
-    return path.with_name(f".{os.getpid()}-{path.name}")
+def _temporary_name(name: str) -> str:
+    """The name of the file that becomes `name`: hidden, and with the same extension, by which libraries choose formats.
+
+    It tells the machine, as others may write to the same folder, and the process. Of a long name, it has only the end.
+    """
+    prefix = f"{_temporary_prefix()}{os.getpid()}-"
+    end = os.fsencode(name)[len(prefix) - _LONGEST_NAME :]
+    return prefix + end.decode(errors="ignore")  # Of a character that is cut, nothing.
+
+
+@functools.cache
+def _temporary_prefix() -> str:
+    """How all temporary names begin on this machine or, as processes are numbered there anew, in this container."""
+    try:
+        numbering = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        numbering = 0
+    return f".magstyle-{zlib.crc32(f'{platform.node()} {numbering}'.encode()):08x}-"
+
+
+def _tidy_once(folder: pathlib.Path) -> None:
+    """Removes the leftovers of a folder when this process first writes to it."""
+    with _TIDYING:  # Else one thread could take for a leftover what another has begun to write.
+        key = os.path.realpath(folder)
+        if key not in _TIDY:
+            remove_leftovers(folder)
+            _TIDY.add(key)
+
+
+def _remove(path: pathlib.Path) -> None:
+    """Removes a file, or a folder with all that it holds, if it is there."""
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _has_ended(process: int) -> bool:

@@ -65,18 +65,41 @@ def test_a_file_is_locked_for_one_process_until_it_ends(tmp_path):
         pass
 
 
-def test_only_what_a_program_that_has_ended_left_half_written_is_removed(tmp_path):
-    (tmp_path / "below").mkdir()
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    for name in (f".{ended.pid}-a.txt", f"below/.{ended.pid}-b.txt", f".{os.getppid()}-c.txt", ".hidden", "7-d.txt"):
-        (tmp_path / name).write_text("half")
-    files.remove_leftovers(tmp_path, r"a\.txt")
-    assert (tmp_path / "below" / f".{ended.pid}-b.txt").exists()
-    files.remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
-        [f".{os.getppid()}-c.txt", ".hidden", "7-d.txt", "below"]
+def test_what_a_killed_program_left_half_written_is_removed_when_its_folder_is_next_written_to(tmp_path):
+    writes = (
+        "import pathlib, sys\nfrom magstyle import files\n"
+        "with files.replacing(sys.argv[1]) as temporary:\n    temporary.mkdir()\n    print(flush=True)\n"
+        "    sys.stdin.read()"
     )
+    command = [sys.executable, "-c", writes, tmp_path / "model"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed,
+    ):
+        for process in (running, killed):
+            process.stdout.readline()
+        killed.kill()
+        killed.wait()
+        elsewhere = ".magstyle-00000000-7-a.png"  # Another machine's, on a shared disk.
+        for name in (elsewhere, f".{killed.pid}-a.png", ".magstyle", "7-a.png"):
+            (tmp_path / name).write_text("not ours")
+        before = set(os.listdir(tmp_path))
+        with files.replacing(tmp_path / "new.txt") as temporary:
+            temporary.write_text("")
+        (gone,) = before - set(os.listdir(tmp_path))
+        assert f"-{killed.pid}-" in gone
+        running.communicate()
+    assert (tmp_path / "model").is_dir()
+
+
+@pytest.mark.parametrize("stem", ["a" * 250, "é" * 125])
+def test_the_longest_names_can_be_written_and_longer_ones_are_one_sentence(stem, tmp_path):
+    with files.replacing(tmp_path / f"{stem}.png") as temporary:
+        temporary.write_text("")
+        assert temporary.suffix == ".png"
+    assert os.listdir(tmp_path) == [f"{stem}.png"]
+    with pytest.raises(InputError, match="name too long"), files.replacing(tmp_path / f"aa{stem}.png"):
+        pytest.fail("has begun")
 
 
 def test_whatever_a_reader_raises_is_one_sentence(tmp_path):

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import logging
+import os
 import pathlib
 import types
 from collections.abc import Iterator
@@ -71,7 +72,8 @@ def stylize_dataset(job: DatasetJob) -> StylizedDataset:
     files.make_folder(folder)
     photos_of_shards = _digest(source) if job.output_format == "tfrecord" else False
     _check_settings(folder, {**painter.settings(), "content_files": photos_of_shards})
-    files.remove_leftovers(folder)
+    for below, *_ in os.walk(folder):
+        files.remove_leftovers(below)
     counts = beam_pipeline.run(pipeline, source, painter, folder, job.output_format)
     paths = [output / shard.name for shard in source.shards] if job.output_format == "tfrecord" else [output]
     if counts["failed"]:

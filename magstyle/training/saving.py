@@ -56,7 +56,6 @@ class SaveAndResume(keras.callbacks.Callback):
         return self._model_path(self.step)
 
     def on_train_begin(self, logs=None):
-        files.remove_leftovers(self.folder, rf"{re.escape(STATE)}|model-\d+\.keras")
         self.save()
         self._made = self.step
         self._saved_at = time.monotonic()
