@@ -86,5 +86,7 @@ setuptools.setup(
         "beam": ["apache-beam"],
         "video": VIDEO,
     },
-    entry_points={"console_scripts": [f"{name} = magstyle.programs.{module}:run" for name, module in PROGRAMS.items()]},
+    entry_points={
+        "console_scripts": [f"{name} = magstyle.programs.launcher:{module}" for name, module in PROGRAMS.items()]
+    },
 )

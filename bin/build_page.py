@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import build_page
+from magstyle.programs import launcher
 
-build_page.run()
+launcher.run("build_page")

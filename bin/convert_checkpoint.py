@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import convert_checkpoint
+from magstyle.programs import launcher
 
-convert_checkpoint.run()
+launcher.run("convert_checkpoint")

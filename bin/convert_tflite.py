@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import convert_tflite
+from magstyle.programs import launcher
 
-convert_tflite.run()
+launcher.run("convert_tflite")

@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import create_style_dataset
+from magstyle.programs import launcher
 
-create_style_dataset.run()
+launcher.run("create_style_dataset")

@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import deep_dream
+from magstyle.programs import launcher
 
-deep_dream.run()
+launcher.run("deep_dream")

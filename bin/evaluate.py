@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import evaluate
+from magstyle.programs import launcher
 
-evaluate.run()
+launcher.run("evaluate")

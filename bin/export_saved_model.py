@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import export_saved_model
+from magstyle.programs import launcher
 
-export_saved_model.run()
+launcher.run("export_saved_model")

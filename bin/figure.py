@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import figure
+from magstyle.programs import launcher
 
-figure.run()
+launcher.run("figure")

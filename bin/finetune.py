@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import finetune
+from magstyle.programs import launcher
 
-finetune.run()
+launcher.run("finetune")

@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import neural_style
+from magstyle.programs import launcher
 
-neural_style.run()
+launcher.run("neural_style")

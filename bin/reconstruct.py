@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import reconstruct
+from magstyle.programs import launcher
 
-reconstruct.run()
+launcher.run("reconstruct")

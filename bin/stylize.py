@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import stylize
+from magstyle.programs import launcher
 
-stylize.run()
+launcher.run("stylize")

@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import stylize_dataset
+from magstyle.programs import launcher
 
-stylize_dataset.run()
+launcher.run("stylize_dataset")

@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import stylize_video
+from magstyle.programs import launcher
 
-stylize_video.run()
+launcher.run("stylize_video")

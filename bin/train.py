@@ -1,4 +1,4 @@
 #!/usr/bin/env python3
-from magstyle.programs import train
+from magstyle.programs import launcher
 
-train.run()
+launcher.run("train")

@@ -1,6 +1,7 @@
 """The command line of every program: flags parsed by absl, and one sentence for every foreseeable failure.
 
-Ctrl-C and SIGTERM end a program cleanly, with exit codes 130 and 143; an `InputError` or a refused flag ends it with 1.
+Ctrl-C, SIGTERM and SIGHUP end a program cleanly, with exit codes 130, 143 and 129; an `InputError` or a refused flag
+ends it with 1.
 """
 
 import ast
@@ -22,7 +23,7 @@ from absl import app, flags
 
 from magstyle import files, limits, options, project
 from magstyle.errors import InputError
-from magstyle.programs import option_flags
+from magstyle.programs import launcher, option_flags
 from magstyle.silence import silent_stderr
 
 FLAGS = flags.FLAGS
@@ -44,9 +45,7 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
         main: does its work, given the arguments that follow the flags. It imports heavy libraries itself, so that help
             and refusals come at once.
     """
-    # Unfinished work cleans up after itself.
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
+    launcher.on_stop(_stop)  # Unfinished work cleans up after itself.
     _prepare_streams()
     # Pillow warns of damage that it can live with and of large files; whether a photo fits, the stylizer says.
     warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -340,6 +339,9 @@ def _prepare_streams() -> None:
 
 
 def _stop(number: int, _: object) -> NoReturn:
+    if number not in (signal.SIGINT, signal.SIGTERM):
+        # A terminal that closes says so more than once, which is no wish to stop without cleaning up.
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(128 + number)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from magstyle.programs import command_line, option_flags, shared_flags
+from magstyle.programs import command_line, launcher, option_flags, shared_flags
 from magstyle.training.jobs import Objective, TrainingOptions
 
 FLAGS = flags.FLAGS
@@ -40,8 +40,8 @@ def data(arguments: list[str]) -> dict[str, object]:
 def train(function: str, job: type[TrainingOptions], arguments: list[str]) -> None:
     """Trains as the flags say, and prints the path of the model.
 
-    Ctrl-C and SIGTERM end it after the current step, a second one at once. If another machine of several is lost, it
-    waits for that machine's return and goes on with it.
+    Ctrl-C, SIGTERM and SIGHUP end it after the current step, a second one at once. If another machine of several is
+    lost, it waits for that machine's return and goes on with it.
 
     Args:
         function: the name of the function of `magstyle.training.trainer` that trains.
@@ -64,11 +64,12 @@ def train(function: str, job: type[TrainingOptions], arguments: list[str]) -> No
 
 
 def _end_at_once_when_told_twice() -> None:
-    """Ends the process when Ctrl-C or SIGTERM comes a second time; the last checkpoint is whole at any time.
+    """Ends the process when a signal to stop comes a second time; the last checkpoint is whole at any time.
 
     Python handles signals only between two steps, and a step can take half a minute; its wakeup descriptor reports them
     at once.
     """
+    stopping = launcher.stopping_signals()
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
@@ -79,7 +80,7 @@ def _end_at_once_when_told_twice() -> None:
             [number] = receiver.recv(1)
             if number in heard:
                 os._exit(128 + number)
-            if number in (signal.SIGINT, signal.SIGTERM):
+            if number in stopping:
                 heard.add(number)
                 with contextlib.suppress(OSError):
                     os.write(2, b"\nStopping after this step. Ctrl-C again stops at once, at the last checkpoint.\n")

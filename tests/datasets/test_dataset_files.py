@@ -231,10 +231,8 @@ def test_pictures_of_different_making_do_not_mix(stylize, folder, tmp_path):
 
 def test_leftovers_of_killed_runs_go(stylize, tmp_path):
     out = tmp_path / "out"
-    begins = (
-        "import os, sys\nfrom magstyle import files\nwith files.replacing(sys.argv[1]) as path:\n    path.touch()\n"
-    )
-    subprocess.run([sys.executable, "-c", f"{begins}    os._exit(0)", out / "0" / "0.png"], check=True)
+    begins = "import os, sys\nfrom magstyle import files\nwith files.replacing(sys.argv[1]) as path:\n    path.touch()"
+    subprocess.run([sys.executable, "-c", f"{begins}\n    os._exit(0)", out / "0" / "0.png"], check=True)
     (leftover,) = (out / "0").iterdir()
     stylize(out, output_format="png")
     assert (out / "0" / "0.png").exists() and not leftover.exists()

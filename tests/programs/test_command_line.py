@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from absl import flags
 
 from magstyle.errors import InputError
-from magstyle.programs import command_line
+from magstyle.programs import command_line, launcher
 from tests.places import ENV, ROOT
 
 PROGRAMS = sorted(path.stem for path in (ROOT / "bin").glob("*.py"))
@@ -127,8 +128,38 @@ def test_launchers_are_three_lines_and_executable():
     for program in PROGRAMS:
         path = ROOT / "bin" / f"{program}.py"
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
-        assert lines == ["#!/usr/bin/env python3", f"from magstyle.programs import {program}", f"{program}.run()"]
+        assert lines == [
+            "#!/usr/bin/env python3",
+            "from magstyle.programs import launcher",
+            f'launcher.run("{program}")',
+        ]
         assert os.access(path, os.X_OK)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_program_that_is_told_to_stop_while_it_is_imported_ends_in_silence(number):
+    # The first import of the program's module does not end; there is nothing to wait for but the signal.
+    code = (
+        "import sys, time\nfrom magstyle.programs import launcher\n"
+        "class Slow:\n    def find_spec(self, name, *_):\n"
+        "        if name == 'magstyle.programs.stylize':\n            print(flush=True)\n            time.sleep(60)\n"
+        "sys.meta_path.insert(0, Slow())\nlauncher.run('stylize')"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], env=ENV, cwd=ROOT, **pipes) as process:
+        process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait() == 128 + number
+        assert process.stderr.read() == b""
+
+
+def test_a_signal_that_a_program_was_started_to_ignore_as_by_nohup_does_not_stop_it():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert launcher.stopping_signals() == [signal.SIGINT, signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in launcher.stopping_signals()
 
 
 def test_importing_every_program_does_nothing():

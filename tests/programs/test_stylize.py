@@ -343,7 +343,7 @@ def test_a_full_disk_keeps_the_finished_pictures_and_no_half_one(refused, small_
     assert os.listdir(tmp_path / "out") == ["a_small_0.png"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_leaves_whole_pictures_and_no_traceback(small_checkpoint, photo, tmp_path, number):
     photos = [str(tmp_path / f"{i}.jpg") for i in range(2000)]
     for path in photos:

@@ -1,0 +1,43 @@
+"""Starts a program: what the launchers in bin/ and the console scripts call.
+
+It imports nothing heavy, so that a signal that comes while the program is being imported ends it in silence, too.
+"""
+
+import functools
+import importlib
+import os
+import signal
+from collections.abc import Callable
+from typing import NoReturn
+
+
+def run(program: str) -> None:
+    """Runs a program, by the name of its module, to its exit."""
+    on_stop(_exit_at_once)  # Until the program takes over, there is nothing to clean up.
+    importlib.import_module(f"magstyle.programs.{program}").run()
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """The signals that ask a program to stop, where it was not started to ignore them, as by `nohup`.
+
+    They are Ctrl-C, SIGTERM, and SIGHUP, which tells that the terminal has gone.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+
+
+def on_stop(handler: Callable[[int, object], NoReturn]) -> None:
+    """Has a handler called for every signal that asks this program to stop."""
+    for number in stopping_signals():
+        signal.signal(number, handler)
+
+
+def __getattr__(program: str) -> Callable[[], None]:
+    """A function that runs a program: a console script must name one."""
+    if program.startswith("_"):
+        raise AttributeError(program)
+    return functools.partial(run, program)
+
+
+def _exit_at_once(number: int, _: object) -> NoReturn:
+    os._exit(128 + number)
