@@ -304,8 +304,9 @@ def _temporary_name(name: str) -> str:
     It tells the machine, as others may write to the same folder, and the process. Of a long name, it has only the end.
     """
     prefix = f"{_temporary_prefix()}{os.getpid()}-"
-    end = os.fsencode(name)[len(prefix) - _LONGEST_NAME :]
-    return prefix + end.decode(errors="ignore")  # Of a character that is cut, nothing.
+    while len(os.fsencode(prefix + name)) > _LONGEST_NAME:
+        name = name[1:]
+    return prefix + name
 
 
 @functools.cache

@@ -1,7 +1,9 @@
 """Turns names of styles and files, wherever they come from, into text that can be printed and written."""
 
+import re
 import sys
 import unicodedata
+from collections.abc import Iterable
 
 # Control characters, surrogates (such as bytes of a file name that is not text), line and paragraph breaks.
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
@@ -17,9 +19,27 @@ def in_file_name(name: str) -> str:
     return "".join("_" if c in "/\\" or _is_unprintable(c) or not _file_system_has(c) else c for c in name)
 
 
+def meant_by(part: str, names: Iterable[str]) -> list[str]:
+    """The names that a part of a name stands for, whatever its case and punctuation.
+
+    They are those that are the same as the part; if there are none, those that begin with it; and if there are none of
+    these, those that contain it.
+    """
+    wanted, simplified = _simplified(part), {name: _simplified(name) for name in names}
+    for fits in (str.__eq__, str.startswith, str.__contains__):
+        found = [name for name in simplified if wanted and fits(simplified[name], wanted)]
+        if found:
+            return found
+    return []
+
+
 def to_bytes(text: str) -> bytes:
     """Encodes text in UTF-8, keeping the original bytes of the file names in it."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def _simplified(name: str) -> str:
+    return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
 
 
 def _is_unprintable(character: str) -> bool:

@@ -55,7 +55,7 @@ def test_a_model_whose_styles_have_such_names_paints_and_is_exported(foreign, tm
         sheet=True,
     )
     ends = ["nu_x00ll", "line_nbreak", "sur_ud800rogate_u2028", "sheet"]
-    assert [path.name for path in paths] == [f"coffee_{end}.png" for end in ends]
+    assert [path.name for path in paths] == [f"coffee_{end}_16px.png" for end in ends]
     made = magstyle.convert_tflite(model, tmp_path / "foreign.tflite", image_size=16)
     assert tuple(tflite_metadata.style_names(made.path.read_bytes())) == ESCAPED
     made = magstyle.stylize_dataset(
@@ -102,6 +102,6 @@ def test_programs_work_in_a_locale_of_ascii(foreign, tmp_path):
         **{"capture_output": True, "env": ascii_alone, "cwd": ROOT},
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.decode().splitlines() == [f"{folder}/é__.png", f"{folder}/é_wave.png"]
+    assert result.stdout.decode().splitlines() == [f"{folder}/é___16px.png", f"{folder}/é_wave_16px.png"]
     listed = subprocess.run([*command, "--list_styles"], capture_output=True, env=ascii_alone, cwd=ROOT)
     assert listed.stdout == b"0 \\xe9\n1 wave\n"

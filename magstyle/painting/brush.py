@@ -46,10 +46,25 @@ class Brush:
 
     def settings(self) -> dict[str, object]:
         """The options that differ from their defaults, by name, as plain values; an image is told by its digest."""
-        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(Brush)}
+        given = self._given()
         if self.colors is not None:
             given["color_from"] = hashlib.sha256(self.colors.tobytes()).hexdigest()
-        return {name: value for name, value in given.items() if value != getattr(Brush, name)}
+        return given
+
+    def variation(self) -> list[str]:
+        """The options that differ from their defaults, as parts of a file name, such as `strength-0.5`."""
+        given = self._given()
+        if self.color_from is not None:
+            given["color_from"] = regions.in_name(self.color_from)
+        return [name if value is True else f"{name}-{value}" for name, value in given.items()]
+
+    def _given(self) -> dict[str, object]:
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Brush)}
+        return {
+            name: value
+            for name, value in values.items()
+            if isinstance(value, np.ndarray) or value != getattr(Brush, name)  # Arrays have no truth value.
+        }
 
     def paint(
         self,

@@ -21,6 +21,7 @@ class PhotoJob(Brush):
         input_image: image files, globs, and folders with everything below them; one or several. Photos below a folder
             keep their place: `photos/a/x.jpg` of `photos` becomes `a/x_0.png`.
         output_dir: folder for the pictures, made if it is missing. Pictures in it are not photos of a folder around it.
+            A picture's name says which options of its painting differ from their defaults: `x_0_strength-0.5.png`.
         checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
             folder, a Magenta checkpoint or .pb.
         engine: how the network is computed: "litert" on this machine's CPU, "keras" with Keras's backend, or "auto",

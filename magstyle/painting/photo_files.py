@@ -19,7 +19,7 @@ from magstyle.errors import InputError
 from magstyle.names import in_file_name
 from magstyle.painting import grids
 from magstyle.painting.jobs import PhotoJob
-from magstyle.painting.regions import Regions
+from magstyle.painting.regions import PHOTO, Regions
 from magstyle.painting.stylizer import Styles, Stylizer, listed
 
 if TYPE_CHECKING:
@@ -101,17 +101,22 @@ class _Work:
 
     def plan(self, places: Mapping[str, str], folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
         """The paths of the pictures of each photo, by the path of the photo."""
-        endings = [*self.styles, *(["sheet"] if self._job.sheet else [])]
-        others = [
-            image for image in (*self._regions.files, self._job.color_from) if isinstance(image, str | os.PathLike)
-        ]
-        return _plan(places, endings, folder, self._job.output_basename, self._job.format, others)
+        names = [*self.styles, *(["sheet"] if self._job.sheet else [])]
+        endings = ["_".join([name, *self._variation()]) for name in names]
+        return _plan(places, endings, folder, self._job.output_basename, self._job.format)
+
+    def _variation(self) -> list[str]:
+        """What differs from the defaults, as parts of the pictures' names: no try takes the place of another one."""
+        size = [f"{self._job.image_size}px"] if self._job.image_size else []
+        return [*self._regions.variation(), *self._job.variation(), *size]
 
     def check(self, sizes: Mapping[str, tuple[int, int]], pictures: Mapping[str, Sequence[pathlib.Path]]) -> None:
         """Raises an InputError for a photo whose pictures cannot be painted or written, given the photos' sizes."""
         ahead = max((images.memory_ahead(*size) for size in [*sizes.values()][1:]), default=0)
         for photo, size in sizes.items():
             images.check_writable(pictures[photo][0], *size)
+            for path in pictures[photo]:
+                files.check_name(path)
             self._regions.check_shape(size, photo)
             keeps = ahead + self._regions.memory(*size)
             if self._job.sheet:
@@ -230,8 +235,7 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer, regions: Regions) -
     """
     if isinstance(which_styles, Mapping) and which_styles:
         weights = stylizer.style_weights(which_styles)
-        in_order = sorted(which_styles, key=stylizer.style_index)
-        return {"_".join(f"{style}_{round(which_styles[style] * 1000):03d}" for style in in_order): weights}
+        return {stylizer.label(which_styles): weights}
     styles = listed(which_styles, stylizer.network.style_names)
     if not (styles and all(isinstance(style, numbers.Integral | str) for style in styles)):
         raise InputError(
@@ -239,7 +243,11 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer, regions: Regions) -
             "\"{0: 0.6, 'scream': 0.4}\"",
             "which_styles",
         )
-    return {str(style): regions.of_rest(style, stylizer) for style in styles}
+    found: dict[str, np.ndarray | None] = {}
+    for style in styles:
+        weights = regions.of_rest(style, stylizer)
+        found[PHOTO if weights is None else stylizer.label(style)] = weights
+    return found
 
 
 def _plan(
@@ -248,11 +256,9 @@ def _plan(
     folder: pathlib.Path,
     basename: str | None,
     suffix: str,
-    others: Iterable[str | os.PathLike],
 ) -> dict[str, list[pathlib.Path]]:
-    """The paths of the pictures of each photo, one per ending, by the path of the photo; none of `others`."""
-    kinds = {files.expanded(other).resolve(): "an image that is needed" for other in others}
-    kinds |= {pathlib.Path(photo).resolve(): "a photo of that name" for photo in places}
+    """The paths of the pictures of each photo, one per ending, by the path of the photo."""
+    originals = {os.path.realpath(photo) for photo in places}
     pictures: dict[str, list[pathlib.Path]] = {}
     taken: dict[pathlib.Path, str] = {}
     for photo, place in places.items():
@@ -260,9 +266,10 @@ def _plan(
         stem = basename or pathlib.Path(place).stem
         pictures[photo] = [below / f"{stem}_{in_file_name(ending)}.{suffix}" for ending in endings]
         for path in pictures[photo]:
-            kind = kinds.get(path.resolve())
-            if kind:
-                raise InputError(f"{path} would overwrite {kind}; choose another output_dir", "output_dir")
+            if os.path.realpath(path) in originals:
+                raise InputError(
+                    f"{path} would overwrite a photo of that name; choose another output_dir", "output_dir"
+                )
             if path in taken:
                 raise InputError(f"{taken[path]} and {photo} would both become {path}; stylise them one by one")
             taken[path] = photo

@@ -1,6 +1,8 @@
 """Regions of a photo in styles of their own. Masks are white inside and black outside, and may have soft edges."""
 
 import os
+import pathlib
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -39,6 +41,7 @@ class Regions:
         self._masks = [as_image(image).mean(axis=2, keepdims=True) for image, _ in masks]
         self._images = [image for image, _ in masks]
         self._weights = [stylizer.style_weights(style) for _, style in masks]
+        self._labels = [stylizer.label(style) for _, style in masks]
         self._num_styles = stylizer.network.num_styles
 
     def of_rest(self, style: Style, stylizer: Stylizer) -> np.ndarray | None:
@@ -56,10 +59,9 @@ class Regions:
     def __bool__(self) -> bool:
         return bool(self._images)
 
-    @property
-    def files(self) -> list[str | os.PathLike]:
-        """The masks that are files."""
-        return [image for image in self._images if not isinstance(image, np.ndarray)]
+    def variation(self) -> list[str]:
+        """The masks and their styles, as parts of a file name, such as `mask-sky-wave`."""
+        return [f"mask-{in_name(image)}-{label}" for image, label in zip(self._images, self._labels, strict=True)]
 
     def check_shape(self, size: tuple[int, int], photo: str) -> None:
         """Raises an InputError unless the masks can be scaled to a photo without being distorted.
@@ -118,6 +120,13 @@ def as_image(image: Image) -> np.ndarray:
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise InputError(f"an image must have the shape [H, W] or [H, W, 3], not {list(image.shape)}")
     return np.clip(image, 0, 1, dtype=np.float32)
+
+
+def in_name(image: Image) -> str:
+    """How an image is told in the name of a picture that is made with it: by its own name, or by its content."""
+    if isinstance(image, np.ndarray):
+        return f"{zlib.crc32(np.ascontiguousarray(image).data):08x}"
+    return pathlib.Path(image).stem
 
 
 def style_weights(masks: Sequence[np.ndarray], weights: Sequence[np.ndarray], rest: np.ndarray | None) -> np.ndarray:

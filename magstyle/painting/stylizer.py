@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle import limits, options
+from magstyle import limits, names, options
 from magstyle.checkpoints import model_files
 from magstyle.checkpoints.networks import Checkpoint, Network
 from magstyle.errors import InputError
@@ -167,21 +167,35 @@ class Stylizer:
         return weights
 
     def style_index(self, style: Style) -> int:
-        """The number of a style, from 0, given its number (which may be NumPy's) or name.
+        """The number of a style, from 0, given its number (which may be NumPy's), its name or a part of that.
+
+        A part stands for the one name that begins with it or, where none does, for the one that contains it.
 
         Raises:
-            InputError: for a style that the model does not have; it lists the styles and names the nearest.
+            InputError: for a part of several names, or for a style that the model does not have; it lists the styles
+                and names the nearest.
         """
-        names = self.network.style_names
-        if isinstance(style, str) and style in names:
-            return names.index(style)
-        if isinstance(style, int | np.integer) and not isinstance(style, bool) and 0 <= style < len(names):
+        known = self.network.style_names
+        if isinstance(style, str):
+            found = [style] if style in known else names.meant_by(style, known)
+            if len(found) > 1:
+                raise InputError(f"the style {style!r} can be any of {', '.join(found)}")
+            if found:
+                return known.index(found[0])
+        if isinstance(style, int | np.integer) and not isinstance(style, bool) and 0 <= style < len(known):
             return int(style)
-        numbered = f"0 to {len(names) - 1}"
-        named = "" if names[0] == "0" else f", or {', '.join(names)}"
-        nearest = _nearest(style, names) if named and isinstance(style, str) else []
+        numbered = f"0 to {len(known) - 1}"
+        named = "" if known[0] == "0" else f", or {', '.join(known)}"
+        nearest = _nearest(style, known) if named and isinstance(style, str) else []
         meant = f"; nearest: {', '.join(nearest)}" if nearest else ""
         raise InputError(f"the model has no style {style!r}; its styles are {numbered}{named}{meant}")
+
+    def label(self, style: Style) -> str:
+        """How a style is told in the name of a picture: `7`, its full name, or `7_600_wave_400` for a mixture."""
+        if isinstance(style, Mapping):
+            in_order = sorted(style, key=self.style_index)
+            return "_".join(f"{self.label(part)}_{round(style[part] * 1000):03d}" for part in in_order)
+        return self.network.style_names[self.style_index(style)] if isinstance(style, str) else str(style)
 
     def check_size(
         self, height: int, width: int, keeps: int = 0, *, regions: int = 0, stroke_size: float = 1.0

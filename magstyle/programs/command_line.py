@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TextIO
 
 from absl import app, flags
 
-from magstyle import files, limits, options, project
+from magstyle import files, limits, names, options, project
 from magstyle.errors import InputError
 from magstyle.programs import launcher, option_flags
 from magstyle.silence import silent_stderr
@@ -228,7 +228,7 @@ def styles(flag: str, style_names: Sequence[str], *words: str) -> Any:
         InputError: for a part of several names, or brackets that do not match.
     """
     text = FLAGS[flag].value
-    if text is None or text in style_names or text in words:
+    if text is None or text in words or (text in style_names and not text.isdecimal()):
         return text
     found = literal(text)
     if found == text:
@@ -239,10 +239,10 @@ def styles(flag: str, style_names: Sequence[str], *words: str) -> Any:
                 raise InputError(f'--{flag}={text} must be such as wave, "wave, 7" or "{{wave: 0.6, 7: 0.4}}"')
             found = text
     if isinstance(found, dict):
-        return {_full_name(style, flag, style_names): weight for style, weight in found.items()}
+        return {_style(style, flag, style_names): weight for style, weight in found.items()}
     if isinstance(found, list | tuple):
-        return [_full_name(style, flag, style_names) for style in found]
-    return _full_name(found, flag, style_names)
+        return [_style(style, flag, style_names) for style in found]
+    return _style(found, flag, style_names)
 
 
 def style(flag: str, style_names: Sequence[str], *words: str) -> int | str | dict[int | str, float] | None:
@@ -264,9 +264,7 @@ def files_and_styles(flag: str, style_names: Sequence[str]) -> list[tuple[str, i
         file, _, name = text.rpartition(":")
         if not file or not name.strip():
             raise InputError(f"--{flag}={text} must be FILE:STYLE, such as sky.png:wave")
-        name = name.strip()
-        is_number = name.isdecimal() and name not in style_names
-        found.append((file, int(name) if is_number else _full_name(name, flag, style_names)))
+        found.append((file, _style(literal(name.strip()), flag, style_names)))
     return found
 
 
@@ -282,23 +280,28 @@ def _quoted(match: re.Match) -> str:
     return repr(word) if word and literal(word) == word else match[0]
 
 
-def _full_name(style: Any, flag: str, style_names: Sequence[str]) -> Any:
-    """The name that a part of it stands for; anything else unchanged."""
-    if not isinstance(style, str) or style in style_names or not _simplified(style):
+def _style(style: Any, flag: str, style_names: Sequence[str]) -> Any:
+    """A style by its number or full name, given as either or as a part of a name; anything else unchanged.
+
+    Where a number is also the name of another style, the number counts; stderr says so.
+    """
+    if isinstance(style, int) and str(style) in style_names:
+        if not 0 <= style < len(style_names):
+            return str(style)
+        if style_names[style] != str(style):
+            print(
+                f"--{flag}: {style} is the style of that number, {style_names[style]}; the name must be in quotes "
+                f"of its own, such as \"'{style}'\"",
+                file=sys.stderr,
+            )
+    if not isinstance(style, str) or style in style_names:
         return style
-    part, simplified = _simplified(style), {name: _simplified(name) for name in style_names}
-    for fits in (str.__eq__, str.startswith, str.__contains__):
-        found = [name for name in style_names if fits(simplified[name], part)]
-        if len(found) > 1:
-            raise InputError(f"--{flag}: {style} can be any of {', '.join(found)}")
-        if found:
-            print(f"--{flag}: {style} is {found[0]}", file=sys.stderr)
-            return found[0]
-    return style
-
-
-def _simplified(name: str) -> str:
-    return re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
+    found = names.meant_by(style, style_names)
+    if len(found) > 1:
+        raise InputError(f"--{flag}: {style} can be any of {', '.join(found)}")
+    if found:
+        print(f"--{flag}: {style} is {found[0]}", file=sys.stderr)
+    return found[0] if found else style
 
 
 class _StandardOutput(io.FileIO):

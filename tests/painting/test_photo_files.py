@@ -2,6 +2,7 @@
 
 import itertools
 import pathlib
+import re
 import threading
 
 import numpy as np
@@ -107,14 +108,14 @@ def test_styles_are_a_name_a_number_several_a_mixture_or_all(folder, small_model
 @pytest.mark.parametrize(
     ("arguments", "sentence", "named"),
     [
-        ({"which_styles": "wav"}, "the model has no style 'wav'; its styles are .*; nearest: wave", ()),
+        ({"which_styles": "wafe"}, "the model has no style 'wafe'; its styles are .*; nearest: wave", ()),
         ({"which_styles": []}, r"which_styles=\[\] must be a style", ("which_styles",)),
         ({"which_styles": [7]}, "the model has no style 7", ()),
         ({"output_basename": "a"}, "output_basename names the pictures of one photo, not of 3", ("output_basename",)),
         ({"input_image": "nowhere"}, "no image at nowhere", ()),
         ({"mask": [(np.ones((9, 9)), "wave")]}, "a mask of 9 x 9 pixels has another shape than ", ("mask",)),
         ({"mask": [(np.ones((9, 9, 2)), "wave")]}, r"an image must have the shape \[H, W\] or ", ()),
-        ({"mask": [(np.ones((10, 12)), "wav")]}, "the model has no style 'wav'", ()),
+        ({"mask": [(np.ones((10, 12)), "wafe")]}, "the model has no style 'wafe'", ()),
         ({"mask": [("none.png", "wave")]}, "cannot read none.png: No such file", ()),
         ({"color_from": "none.png"}, "cannot read none.png: No such file", ()),
         ({"stroke_size": 0}, "stroke_size=0 must be a number from 0.25 to 8", ("stroke_size",)),
@@ -153,7 +154,8 @@ def test_a_mask_is_painted_in_its_style_and_the_rest_in_another(folder, small_mo
 def test_what_no_mask_covers_can_stay_the_photo(folder, small_model, tmp_path, sky):
     options = {"checkpoint": small_model, "which_styles": ["photo", "wave"], "color_from": np.eye(3)}
     paths = magstyle.stylize_photos(folder / "2.jpg", tmp_path, mask=[(sky, "wave")], **options)
-    assert below(paths, tmp_path) == ["2_photo.png", "2_wave.png"]
+    end = r"_mask-\w{8}-wave_color_from-\w{8}\.png"
+    assert re.fullmatch(f"2_photo{end} 2_wave{end}", " ".join(below(paths, tmp_path)))
     stays, wave, photo = (images.read_image(path) for path in (*paths, folder / "2.jpg"))
     np.testing.assert_array_equal(stays[12:], photo[12:])
     np.testing.assert_allclose(stays[:6], wave[:6], atol=1.01 / 255)
@@ -168,14 +170,11 @@ def test_masks_that_overlap_share(folder, small_model, tmp_path):
     np.testing.assert_allclose(images.read_image(shared[0]), images.read_image(mixed[0]), atol=1.01 / 255)
 
 
-def test_a_mask_file_counts_by_its_light_and_is_never_overwritten(folder, small_model, tmp_path, sky):
-    images.write_image(tmp_path / "2_wave.png", np.repeat(sky[..., None], 3, axis=2))
+def test_a_mask_file_counts_by_its_light(folder, small_model, tmp_path, sky):
+    mask = tmp_path / "mask.png"
+    images.write_image(mask, np.repeat(sky[..., None], 3, axis=2))
     arguments = {"input_image": folder / "2.jpg", "checkpoint": small_model, "which_styles": "wave"}
-    before = (tmp_path / "2_wave.png").read_bytes()
-    with pytest.raises(magstyle.InputError, match=r"2_wave\.png would overwrite an image that is needed"):
-        magstyle.stylize_photos(output_dir=tmp_path, mask=[(tmp_path / "2_wave.png", 0)], **arguments)
-    assert (tmp_path / "2_wave.png").read_bytes() == before
-    from_file = magstyle.stylize_photos(output_dir=tmp_path / "a", mask=[(tmp_path / "2_wave.png", 0)], **arguments)
+    from_file = magstyle.stylize_photos(output_dir=tmp_path / "a", mask=[(mask, 0)], **arguments)
     from_array = magstyle.stylize_photos(output_dir=tmp_path / "b", mask=[(sky, 0)], **arguments)
     np.testing.assert_allclose(images.read_image(from_file[0]), images.read_image(from_array[0]), atol=3 / 255)
 
@@ -215,3 +214,23 @@ def test_a_photo_is_never_overwritten(small_model, tmp_path):
     with pytest.raises(magstyle.InputError, match=r"a_wave\.png would overwrite a photo of that name"):
         magstyle.stylize_photos(tmp_path, tmp_path, checkpoint=small_model, which_styles="wave")
     assert (tmp_path / "a_wave.png").read_bytes() == before
+
+
+def test_what_is_painted_in_another_way_takes_no_other_pictures_place(folder, small_model, tmp_path, sky):
+    images.write_image(tmp_path / "sky.png", np.repeat(sky[..., None], 3, axis=2))
+    ways = [
+        {},
+        *({"strength": strength} for strength in (0.5, 1.5)),
+        {"stroke_size": 2},
+        {"preserve_color": True},
+        *({"color_from": image} for image in (tmp_path / "sky.png", np.eye(3), 1 - np.eye(3))),
+        *({"mask": [mask]} for mask in ((tmp_path / "sky.png", 0), (sky, 0), (1 - sky, 0), (sky, {0: 0.5, 1: 0.5}))),
+        {"image_size": 16},
+        {"which_styles": "wav", "output_basename": "a"},
+        {"which_styles": "wav", "output_basename": "a", "strength": 0.5},
+    ]
+    arguments = {"output_dir": tmp_path / "out", "checkpoint": small_model, "sheet": True}
+    paths = [path for way in ways for path in magstyle.stylize_photos(folder / "2.jpg", **arguments, **way)]
+    assert len({*paths}) == 2 * len(ways)
+    assert paths[0].name == "2_0.png" and paths[-2].name == "a_wave_strength-0.5.png"
+    assert magstyle.stylize_photos(folder / "2.jpg", **arguments, strength=0.5) == paths[2:4]

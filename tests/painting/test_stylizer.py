@@ -173,7 +173,7 @@ def test_weights_of_another_number_of_styles_are_refused(stylizer, weights):
         stylizer.stylize(np.zeros((8, 8, 3)), weights)
 
 
-@pytest.mark.parametrize(("style", "nearest"), [("wafe", "wave"), ("night", "starry_night"), ("scream!", "scream")])
+@pytest.mark.parametrize(("style", "nearest"), [("wafe", "wave"), ("nihgt", "starry_night"), ("screem!", "scream")])
 def test_an_unknown_style_is_answered_by_the_nearest(stylizer, style, nearest):
     with pytest.raises(InputError, match=f"starry_night; nearest: {nearest}$"):
         stylizer.style_weights(style)

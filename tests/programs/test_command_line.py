@@ -112,7 +112,7 @@ def test_a_program_works_without_standard_output(small_checkpoint, tmp_path):
     for closed in (">&-", ">&- 2>&-", "<&- >&- 2>&-"):
         result = subprocess.run(f"{sys.executable} bin/stylize.py {arguments} {closed}", shell=True, env=ENV, cwd=ROOT)
         assert result.returncode == 0
-        (tmp_path / "coffee_0.png").unlink()
+        (tmp_path / "coffee_0_32px.png").unlink()
 
 
 def test_names_of_files_that_are_no_text_are_printed_as_they_are(small_checkpoint, tmp_path):
@@ -121,7 +121,9 @@ def test_names_of_files_that_are_no_text_are_printed_as_they_are(small_checkpoin
     command = [sys.executable, "bin/stylize.py", name, "--image_size=32", f"--checkpoint={small_checkpoint}"]
     result = subprocess.run([*command, f"--output_dir={tmp_path}", "--sheet"], capture_output=True, env=ENV, cwd=ROOT)
     folder = os.fsencode(tmp_path)
-    assert result.stdout.splitlines() == [folder + b"/caf\xe9_0.png", folder + b"/caf\xe9_sheet.png"], result.stderr
+    assert result.stdout.splitlines() == [folder + b"/caf\xe9_0_32px.png", folder + b"/caf\xe9_sheet_32px.png"], (
+        result.stderr
+    )
 
 
 def test_launchers_are_three_lines_and_executable():
@@ -225,7 +227,7 @@ def test_texts_become_literals_and_others_stay_as_they_are():
         *[("1984", "1984"), ("19", 19), ("'1984'", "1984"), ("all", "all"), ("alm", "almond"), ("", "")],
         *[("wave", "wave"), ("l'eau, morte", "l'eau, morte"), ("LEAU", "LEAU"), ("[]", []), ("{}", {})],
         *[("0, wave ,'pale'", [0, "wave", "pale-wave"]), ("(wave, -1)", ["wave", -1]), ("l'eau", "l'eau, morte")],
-        *[("{wave: .5, 1984: -1}", {"wave": 0.5, 1984: -1}), ("{pale wave:1e-3}", {"pale-wave": 1e-3})],
+        *[("{wave: .5, 1984: -1}", {"wave": 0.5, "1984": -1}), ("{pale wave:1e-3}", {"pale-wave": 1e-3})],
     ],
 )
 def test_styles_are_numbers_names_without_quotes_and_parts_of_names(flag_of_styles, text, value):

@@ -116,12 +116,13 @@ def test_several_photos_in_all_styles_sizes_colours_and_formats(run, small_check
         "--format=webp",
         f"--output_dir={tmp_path / 'out'}",
     )
-    names = [f"{stem}_{style}.webp" for stem in ("photo", "inside") for style in ("scream", "wave", "starry_night")]
+    ends = [f"{style}_preserve_color_12px.webp" for style in ("scream", "wave", "starry_night")]
+    names = [f"{stem}_{end}" for stem in ("photo", "inside") for end in ends]
     assert result.stdout.split() == [str(tmp_path / "out" / name) for name in names], result.stderr
-    assert images.read_image(tmp_path / "out" / "inside_wave.webp").shape == (12, 480, 3)
+    assert images.read_image(tmp_path / "out" / names[4]).shape == (12, 480, 3)
     picture = expected(small_checkpoint, photo, "wave", image_size=12)
     picture = preserve_color(images.read_image(photo, 12), picture)
-    with Image.open(tmp_path / "out" / "photo_wave.webp") as image:
+    with Image.open(tmp_path / "out" / names[1]) as image:
         assert image.format == "WEBP"
         assert np.abs(np.asarray(image.convert("L")) / 255 - picture @ [0.299, 0.587, 0.114]).mean() < 0.05
 
@@ -135,7 +136,7 @@ def test_the_trained_network_of_shared_paints_a_photo(shared, run, tmp_path):
         "--image_size=256",
         f"--output_dir={tmp_path}",
     )
-    paths = [str(tmp_path / f"coast_guard_boat_{style}.png") for style in (0, 7, 19)]
+    paths = [str(tmp_path / f"coast_guard_boat_{style}_256px.png") for style in (0, 7, 19)]
     assert result.stdout.split() == paths, result.stderr
     pictures = [images.read_image(path) for path in paths]
     # Three different paintings: none is flat, black or white, and no two are alike.
@@ -210,20 +211,21 @@ def masks(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "advice"),
+    ("flags", "name", "advice"),
     [
         (
             ["--image_size=2000", "--strength=0"],
+            "photo_0_strength-0.0_2000px.png",
             "photo.jpg is large for its strokes; --stroke_size=2 makes them show\n",
         ),
-        (["--image_size=2000", "--stroke_size=8"], ""),
-        ([], ""),
+        (["--image_size=2000", "--stroke_size=8"], "photo_0_stroke_size-8.0_2000px.png", ""),
+        ([], "photo_0.png", ""),
     ],
 )
-def test_a_large_photo_is_painted_with_advice(run, small_checkpoint, tmp_path, flags, advice):
+def test_a_large_photo_is_painted_with_advice(run, small_checkpoint, tmp_path, flags, name, advice):
     images.write_image(tmp_path / "photo.jpg", np.full((20, 21, 3), 0.5))
     result = run("stylize", f"--checkpoint={small_checkpoint}", *flags, "photo.jpg", cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (0, "out/photo_0.png\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, f"out/{name}\n"), result.stderr
     assert result.stderr == advice
 
 
@@ -231,6 +233,7 @@ def test_masks_strength_stroke_size_and_colours_are_flags(run, small_checkpoint,
     colors = tmp_path / "colors.png"
     images.write_image(colors, np.random.default_rng(1).random((9, 7, 3)) * [1, 0.5, 0.2])
     given = {"strength": 0.7, "stroke_size": 2, "which_styles": "scream"}
+    name = "photo_scream_mask-upper-starry_night_strength-0.7_stroke_size-2.0_color_from-colors.png"
     result = run(
         "stylize",
         photo,
@@ -240,7 +243,7 @@ def test_masks_strength_stroke_size_and_colours_are_flags(run, small_checkpoint,
         f"--mask={masks}/upper.png:star",
         *(f"--{name}={value}" for name, value in given.items()),
     )
-    assert (result.returncode, result.stdout) == (0, f"{tmp_path}/out/photo_scream.png\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path}/out/{name}\n"), result.stderr
     assert "--mask: star is starry_night\n" in result.stderr
     (path,) = stylize_photos(
         photo,
@@ -250,7 +253,7 @@ def test_masks_strength_stroke_size_and_colours_are_flags(run, small_checkpoint,
         color_from=colors,
         **given,
     )
-    assert path.read_bytes() == (tmp_path / "out" / "photo_scream.png").read_bytes()
+    assert path.read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
 @pytest.mark.parametrize(
