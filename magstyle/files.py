@@ -166,6 +166,13 @@ def check_name(path: str | os.PathLike) -> None:
         raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
+def check_new(path: str | os.PathLike, argument: str) -> None:
+    """Raises an InputError for a path, given as this argument, where there is a file already or none can be."""
+    check_name(path)
+    if os.path.lexists(path):
+        raise InputError(f"{path} exists already; remove it first, or choose another {argument}", argument)
+
+
 def expanded(path: str | os.PathLike) -> pathlib.Path:
     """Replaces "~" in a path by the user's home folder; raises an InputError if there is none."""
     try:
@@ -205,7 +212,7 @@ def inside(path: str | os.PathLike, source: object, suffix: str) -> pathlib.Path
         InputError: as `expanded`.
     """
     path = expanded(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return path
     name = os.path.basename(os.path.abspath(source)) if isinstance(source, str | os.PathLike) else "model"
     return path / (re.sub(r"\.(keras|pb|ckpt|index)$", "", name) + suffix)

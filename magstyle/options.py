@@ -4,11 +4,12 @@ Checks, signatures, docstrings and the flags of programs follow from the fields,
 """
 
 import dataclasses
+import difflib
 import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -38,7 +39,10 @@ def takes(job: Callable[P, Job]) -> Callable[[Callable[[Job], Result]], Callable
             try:
                 signature.bind(*args, **kwargs)
             except TypeError as error:  # The dataclass would name its __init__.
-                raise TypeError(f"{function.__name__}() {error}") from None
+                unknown = [name for name in kwargs if name not in signature.parameters]
+                near = difflib.get_close_matches(unknown[0], signature.parameters, 1) if unknown else []
+                meant = f"; did you mean {near[0]}?" if near else ""
+                raise TypeError(f"{function.__name__}() {error}{meant}") from None
             return function(job(*args, **kwargs))
 
         del call.__wrapped__  # Its signature is another.
@@ -52,9 +56,15 @@ def takes(job: Callable[P, Job]) -> Callable[[Callable[[Job], Result]], Callable
 
 
 def check(options: object) -> None:
-    """Raises an InputError for a field of a dataclass with a number, choice or truth value that its type forbids."""
+    """Raises an InputError for a field of a dataclass with a number, choice or truth value that its type forbids.
+
+    It does so, too, for an empty sequence where the default is not empty, such as no layer to climb.
+    """
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
-        check_value(field.name, getattr(options, field.name), field.type)
+        value = getattr(options, field.name)
+        check_value(field.name, value, field.type)
+        if isinstance(field.default, tuple) and field.default and isinstance(value, Sequence) and not value:
+            raise InputError(f"{field.name} must not be empty", field.name)
 
 
 def check_value(name: str, value: object, annotation: object) -> None:

@@ -103,6 +103,26 @@ def test_a_value_that_a_field_does_not_allow_is_one_sentence_with_its_name(given
     assert error.value.arguments == tuple(given)
 
 
+def test_a_word_that_is_no_option_is_answered_by_the_nearest():
+    with pytest.raises(TypeError, match=r"^train\(\) got .*'trainsteps'; did you mean train_steps\?$"):
+        magstyle.train("styles.tfrecord", "folder", trainsteps=3)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: magstyle.deep_dream("a.jpg", "b.png", end_points=[]),
+        lambda: magstyle.neural_style("a.jpg", "b.jpg", "c.png", style_end_points=()),
+        lambda: magstyle.neural_style("a.jpg", "b.jpg", "c.png", content_end_points=""),
+        lambda: magstyle.load_vgg("random:0", []),
+        lambda: magstyle.stylize_photos("a.jpg", which_styles=[]),
+    ],
+)
+def test_nothing_where_one_or_more_are_needed_is_one_sentence(work):
+    with pytest.raises(magstyle.InputError, match=r"(end_points|which_styles) must not be empty$"):
+        work()
+
+
 def test_what_an_annotation_allows_is_read_off_it():
     assert options.limits_of(ImageSize | None) == Limits(1, 65500)
     assert options.limits_of(str) is None

@@ -137,7 +137,7 @@ def _digest(source: photos.Source) -> str:
 def _check_settings(folder: pathlib.Path, settings: dict[str, object]) -> None:
     """Raises an InputError if the folder was begun with other settings; otherwise notes them there."""
     path = folder / _SETTINGS
-    if path.exists():
+    if os.path.exists(path):
         before = json.loads(path.read_text())
         # Options that have their defaults are left out.
         other = [argument for argument in {**before, **settings} if before.get(argument) != settings.get(argument)]

@@ -66,8 +66,7 @@ def convert_tflite(job: LiteRTJob) -> LiteRTFile:
             pictures than the model.
     """
     output = files.inside(job.output_model, job.checkpoint, ".tflite")
-    if output.exists():
-        raise InputError(f"{output} exists already; remove it first, or choose another output_model", "output_model")
+    files.check_new(output, "output_model")
     image_size = _network_size(job.image_size)
     model = model_files.load_model(job.checkpoint)  # In Keras, whose pictures the file's are compared with.
     Stylizer(model).check_size(*_sides(image_size or _COMPARED_SIDE))

@@ -14,12 +14,12 @@ def random_seed(source: str) -> int:
     """The seed of the network called `random:SEED`.
 
     Raises:
-        InputError: for a seed that is not a whole number.
+        InputError: for a seed that is not a whole number from 0.
     """
-    try:
-        return int(source.removeprefix("random:"))
-    except ValueError as error:
-        raise InputError(f"{source} must be random: and a whole number, such as random:0") from error
+    seed = source.removeprefix("random:")
+    if not seed.isdecimal():
+        raise InputError(f"{source} must be random: and a whole number, such as random:0")
+    return int(seed)
 
 
 def find_end_points(names: Sequence[str], available: Iterable[str]) -> list[str]:

@@ -37,6 +37,8 @@ def build(
         raise ValueError(f"VGG pools by 'avg' or 'max', not {pooling!r}.")
     available = end_point_names(weights)
     wanted = list(available if end_points is None else end_points)
+    if not wanted:
+        raise ValueError("end_points must not be empty")
     unknown = [name for name in wanted if name not in available]
     if unknown:
         raise ValueError(f"This VGG has no end point {unknown[0]!r}; it has {', '.join(available)}.")

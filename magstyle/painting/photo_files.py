@@ -234,8 +234,8 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer, regions: Regions) -
         regions: the masks; with any, "photo" may be a style without weights.
     """
     if isinstance(which_styles, Mapping) and which_styles:
-        weights = stylizer.style_weights(which_styles)
-        return {stylizer.label(which_styles): weights}
+        mixture = stylizer.style_weights(which_styles)
+        return {stylizer.label(which_styles): mixture}
     styles = listed(which_styles, stylizer.network.style_names)
     if not (styles and all(isinstance(style, numbers.Integral | str) for style in styles)):
         raise InputError(

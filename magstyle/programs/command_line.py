@@ -200,8 +200,7 @@ def new_path_of(flag: str, *suffixes: str, suffix: str | None = None) -> pathlib
         checkpoint = FLAGS.checkpoint
         path = files.inside(path, checkpoint[0] if isinstance(checkpoint, list) else checkpoint, suffix)
     for taken in (path, *(path.with_name(path.name + suffix) for suffix in suffixes)):
-        if taken.exists():
-            raise InputError(f"{taken} exists already; remove it first, or choose another --{flag}")
+        files.check_new(taken, flag)
     return path
 
 

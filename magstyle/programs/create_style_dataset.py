@@ -5,6 +5,7 @@ bin/create_style_dataset.py --style_files='paintings/*.jpg' --image_size=512 --o
 It overwrites no file; started again with the same flags, it says that the file is there already.
 """
 
+import os
 import sys
 
 from absl import flags
@@ -30,9 +31,9 @@ def main(arguments: list[str]) -> None:
     command_line.import_tensorflow()
     from magstyle.training import gram_matrices
 
-    if output_file.exists():
+    if os.path.lexists(output_file):
         if not gram_matrices.is_made_of(**given):
-            command_line.new_path_of("output_file")  # Refuses it.
+            files.check_new(output_file, "output_file")
         print(f"{output_file} is there already, made from the same paintings in the same way", file=sys.stderr)
     else:
         gram_matrices.create_style_dataset(**given)

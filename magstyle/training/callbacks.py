@@ -47,9 +47,14 @@ class StopOnNaN(keras.callbacks.Callback):
         if not np.isfinite(keras.ops.convert_to_numpy(self.model.transformer.trainable_variables[-1])).all():
             loss = math.nan
         if not math.isfinite(loss):
-            raise InputError(
-                f"the loss was {loss} at step {self.model.optimizer.iterations.numpy()}; lower learning_rate, or set "
-                "clip_gradient_norm, and start again: it goes on from the last checkpoint",
-                "learning_rate",
-                "clip_gradient_norm",
-            )
+            raise diverged(f"the loss was {loss}", self.model)
+
+
+def diverged(what: str, model: keras.Model) -> InputError:
+    """The error for a training whose numbers are not finite any more, and `what` says which."""
+    return InputError(
+        f"{what} at step {int(model.optimizer.iterations)}; lower learning_rate, or set clip_gradient_norm, and start "
+        "again: it goes on from the last checkpoint",
+        "learning_rate",
+        "clip_gradient_norm",
+    )

@@ -7,6 +7,7 @@ References:
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import sys
 import warnings
@@ -186,6 +187,7 @@ def _fit(run: _Run, model: StyleTraining, saving: SaveAndResume) -> None:
             print(_course(run, model), file=sys.stderr)
             progress = stack.enter_context(contextlib.closing(Progress(saving.step, run.schedule.train_steps)))
             summaries = _summaries(run, saving)
+            stack.callback(saving.drop)
             callbacks += [progress, summaries, saving]
         try:
             steps = run.schedule.train_steps - saving.step
@@ -268,7 +270,7 @@ def _refuse_magentas(train_dir: pathlib.Path, start: str) -> None:
         train_dir: the folder.
         start: the argument that takes a checkpoint to start from.
     """
-    if not train_dir.is_dir() or (train_dir / STATE).exists():
+    if not os.path.isdir(train_dir) or os.path.exists(train_dir / STATE):
         return
     try:
         found = model_files.latest(str(train_dir))

@@ -1,3 +1,6 @@
+import os
+
+import keras
 import numpy as np
 import pytest
 
@@ -7,15 +10,35 @@ from magstyle.training.saving import SaveAndResume
 from tests.training import small
 
 
-def test_a_loss_that_is_no_number_stops_the_training_before_it_is_saved(batch, tmp_path):
+def test_a_training_that_ends_in_nan_keeps_the_last_checkpoint_from_which_it_can_go_on(batch, tmp_path):
     model = small.training()
     saving = SaveAndResume(tmp_path, model, save_interval_secs=0)
-    batches = {name: np.concatenate([value, value]) for name, value in batch.items()}
-    batches["image"][2:] = np.nan
-    with pytest.raises(InputError, match="the loss was nan at step 2; lower learning_rate, or") as error:
-        model.fit(batches, batch_size=2, shuffle=False, verbose=0, callbacks=[StopOnNaN(), saving])
+    batches = {name: np.concatenate([value] * 4) for name, value in batch.items()}
+    gamma = model.transformer.trainable_variables[1]
+
+    def ruin(step, logs):  # The weights of step 3 are finite, and what the network makes of them is not.
+        if step == 2:
+            gamma.assign(gamma * 0 + 3e38)
+
+    ruin_at_3 = keras.callbacks.LambdaCallback(on_train_batch_end=ruin)
+    with pytest.raises(InputError, match="the loss was nan at step 4; lower learning_rate, or") as error:
+        model.fit(batches, batch_size=2, shuffle=False, verbose=0, callbacks=[StopOnNaN(), ruin_at_3, saving])
     assert error.value.arguments == ("learning_rate", "clip_gradient_norm")
-    assert SaveAndResume(tmp_path, small.training()).step == 1
+    saving.drop()
+    assert sorted(os.listdir(tmp_path)) == ["model-000001.keras", "model-000002.keras", "training_state.npz"]
+    resumed = small.training()
+    assert SaveAndResume(tmp_path, resumed).step == 2
+    resumed.fit(batch, verbose=0, callbacks=[StopOnNaN()])
+
+
+def test_weights_that_are_not_finite_are_not_saved_at_the_end_either(batch, tmp_path):
+    model = small.training()
+    saving = SaveAndResume(tmp_path, model, save_interval_secs=1000)
+    kernel = model.transformer.trainable_variables[0]
+    ruin = keras.callbacks.LambdaCallback(on_train_batch_end=lambda step, logs: kernel.assign(kernel * np.inf))
+    with pytest.raises(InputError, match="some weights were NaN or infinite at step 1; lower learning_rate"):
+        model.fit(batch, verbose=0, callbacks=[ruin, saving])
+    assert os.listdir(tmp_path) == []
 
 
 def test_weights_that_are_no_numbers_stop_the_training_whatever_the_loss():
