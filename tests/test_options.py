@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+import magstyle
 from magstyle import options
 from magstyle.errors import InputError
 from magstyle.limits import ImageSize, Limits, Strength

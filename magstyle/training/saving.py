@@ -6,6 +6,7 @@ import pathlib
 import re
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -108,7 +109,8 @@ class SaveAndResume(keras.callbacks.Callback):
         with files.replacing(path) as network, contextlib.ExitStack() as stack:
             if step != self._saved_step:
                 temporary = stack.enter_context(files.replacing(self.folder / STATE))
-                np.savez(temporary, style_names=self.model.transformer.style_names, **self._state())
+                state: dict[str, Any] = {"style_names": self.model.transformer.style_names, **self._state()}
+                np.savez(temporary, **state)
             self.model.transformer.save(network)
             yield
         self._saved_step = step
