@@ -269,6 +269,9 @@ def from_tfds(name: str, data_dir: str | os.PathLike | None = None) -> Source:
         builder = tfds.builder(name, data_dir=folder)
         with contextlib.redirect_stdout(sys.stderr):
             builder.download_and_prepare()
+    except tfds.core.DatasetNotFoundError as error:
+        places = f"in {folder or tfds.core.constants.DATA_DIR} and among those that TFDS can prepare"
+        raise InputError(f"there is no dataset {name} of TFDS, {places}") from error
     except (Exception, SystemExit) as error:  # Builders, downloads and file systems raise anything.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"cannot open the dataset {name} of TFDS: {reason}") from error

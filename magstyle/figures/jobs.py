@@ -32,7 +32,7 @@ class FigureJob(Brush):
         vgg_checkpoint: the loss network of neural style, as `magstyle.load_vgg` opens it.
         image_size: shorter side of each picture, in pixels.
         octaves: sizes at which neural style paints, from coarse to fine.
-        steps: evaluations of neural style in the first octave; half as many in each that follows.
+        steps: evaluations of neural style for each picture, in all.
     """
 
     content_images: photos.Patterns
@@ -46,4 +46,4 @@ class FigureJob(Brush):
     vgg_checkpoint: str | os.PathLike = "imagenet"
     image_size: limits.ImageSize = 256
     octaves: limits.Octaves = 2
-    steps: limits.Count = 200
+    steps: limits.Count = 300

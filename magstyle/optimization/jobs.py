@@ -52,8 +52,8 @@ class StyleOptions(VggOptions):
     Args:
         vgg_checkpoint: the loss network, VGG-19 in the papers: imagenet, which is VGG-16, a Keras .h5 file, a slim
             checkpoint, a .npz file or random:SEED.
-        steps: number of evaluations of the losses and their gradient in the first octave; half as many in each octave
-            that follows.
+        steps: number of evaluations of the losses and their gradient, in all; each octave takes half as many as the
+            one before.
         content_end_points: end points of VGG that compare the content, such as conv4_2 or vgg_19/conv4/conv4_2.
         style_end_points: end points of VGG that compare the style.
         style_loss: statistic that compares the style of picture and painting: their Gram matrices, or the mean and
@@ -66,6 +66,7 @@ class StyleOptions(VggOptions):
             stay large in large pictures.
     """
 
+    steps: limits.Count = 300
     content_end_points: Sequence[str] = CONTENT_END_POINTS
     style_end_points: Sequence[str] = STYLE_END_POINTS
     style_loss: Literal["gram", "mean_and_deviation"] = "gram"

@@ -1,5 +1,6 @@
 """Transforms of pictures and evaluations: sizes from coarse to fine, shifts, tiles."""
 
+import itertools
 import math
 
 import keras
@@ -29,8 +30,9 @@ def octave_sizes(size: tuple[int, int], octaves: int, scale: float = 2.0) -> lis
 
 
 def octave_steps(octaves: int, steps: int) -> list[int]:
-    """The steps of each octave: half as many as the one before it, which is smaller, but at least one."""
-    return [max(1, steps // 2**octave) for octave in range(octaves)]
+    """The steps of each octave, out of `steps`: half as many as the one before it, which is smaller; at least one."""
+    ends = [round(steps * (1 - 0.5**octave) / (1 - 0.5**octaves)) for octave in range(octaves + 1)]
+    return [max(1, end - begin) for begin, end in itertools.pairwise(ends)]
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

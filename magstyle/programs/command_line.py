@@ -131,7 +131,7 @@ def with_flagfiles(argv: list[str], folder: str = "", within: tuple[str, ...] = 
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without the lines about CUDA drivers that it logs; TF_CPP_MIN_LOG_LEVEL=0 brings them back.
+    """Imports TensorFlow without the lines about CUDA drivers that it logs, unless TF_CPP_MIN_LOG_LEVEL is 0 or 1.
 
     To be called before anything that imports it, and before any work. TensorFlow 2.21 logs while it is imported,
     whatever that variable says (tensorflow/tensorflow#100442).
@@ -140,7 +140,8 @@ def import_tensorflow() -> None:
         InputError: if it is installed but broken.
         ModuleNotFoundError: if it is not installed; `run` says so in a sentence.
     """
-    silence = contextlib.nullcontext() if "TF_CPP_MIN_LOG_LEVEL" in os.environ else silent_stderr()
+    wanted = os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1")
+    silence = contextlib.nullcontext() if wanted else silent_stderr()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with silence:

@@ -60,12 +60,10 @@ def main(arguments: list[str]) -> None:
                 mask=command_line.files_and_styles("mask", network.style_names),
             )
         )
-        advice = "" if FLAGS["stroke_size"].present else _advice_on_strokes(first)
+        if not FLAGS["stroke_size"].present and (advice := _advice_on_strokes(first)):
+            print(advice, file=sys.stderr)  # Now, as a large photo takes a while.
         for path in photo_files.paint(job, reader):
             command_line.print_above_bars(str(path))
-            if advice:
-                command_line.print_above_bars(advice, sys.stderr)
-                advice = ""
 
 
 def _advice_on_strokes(photo: str) -> str:

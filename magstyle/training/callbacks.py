@@ -23,11 +23,20 @@ class Progress(keras.callbacks.Callback):
         self.bar = tqdm(initial=step, total=train_steps, unit="step", mininterval=1)
         self.bar.set_postfix_str("compiling the first step")
 
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 1:
+            self.bar.unpause()
+
     def on_train_batch_end(self, batch, logs=None):
         losses = batch_means(logs)
         totals = {"total": "total_loss", "content": "total_content_loss", "style": "total_style_loss"}
         self.bar.set_postfix({short: f"{losses[name]:.4g}" for short, name in totals.items()}, refresh=False)
-        self.bar.update()
+        if batch == 0:  # Most of the first step was compiling: rate and time left are those of the steps that follow.
+            self.bar.n += 1
+            self.bar.initial = self.bar.last_print_n = self.bar.n
+            self.bar.refresh()
+        else:
+            self.bar.update()
 
     def close(self) -> None:
         """Leaves the bar on its line, even after a training that failed."""

@@ -91,13 +91,13 @@ def test_a_style_is_painted_in_its_region_alone(paint):
 
 def test_octaves_paint_from_coarse_to_fine(paint):
     shapes = []
-    painted = paint(octaves=2, steps=3, report=lambda image, _: shapes.append(image.shape))
+    painted = paint(octaves=2, steps=4, report=lambda image, _: shapes.append(image.shape))
     assert shapes == [(18, 20, 3)] * 3 + [(36, 40, 3)]  # Then half as many steps.
     assert painted.shape == CONTENT.shape
 
 
 def test_what_octaves_paint_comes_over_the_photos_own_detail(paint):
-    np.testing.assert_allclose(paint(octaves=2, steps=1), CONTENT, atol=1e-6)  # Nothing is painted yet.
+    np.testing.assert_allclose(paint(octaves=2, steps=2), CONTENT, atol=1e-6)  # Nothing is painted yet.
 
 
 def test_the_scale_of_the_style_is_that_of_the_painting(paint, network):

@@ -19,8 +19,12 @@ def test_octaves_double_up_to_the_size_of_the_picture():
         transforms.octave_sizes((40, 60), 3)
 
 
-def test_each_octave_takes_half_as_many_steps_as_the_one_before():
-    assert transforms.octave_steps(4, 6) == [6, 3, 1, 1]
+@pytest.mark.parametrize(
+    ("octaves", "steps", "expected"),
+    [(1, 60, [60]), (2, 300, [200, 100]), (2, 60, [40, 20]), (4, 375, [200, 100, 50, 25]), (3, 2, [1, 1, 1])],
+)
+def test_each_octave_takes_half_as_many_of_all_steps_as_the_one_before(octaves, steps, expected):
+    assert transforms.octave_steps(octaves, steps) == expected
 
 
 def test_resizing_keeps_what_is_smooth_and_the_range():

@@ -29,7 +29,7 @@ def flags(folder, tmp_path):
 
 
 def test_a_photo_is_painted_with_snapshots_and_its_losses_are_shown(run, flags, folder, tmp_path):
-    result = run("neural_style", *flags, "--octaves=2", "--steps=8", "--snapshot_steps=5", f"{folder}/two.png")
+    result = run("neural_style", *flags, "--octaves=2", "--steps=12", "--snapshot_steps=5", f"{folder}/two.png")
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{tmp_path}/out/picture.png\n"
     assert re.search(r"12/12 .*content_loss=\d.*, style_loss=\d", result.stderr)

@@ -237,7 +237,7 @@ WRONG = {
     "--content_files={photos} --num_shards=2 --output_format=png": "--num_shards is for TFRecord shards of --content",
     "--content_files={photos}/*.gif": "no image at {photos}/*.gif",
     "--tfrecord_files={photos}/tench/1.jpg": "1.jpg from record 0 on: it is not a TFRecord file",
-    "--tfds_name=no_such --tfds_data_dir={photos}": "cannot open the dataset no_such of TFDS: Dataset no_such not",
+    "--tfds_name=no_such --tfds_data_dir={photos}": "there is no dataset no_such of TFDS, in ",
     "--content_files={photos} --style=monet": "no style 'monet'; its styles are 0 to 2, or scream, wave, starry_night",
     "--content_files={photos} --style=[0]": "--style=[0] must be a style or a mixture",
     "--content_files={photos} --output_dir={photos}/tench/1.jpg/out": "cannot make the folder",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from magstyle.errors import InputError
-from magstyle.training.callbacks import StopOnNaN
+from magstyle.training.callbacks import Progress, StopOnNaN
 from magstyle.training.saving import SaveAndResume
 from tests.training import small
 
@@ -51,3 +51,17 @@ def test_weights_that_are_no_numbers_stop_the_training_whatever_the_loss():
     beta.assign(beta * np.nan)
     with pytest.raises(InputError, match="the loss was nan at step 0; lower learning_rate"):
         stop.on_train_batch_end(0, logs)
+
+
+def test_the_time_left_is_not_that_of_the_first_step_which_was_compiled(monkeypatch):
+    progress = Progress(0, 40)
+    progress.bar.start_t = progress.bar.last_print_t = 0
+    progress.bar._time = lambda: 100
+    logs = {f"total{name}_loss": np.ones(1) for name in ("", "_content", "_style")}
+    progress.on_train_batch_end(0, logs)
+    assert "1/40" in str(progress.bar) and "<?" in str(progress.bar)
+    progress.on_train_batch_begin(1)
+    progress.bar._time = lambda: 102
+    progress.on_train_batch_end(1, logs)
+    assert "2/40" in str(progress.bar) and "<01:16" in str(progress.bar)
+    progress.close()
