@@ -11,6 +11,7 @@ bin/evaluate.py --video=clip.mp4 ...           also measures how steadily a clip
 bin/evaluate.py --eval_interval_secs=60 ...    follows a training that runs, until Ctrl-C
 """
 
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -99,13 +100,25 @@ def report(
 
 
 def print_losses(losses: "Mapping[str, np.ndarray]", styles: Sequence[str]) -> None:
-    """Prints a table: a row for each style and one for the means."""
+    """Prints a table: a row for each style and one for the means; on a narrow terminal, several tables."""
     names = [name for name in losses if not name.startswith("weighted_")]
     width = max(len("mean"), *map(len, styles))
-    print(f"{'style':{width}}  {'  '.join(names)}")
-    rows = {style: [losses[name][k] for name in names] for k, style in enumerate(styles)}
-    for title, values in {**rows, "mean": [losses[name].mean() for name in names]}.items():
-        print(f"{title:{width}}  {'  '.join(f'{value:{len(n)}.4g}' for n, value in zip(names, values, strict=True))}")
+    rows = {style: {name: losses[name][k] for name in names} for k, style in enumerate(styles)}
+    rows["mean"] = {name: losses[name].mean() for name in names}
+    for columns in _fitting(names, shutil.get_terminal_size((sys.maxsize, 0)).columns - width):
+        print(f"{'style':{width}}  {'  '.join(columns)}")
+        for title, values in rows.items():
+            print(f"{title:{width}}  {'  '.join(f'{values[name]:{len(name)}.4g}' for name in columns)}")
+
+
+def _fitting(names: Sequence[str], width: int) -> list[list[str]]:
+    """The names of columns, two blanks before each, in groups that fit into a width."""
+    groups: list[list[str]] = [[]]
+    for name in names:
+        if groups[-1] and sum(len(other) + 2 for other in [*groups[-1], name]) > width:
+            groups.append([])
+        groups[-1].append(name)
+    return groups
 
 
 def print_pairs(pairs: Iterable[tuple[str, float, float]]) -> float:

@@ -12,6 +12,7 @@ from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images, pipeline, styles
 from magstyle.data import photos as photo_sources
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
+from magstyle.programs.evaluate import print_losses
 from magstyle.training.transfer import with_styles
 from tests import clips
 from tests.events import curves, images_in
@@ -163,6 +164,24 @@ def test_a_second_table_shows_how_steadily_a_clip_is_painted(run, refused, flags
     for name, value in table["mean"].items():
         assert points[name] == {7: pytest.approx(value, rel=1e-3)}
         assert points[f"{name}/wave"] == {7: pytest.approx(table["wave"][name], rel=1e-3)}
+
+
+def test_tables_are_no_wider_than_the_terminal(capsys, monkeypatch):
+    losses = {f"{kind}_loss/conv{layer}": np.array([layer, 2.5]) for kind in ("content", "style") for layer in range(4)}
+    print_losses(losses, STYLES)
+    header, *_ = capsys.readouterr().out.splitlines()
+    assert header.split() == ["style", *losses]
+    monkeypatch.setenv("COLUMNS", "60")
+    print_losses(losses, STYLES)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    headers = [line.split()[1:] for line in lines if line.startswith("style ")]
+    assert [name for names in headers for name in names] == list(losses) and len(lines) == len(headers) * (
+        2 + len(STYLES)
+    )
+    monkeypatch.setenv("COLUMNS", "1")
+    print_losses(losses, STYLES)
+    assert capsys.readouterr().out.count("style ") == len(losses)
 
 
 def test_a_clip_that_cannot_be_used_is_refused_before_any_work(refused, flags, tmp_path):
