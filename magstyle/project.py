@@ -15,6 +15,7 @@ _OPTIONAL = {
     "av": ("PyAV", "av opencv-python-headless"),
     "cv2": ("OpenCV", "av opencv-python-headless"),
     "apache_beam": ("Apache Beam", "apache-beam"),
+    "pillow_heif": ("pillow-heif", "pillow-heif"),
 }
 
 
@@ -29,6 +30,11 @@ def file(folder: str, name: str) -> pathlib.Path:
     # An installed package holds these folders, a checkout has them beside the package.
     installed, checkout = (around / folder / name for around in (package, package.parent))
     return installed if installed.exists() else checkout
+
+
+def has(module: str) -> bool:
+    """Whether a module is installed; it is not imported."""
+    return importlib.util.find_spec(module) is not None
 
 
 @contextlib.contextmanager
@@ -61,7 +67,7 @@ def needing(module: str) -> Iterator[None]:
     """A guard around the import of an optional module; other errors pass, as with `needing_tensorflow`.
 
     Args:
-        module: "av", "cv2" or "apache_beam".
+        module: "av", "cv2", "apache_beam" or "pillow_heif".
 
     Raises:
         InputError: if it is not installed, with the command that installs it.

@@ -1,28 +1,31 @@
 """Reads image files of all common formats as arrays, and writes arrays as PNG, JPEG or WebP.
 
-Images are float32 RGB [H, W, 3] in [0, 1].
+Images are float32 RGB [H, W, 3] in [0, 1]; `as_image` makes them of all arrays and Pillow images that users have.
 """
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import io
+import math
 import os
 import pathlib
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageFile, ImageOps
 
 from magstyle import files, limits, options
+from magstyle.data import exif_data, formats
 from magstyle.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
     from PIL import TiffImagePlugin
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
-_READABLE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
+# An image as people have it in Python: floats in [0, 1], bytes, or truth values, [H, W, 3]; or Pillow's.
+Pixels = np.ndarray | Image.Image
 # For each extension: Pillow's options for the format, and the longest side that it allows.
 _WRITABLE: dict[str, tuple[dict[str, Any], int]] = {
     # Run lengths only: in pictures, zlib's search for repetitions takes five times as long and finds nothing.
@@ -31,6 +34,9 @@ _WRITABLE: dict[str, tuple[dict[str, Any], int]] = {
     ".jpeg": ({"format": "JPEG", "quality": 95, "subsampling": 0}, 65500),
     ".webp": ({"format": "WEBP", "quality": 95}, 16383),
 }
+_WITH_ALPHA = {".png", ".webp"}
+# Floats may be this far outside [0, 1], by rounding; it is less than half a step of eight bits.
+_ROUNDING = 1e-3
 # Files of 32 bits per value do not say which value is white: it is the first of these that no value exceeds.
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
 # Minimum colour deviation of a random crop, of 255; below 1, training (in batches of 16) diverged after 24,000 steps.
@@ -43,23 +49,90 @@ _LARGEST_AHEAD = 2**24
 
 def is_image(name: str) -> bool:
     """Whether `read_image` is likely to read a file: it is not hidden and has the extension of an image."""
-    return not name.startswith(".") and pathlib.Path(name).suffix.lower() in _READABLE_SUFFIXES
+    return not name.startswith(".") and formats.is_readable(pathlib.Path(name).suffix.lower())
 
 
-def read_size(file: str | os.PathLike | io.BytesIO, name: str | None = None) -> tuple[int, int]:
+def as_image(image: Pixels | Sequence, grey: bool = False) -> np.ndarray:
+    """Any image that people have in Python as float32 RGB [H, W, 3] in [0, 1].
+
+    Args:
+        image: floats in [0, 1], uint8 from 0 to 255, or truth values, [H, W, 3]; or an image of Pillow's, which is
+            treated as `read_image` treats its file.
+        grey: whether [H, W] is an image, too.
+
+    Raises:
+        InputError: for anything else, such as integers whose white nobody knows, or values outside [0, 1].
+    """
+    if isinstance(image, Image.Image):
+        return to_float(_from_pillow(image))
+    values = _as_array(image)
+    if grey and values.ndim == 2:
+        values = np.repeat(values[..., None], 3, axis=2)
+    if values.ndim != 3 or values.shape[2] != 3 or 0 in values.shape:
+        shapes = "[H, W] or [H, W, 3]" if grey else "[H, W, 3]"
+        raise InputError(f"an image must have the shape {shapes}, not {list(values.shape)}")
+    return to_float(values) if values.dtype == np.uint8 else _within_bounds(values)
+
+
+def as_mask(mask: str | os.PathLike | Pixels) -> np.ndarray:
+    """How much of each pixel is in a mask, float32 [H, W] in [0, 1]: the mean of its channels, times its alpha.
+
+    Args:
+        mask: a file, an array [H, W] or [H, W, 3] as `as_image` takes it, or an image of Pillow's.
+
+    Raises:
+        InputError: for anything else, or a file that cannot be read.
+    """
+    if isinstance(mask, Image.Image):
+        return to_float(_from_pillow(mask, background="black")).mean(axis=2)
+    if not isinstance(mask, str | os.PathLike):
+        return as_image(mask, grey=True).mean(axis=2)
+    path = files.expanded(mask)
+    with _opened(path, str(path)) as image:
+        _plan(image, None, str(path))
+        return to_float(_to_srgb(image, str(path), background="black")).mean(axis=2)
+
+
+def _as_array(image: object) -> np.ndarray:
+    try:
+        values = np.asarray(image)
+    except ValueError as error:  # Rows of several lengths.
+        raise InputError(f"an image must be an array or an image of Pillow's ({error})") from error
+    is_float = values.dtype.kind not in "iu" and np.can_cast(values.dtype, np.float64, "same_kind")
+    if not (is_float or values.dtype == np.uint8):
+        raise InputError(
+            f"an image must be floats from 0 to 1, uint8 from 0 to 255 or an image of Pillow's, not {values.dtype}"
+        )
+    return values
+
+
+def _within_bounds(values: np.ndarray) -> np.ndarray:
+    """Floats as float32 in [0, 1]; raises an InputError if they are outside by more than rounding, or NaN."""
+    least, most = values.min(), values.max()
+    if not (-_ROUNDING <= least and most <= 1 + _ROUNDING):  # NaN is neither.
+        raise InputError(
+            f"an image of floats must have values from 0 to 1, not from {float(least):g} to {float(most):g}"
+        )
+    values = np.asarray(values, np.float32)
+    return np.clip(values, 0, 1) if least < 0 or most > 1 else values
+
+
+def read_size(
+    file: str | os.PathLike | io.BytesIO, name: str | None = None, image_size: int | None = None
+) -> tuple[int, int]:
     """Reads height and width of an image, as `read_image` returns it, from the file's header.
 
     Args:
         file: its path, or its bytes.
         name: its name in messages; the path by default.
+        image_size: as for `read_image`.
 
     Raises:
         InputError: as `read_image`, if the header shows it.
     """
     name = str(name or file)
     with _opened(file, name) as image:
-        width, height = _upright_size(image, name)
-    return height, width
+        return _plan(image, image_size, name)
 
 
 def scaled_size(size: tuple[int, int], shorter_side: int | None) -> tuple[int, int]:
@@ -72,12 +145,11 @@ def scaled_size(size: tuple[int, int], shorter_side: int | None) -> tuple[int, i
         return size
     options.check_value("image_size", shorter_side, limits.ImageSize)
     height, width = (max(1, round(side * shorter_side / min(size))) for side in size)
-    # Pillow warns above MAX_IMAGE_PIXELS, and refuses files of more than twice as many.
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and height * width > 2 * limit:
+    most = formats.most_pixels()
+    if most is not None and height * width > most:
         raise InputError(
             f"image_size={shorter_side} scales {size[1]} x {size[0]} pixels to {width} x {height}; "
-            f"more than {2 * limit} pixels are too many",
+            f"more than {most} pixels are too many",
             "image_size",
         )
     return height, width
@@ -86,11 +158,11 @@ def scaled_size(size: tuple[int, int], shorter_side: int | None) -> tuple[int, i
 def read_image(
     file: str | os.PathLike | io.BytesIO, image_size: int | None = None, name: str | None = None
 ) -> np.ndarray:
-    """Reads a JPEG, PNG, WebP, GIF (first frame), TIFF or BMP file.
+    """Reads a JPEG, PNG, WebP, GIF (first frame), TIFF, BMP, AVIF or (with the extra `heif`) HEIC file.
 
     Applies the EXIF orientation, converts an embedded ICC profile to sRGB, lays transparency over white and reduces
-    16-bit values to 8 bits. In TIFF files of 32-bit integers or floats, white is the first of 1, 255, 65535, 2^31 - 1
-    and 2^32 - 1 that no value exceeds (floats may exceed it by half, as interpolation overshoots).
+    values to 8 bits. In TIFF files of 32-bit integers or floats, white is the first of 1, 255, 65535, 2^31 - 1 and
+    2^32 - 1 that no value exceeds (floats may exceed it by half, as interpolation overshoots).
 
     Args:
         file: its path, or its bytes.
@@ -101,17 +173,68 @@ def read_image(
         float32 RGB [H, W, 3] in [0, 1].
 
     Raises:
-        InputError: for a file that is missing, damaged, truncated or not such an image; and, before the image is
-            decoded, as `scaled_size`.
+        InputError: for a file that is missing, damaged, truncated or not such an image; before the image is decoded,
+            as `scaled_size`, or for more pixels than that without image_size.
     """
     name = str(name or file)
     with _opened(file, name) as image:
-        scaled_size(image.size, image_size)  # Refuses too large an image before decoding, whichever way up it is.
+        height, width = _plan(image, image_size, name)
         rgb = _to_srgb(image, name)
-        height, width = scaled_size((rgb.height, rgb.width), image_size)
         if (width, height) != rgb.size:
             rgb = rgb.resize((width, height), Image.Resampling.LANCZOS)
         return to_float(rgb)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
+class Companions:
+    """What accompanies the colours of a photo, for the pictures made of it.
+
+    Attributes:
+        exif: when, where and with what it was taken, as `exif_data.kept` returns it.
+        alpha: its opacity, uint8 [H, W]; None if it is opaque.
+    """
+
+    exif: bytes = b""
+    alpha: np.ndarray | None = None
+
+
+def read_companions(path: str | os.PathLike, size: tuple[int, int]) -> Companions:
+    """Reads what accompanies the colours of a photo, for pictures of this height and width; raises as `read_image`."""
+    height, width = size
+    with _opened(path, str(path)) as image:
+        exif = exif_data.kept(image, size)
+        if not image.has_transparency_data:
+            return Companions(exif)
+        formats.check_decoded(image, str(path))
+        _, alpha = _decoded(image, str(path))
+    if alpha is None or alpha.getextrema() == (255, 255):
+        return Companions(exif)
+    return Companions(exif, np.asarray(alpha.resize((width, height), Image.Resampling.LANCZOS)))
+
+
+def _plan(image: Image.Image, image_size: int | None, name: str) -> tuple[int, int]:
+    """Height and width of an image once it is read; makes Pillow decode only as much as that takes, if it is large.
+
+    Raises:
+        InputError: if it has too many pixels.
+    """
+    width, height = _upright_size(image, name)
+    size = scaled_size((height, width), image_size)
+    most = formats.most_pixels()
+    if most is None or width * height <= most:
+        return size
+    if image_size is None:
+        raise InputError(
+            f"cannot read {name}: {width} x {height} are {width * height} pixels, more than {most}; an image_size of "
+            f"up to {max(1, math.isqrt(most * min(width, height) // max(width, height)))} will do",
+            "image_size",
+        )
+    if formats.is_jpeg(image):
+        with _decoding(name):
+            drawn_height, drawn_width = scaled_size((image.height, image.width), image_size)
+            image.draft(None, (drawn_width, drawn_height))
+    formats.check_decoded(image, name)
+    return size
 
 
 class ReadAhead:
@@ -137,7 +260,7 @@ class ReadAhead:
         """Begins to read a file that is needed soon, unless `memory_ahead` says that it is too large."""
         if path not in self._images:
             with contextlib.suppress(InputError):  # `read` will raise it.
-                if memory_ahead(*scaled_size(read_size(path), self._image_size)):
+                if memory_ahead(*read_size(path, image_size=self._image_size)):
                     self._images[path] = self._executor.submit(read_image, path, self._image_size)
 
     def read(self, path: str | os.PathLike) -> np.ndarray:
@@ -180,6 +303,7 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: "np.random.Ge
         reduction = 2 * image_size / (box[2] - box[0])
         with _decoding(name):
             image.draft(None, (round(image.width * reduction), round(image.height * reduction)))
+        formats.check_decoded(image, name)
         srgb = _to_srgb(image, name)
         crop = srgb.resize((image_size, image_size), Image.Resampling.BICUBIC, box=_scaled_box(box, size, srgb.size))
         if rng is not None and rng.random() < 0.5:
@@ -239,28 +363,53 @@ def check_output(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -
             )
 
 
-def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes RGB [H, W, 3] in [0, 1] as PNG, JPEG (quality 95, no chroma subsampling) or WebP (95), by the extension.
+def write_image(path: str | os.PathLike, image: Pixels) -> None:
+    """Writes an image as PNG, JPEG (quality 95, no chroma subsampling) or WebP (95), by the extension.
 
-    Clips values outside [0, 1]. The file appears complete or not at all.
+    The file appears complete or not at all.
+
+    Args:
+        path: the file.
+        image: RGB [H, W, 3], floats in [0, 1] or uint8; or an image of Pillow's.
 
     Raises:
-        InputError: as `check_writable`, or if the operating system refuses.
+        InputError: as `check_writable`, for anything that is not an image, or if the operating system refuses.
     """
+    write_picture(path, image, Companions())
+
+
+def write_picture(path: str | os.PathLike, image: Pixels, companions: Companions) -> None:
+    """Writes a picture as `write_image` does, with what accompanies its photo, as far as the format has it."""
+    image = as_image(image)
     check_writable(path, *image.shape[:2])
-    encoded = encode(image, pathlib.Path(path).suffix.lower())
+    encoded = encode(image, pathlib.Path(path).suffix.lower(), companions)
     with files.replacing(path) as temporary:
         temporary.write_bytes(encoded)
 
 
-def encode(image: np.ndarray, suffix: str) -> bytes:
-    """Encodes an image as `write_image` does for this extension, such as ".jpg"."""
+def encode(image: Pixels, suffix: str, companions: Companions | None = None) -> bytes:
+    """Encodes an image as `write_picture` does for this extension, such as ".jpg"."""
+    companions = companions or Companions()
+    image = as_image(image)
     form, _ = _WRITABLE[suffix]
     encoded = io.BytesIO()
-    # Up to 8 rows at the end of a JPEG file are written at once, and must fit into Pillow's buffer.
-    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, 8 * 4 * image.shape[1])
-    Image.fromarray(to_uint8(image)).save(encoded, **form)
+    if companions.alpha is None or suffix not in _WITH_ALPHA:
+        pixels = Image.fromarray(to_uint8(image))
+    else:
+        pixels = _with_alpha(image, companions.alpha)
+    if companions.exif:
+        form = {**form, "exif": companions.exif}
+    # Up to 8 rows at the end of a JPEG file are written at once, and must fit into Pillow's buffer; so must its EXIF.
+    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, 8 * 4 * image.shape[1], len(companions.exif) + 2**16)
+    pixels.save(encoded, **form)
     return encoded.getvalue()
+
+
+def _with_alpha(image: np.ndarray, alpha: np.ndarray) -> Image.Image:
+    """The RGBA image that shows an image [H, W, 3] when it is laid over white, with this alpha, uint8 [H, W]."""
+    opacity = to_float(alpha)[..., None]
+    colors = np.divide(image - (1 - opacity), opacity, where=opacity > 0, out=np.array(image, np.float32))
+    return Image.fromarray(np.dstack([to_uint8(colors), alpha]))
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
@@ -285,7 +434,7 @@ def _opened(file: str | os.PathLike | io.BytesIO, name: str) -> Iterator[Image.I
     if not isinstance(file, io.BytesIO):
         files.check_regular(file)
     with _decoding(name):
-        image = Image.open(file, formats=_FORMATS)
+        image = formats.opened(file)
     with image:
         try:
             yield image
@@ -300,10 +449,10 @@ def _decoding(name: str) -> Iterator[None]:
         yield
     except Warning:
         raise  # The user has chosen to see Pillow's warnings as errors.
+    except InputError as error:
+        raise InputError(f"cannot read {name}: {error}") from error
     except Image.UnidentifiedImageError as error:
         raise InputError(f"cannot read {name}: it is not a JPEG, PNG, WebP, GIF, TIFF or BMP image") from error
-    except Image.DecompressionBombError as error:
-        raise InputError(f"cannot read {name}: {error}") from error
     except Exception as error:  # Damaged files raise nearly anything: OSError, SyntaxError, struct.error.
         if is_out_of_memory(error):
             raise InputError(f"cannot read {name}: there is no memory for it") from error
@@ -316,14 +465,10 @@ def _upright_size(image: Image.Image, name: str) -> tuple[int, int]:
     """Width and height of an image as it is seen, and as `_to_srgb` returns it."""
     with _decoding(name):
         width, height = image.size
-        if _is_tiff(image):
+        if formats.is_tiff(image):
             # Pillow swaps image.size if the orientation is a TIFF tag, but not if it comes from XMP data.
             width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
         return (height, width) if _orientation(image) >= 5 else (width, height)
-
-
-def _is_tiff(image: Image.Image) -> "TypeGuard[TiffImagePlugin.TiffImageFile]":
-    return image.format == "TIFF"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -338,33 +483,105 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _to_srgb(image: Image.Image, name: str) -> Image.Image:
-    """Decodes an image of any mode to RGB: upright, in sRGB, over white."""
+class _Samples(NamedTuple):
+    """What the samples of a greyscale file mean; Pillow gives them as they are.
+
+    Attributes:
+        white: the number that is white in samples of up to 16 bits.
+        unsigned: whether those of 32 bits are unsigned.
+        inverted: whether 0 is white.
+        transparent: the sample of transparent pixels, in Pillow's numbers; in colour files, one of each channel.
+    """
+
+    white: int = 65535
+    unsigned: bool = False
+    inverted: bool = False
+    transparent: int | tuple[int, ...] | None = None
+
+
+def _samples(image: Image.Image) -> _Samples:
+    """What the samples of an image mean, read from the headers of its file; call it before the image is decoded."""
+    key = image.info.get("transparency") if image.mode in ("1", "L", "I;16", "RGB") else None
+    if formats.is_tiff(image):
+        tags = image.tag_v2
+        return _Samples(
+            2 ** min(16, tags.get(ExifTags.Base.BitsPerSample, (16,))[0]) - 1,
+            image.mode == "I" and 1 in tags.get(ExifTags.Base.SampleFormat, (1,)),
+            # In fewer bits, Pillow inverts them.
+            tags.get(ExifTags.Base.PhotometricInterpretation) == 0 and image.mode not in ("1", "L"),
+        )
+    layout = str(image.tile[0][3]) if isinstance(image, ImageFile.ImageFile) and image.tile else ""
+    if isinstance(key, int):
+        # Pillow scales samples of 2 and 4 bits to 8, but not this one.
+        key *= {"L;2": 85, "L;4": 17}.get(layout, 1)
+    elif isinstance(key, tuple) and layout == "RGB;16B":
+        key = tuple(value >> 8 for value in key)
+    return _Samples(transparent=key)
+
+
+def _to_srgb(image: Image.Image, name: str, background: str = "white") -> Image.Image:
+    """Decodes an image of any mode to RGB: upright, in sRGB, over a background."""
+    rgb, alpha = _decoded(image, name)
+    return _over(rgb, alpha, background)
+
+
+def _from_pillow(image: Image.Image, background: str = "white") -> Image.Image:
+    """An image that a user has opened or made, as `_to_srgb` returns those of files; it stays as it is."""
+    if 0 in image.size:
+        raise InputError(f"an image of {image.width} x {image.height} has no pixels")
+    with _decoding("an image"):
+        samples = _samples(image)
+        image.load()
+        upright = ImageOps.exif_transpose(image) if _orientation(image) > 1 else image.copy()
+    return _over(*_to_rgb(upright, samples, image.info.get("icc_profile"), "an image"), background)
+
+
+def _over(rgb: Image.Image, alpha: Image.Image | None, background: str) -> Image.Image:
+    return rgb if alpha is None else Image.composite(rgb, Image.new("RGB", rgb.size, background), alpha)
+
+
+def _decoded(image: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+    """Decodes an image of any mode to RGB, upright and in sRGB, and its alpha, if it has one."""
     profile = image.info.get("icc_profile")
     with _decoding(name):
-        unsigned = False
-        if _is_tiff(image):
-            unsigned = image.mode == "I" and 1 in image.tag_v2.get(ExifTags.Base.SampleFormat, (1,))
+        samples = _samples(image)
+        if formats.is_tiff(image):
             _widen_planes(image)
-        image.load()  # Turns a TIFF file upright, and drops its orientation.
+        image = formats.loaded(image)  # Turns a TIFF file upright, and drops its orientation.
         if _orientation(image) > 1:
             ImageOps.exif_transpose(image, in_place=True)
+    return _to_rgb(image, samples, profile, name)
+
+
+def _to_rgb(
+    image: Image.Image, samples: _Samples, profile: bytes | None, name: str
+) -> tuple[Image.Image, Image.Image | None]:
+    """An image of any mode as RGB of 8 bits, in sRGB, and its alpha, if it has one."""
+    alpha = None if samples.transparent is None else _opaque_where_not(samples.transparent, image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        image = _to_eight_bits(image, unsigned)
-    return _to_rgb(image, profile, name)
-
-
-def _to_rgb(image: Image.Image, profile: bytes | None, name: str) -> Image.Image:
-    """An image of 8 bits per value as RGB, in sRGB, over white."""
-    if image.has_transparency_data:
-        image = _converted(image, "RGBA", name)
+        image, profile = _to_eight_bits(image, samples, profile), None
+    elif alpha is None and image.has_transparency_data:
+        is_bmp = image.format == "BMP"
+        image = _converted(image, "RGBA" if image.mode != "LA" else "LA", name)
+        alpha = image.getchannel("A")
+        if is_bmp and alpha.getextrema() == (0, 0):
+            alpha = None  # Then the fourth channel is padding, as viewers take it.
+    image.info.pop("transparency", None)
+    if image.mode in ("1", "LA"):
+        image = _converted(image, "L", name)
+        image = ImageOps.invert(image) if samples.inverted else image
     elif image.mode not in ("RGB", "L", "CMYK", "LAB"):
         image = _converted(image, "RGB", name)
     if profile:
         image = _from_profile(image, profile)
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode == "RGB" else _converted(image, "RGB", name)
+    return image if image.mode == "RGB" else _converted(image, "RGB", name), alpha
+
+
+def _opaque_where_not(transparent: int | tuple[int, ...], image: Image.Image) -> Image.Image:
+    """The alpha of an image in which the pixels of one value are transparent."""
+    values = np.asarray(image.convert("L") if image.mode == "1" else image)
+    differs = values != np.asarray(transparent)
+    return Image.fromarray(np.where(differs.any(axis=2) if differs.ndim == 3 else differs, np.uint8(255), np.uint8(0)))
 
 
 def _converted(image: Image.Image, mode: str, name: str) -> Image.Image:
@@ -383,29 +600,43 @@ def _widen_planes(image: "TiffImagePlugin.TiffImageFile") -> None:
             image.tile[number] = tile._replace(args=(f"{tile.args[0]};{end}", *tile.args[1:]))
 
 
-def _to_eight_bits(image: Image.Image, unsigned: bool) -> Image.Image:
-    """Reduces a greyscale image of 16 or 32 bits per value, `unsigned` if they are such integers, to 8 bits."""
+def _to_eight_bits(image: Image.Image, samples: _Samples, profile: bytes | None) -> Image.Image:
+    """Reduces a greyscale image of more than 8 bits per value to 8, in sRGB."""
     values = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        white: float = 65535
-    else:
-        if unsigned:
+    white: float = samples.white
+    if not image.mode.startswith("I;16"):
+        if samples.unsigned:
             values = values.view(np.uint32)  # Pillow has no unsigned integers of 32 bits.
         most = values.max(where=np.isfinite(values), initial=0) / (1.5 if image.mode == "F" else 1)
         white = next((white for white in _WHITES if white >= most), most)
-    return Image.fromarray(to_uint8(np.nan_to_num(values / np.float32(white), nan=0, posinf=1)))
+    light = np.nan_to_num(values / np.float32(white), nan=0, posinf=1)
+    if samples.inverted:
+        light = 1 - light
+    if profile:
+        # 256 values of its curve, with straight lines between them: eight bits would be too few for dark greys.
+        curve = _from_profile(Image.fromarray(np.arange(256, dtype=np.uint8)[None]), profile).convert("L")
+        light = np.interp(light, np.linspace(0, 1, 256), to_float(curve)[0])
+    return Image.fromarray(to_uint8(light))
 
 
 def _from_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    """An image, L, RGB, CMYK or LAB, in sRGB; as it is if the profile is damaged or for other channels."""
     from PIL import ImageCms  # Here, as most photos have no profile.
 
-    mode = "RGBA" if image.mode == "RGBA" else "RGB"
     try:
-        converted = ImageCms.profileToProfile(
-            image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode=mode
-        )
+        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = given.profile.xcolor_space.strip()
+        if space == "RGB" and image.mode == "L":
+            image = image.convert("RGB")
+        elif space == "GRAY" and image.mode == "RGB" and _is_grey(image):
+            image = image.getchannel("R")
+        converted = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
-        # The profile is damaged, or for other channels than the picture has: do without it, as viewers do.
-        return image
+        return image  # As viewers do.
     assert converted is not None  # It is None only for a conversion in place.
     return converted
+
+
+def _is_grey(image: Image.Image) -> bool:
+    red, green, blue = image.split()
+    return not any(ImageChops.difference(red, other).getbbox() for other in (green, blue))

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from magstyle import limits, options
+from magstyle import files, limits, options
+from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.painting import regions
 from magstyle.painting.colors import match_color, preserve_color
 from magstyle.painting.stylizer import StyleOrWeights, Stylizer
 
@@ -23,7 +23,7 @@ class Brush:
         strength: how strong the style is, from 0, which gives the photo back, to 1, and on to 1.5.
         stroke_size: how large strokes are, from 0.25 to 8; at 1, they are as the model paints them.
         preserve_color: keep the photo's colours and take only the strokes.
-        color_from: an image whose colours the pictures take.
+        color_from: an image whose colours the pictures take: a file, an array [H, W, 3] or [H, W], or Pillow's.
 
     Raises:
         InputError: for a number beyond its range, or if both preserve_color and color_from are given.
@@ -32,7 +32,7 @@ class Brush:
     strength: limits.Strength = 1.0
     stroke_size: limits.StrokeSize = 1.0
     preserve_color: bool = False
-    color_from: str | os.PathLike | np.ndarray | None = None
+    color_from: str | os.PathLike | images.Pixels | None = None
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -41,8 +41,10 @@ class Brush:
 
     @functools.cached_property
     def colors(self) -> np.ndarray | None:
-        """The image of color_from, [H, W, 3] in [0, 1]; an InputError if it cannot be read."""
-        return None if self.color_from is None else regions.as_image(self.color_from)
+        """The image of color_from, [H, W, 3] in [0, 1]; an InputError if it cannot be used."""
+        if isinstance(self.color_from, str | os.PathLike):
+            return images.read_image(files.expanded(self.color_from))
+        return None if self.color_from is None else images.as_image(self.color_from, grey=True)
 
     def settings(self) -> dict[str, object]:
         """The options that differ from their defaults, by name, as plain values; an image is told by its digest."""

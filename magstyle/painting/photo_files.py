@@ -133,6 +133,7 @@ class _Work:
     ) -> Iterator[tuple[pathlib.Path, bool]]:
         """Writes the pictures of a photo; gives each path when it is there, and whether it is not the sheet."""
         areas = self._regions.read(image.shape[:2])
+        companions = images.read_companions(photo, image.shape[:2])
         tiles = [grids.tile(image, pathlib.Path(photo).name)] if self._job.sheet else []
         for path, (name, rest) in zip(paths, self.styles.items(), strict=False):
             weights = self._regions.style_weights(areas, rest)
@@ -141,7 +142,7 @@ class _Work:
                 picture = self._job.paint(self._stylizer, image, weights, progress)
             if rest is None:
                 picture = self._regions.leave_rest(areas, image, picture)
-            images.write_image(path, picture)
+            images.write_picture(path, picture, companions)
             if self._job.sheet:
                 tiles.append(grids.tile(picture, name))
             yield path, True
@@ -155,11 +156,11 @@ def _sizes(paths: Iterable[str], image_size: int | None) -> tuple[dict[str, tupl
     sizes, failures = {}, {}
     for path in paths:
         try:
-            size = images.read_size(path)
+            sizes[path] = images.read_size(path, image_size=image_size)
         except InputError as error:
+            if image_size is not None and "image_size" in error.arguments:
+                raise  # The size is the mistake, not the photo.
             failures[path] = error
-        else:
-            sizes[path] = images.scaled_size(size, image_size)
     return sizes, failures
 
 

@@ -7,18 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from magstyle import files
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.painting import strokes
 from magstyle.painting.stylizer import Style, Stylizer
 
-# A mask: a file, or an array [h, w] or [h, w, 3] in [0, 1]; the mean of its channels counts.
-Image = str | os.PathLike | np.ndarray
+# A mask: a file, an image of Pillow's, or an array [h, w] or [h, w, 3], floats in [0, 1], uint8 or truth values.
+Mask = str | os.PathLike | images.Pixels
 # Masks, each with the style of its white area, by number or name.
-Masks = Sequence[tuple[Image, int | str | Mapping[int | str, float]]]
+Masks = Sequence[tuple[Mask, int | str | Mapping[int | str, float]]]
 # A style by this name leaves what no mask covers as it is, unless the model has one of that name.
 PHOTO = "photo"
+# How far the aspect ratios of a mask and a photo may differ by rounding, as that of a small mask may.
+_LARGEST_DISTORTION = 0.05
 
 
 class Regions:
@@ -35,10 +36,10 @@ class Regions:
     def __init__(self, masks: Masks, stylizer: Stylizer):
         for pair in masks:
             is_pair = isinstance(pair, list | tuple) and len(pair) == 2
-            if not (is_pair and isinstance(pair[0], str | os.PathLike | np.ndarray)):
+            if not (is_pair and isinstance(pair[0], Mask)):
                 raise InputError('mask must be images with their styles, such as [("sky.png", "wave")]', "mask")
         # Read now, so that an image that cannot be read is refused at once.
-        self._masks = [as_image(image).mean(axis=2, keepdims=True) for image, _ in masks]
+        self._masks = [images.as_mask(image)[..., None] for image, _ in masks]
         self._images = [image for image, _ in masks]
         self._weights = [stylizer.style_weights(style) for _, style in masks]
         self._labels = [stylizer.label(style) for _, style in masks]
@@ -61,7 +62,8 @@ class Regions:
 
     def variation(self) -> list[str]:
         """The masks and their styles, as parts of a file name, such as `mask-sky-wave`."""
-        return [f"mask-{in_name(image)}-{label}" for image, label in zip(self._images, self._labels, strict=True)]
+        masks = zip(self._images, self._masks, self._labels, strict=True)
+        return [f"mask-{in_name(image, pixels)}-{label}" for image, pixels, label in masks]
 
     def check_shape(self, size: tuple[int, int], photo: str) -> None:
         """Raises an InputError unless the masks can be scaled to a photo without being distorted.
@@ -73,8 +75,9 @@ class Regions:
         for image, mask in zip(self._images, self._masks, strict=True):
             height, width, _ = mask.shape
             # Sides are whole numbers, so either one may be off by less than one.
-            if abs(height * size[1] - width * size[0]) >= max(*size, height, width):
-                called = "a mask" if isinstance(image, np.ndarray) else f"the mask {image}"
+            off = abs(height * size[1] - width * size[0])
+            if off >= max(*size, height, width) or off > _LARGEST_DISTORTION * width * size[0]:
+                called = f"the mask {image}" if isinstance(image, str | os.PathLike) else "a mask"
                 raise InputError(
                     f"{called} of {width} x {height} pixels has another shape than {photo}, of {size[1]} x {size[0]}",
                     "mask",
@@ -107,26 +110,11 @@ class Regions:
         return image + covered(areas)[..., None] * (picture - image)
 
 
-def as_image(image: Image) -> np.ndarray:
-    """An image as float32 RGB [H, W, 3] in [0, 1], read from its file if it is in one; [H, W] is grey.
-
-    Raises:
-        InputError: for anything that is not an image.
-    """
-    if not isinstance(image, np.ndarray):
-        return images.read_image(files.expanded(image))
-    if image.ndim == 2:
-        image = np.repeat(image[..., None], 3, axis=2)
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InputError(f"an image must have the shape [H, W] or [H, W, 3], not {list(image.shape)}")
-    return np.clip(image, 0, 1, dtype=np.float32)
-
-
-def in_name(image: Image) -> str:
-    """How an image is told in the name of a picture that is made with it: by its own name, or by its content."""
-    if isinstance(image, np.ndarray):
-        return f"{zlib.crc32(np.ascontiguousarray(image).data):08x}"
-    return pathlib.Path(image).stem
+def in_name(image: object, pixels: np.ndarray) -> str:
+    """How an image is told in the name of a picture made with it: by the name of its file, or by its pixels."""
+    if isinstance(image, str | os.PathLike):
+        return pathlib.Path(image).stem
+    return f"{zlib.crc32(np.ascontiguousarray(pixels).data):08x}"
 
 
 def style_weights(masks: Sequence[np.ndarray], weights: Sequence[np.ndarray], rest: np.ndarray | None) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from magstyle import limits, names, options
 from magstyle.checkpoints import model_files
 from magstyle.checkpoints.networks import Checkpoint, Network
+from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.painting import engines, memory, strokes
 
@@ -67,7 +68,7 @@ class Stylizer:
 
     def stylize(
         self,
-        image: np.ndarray,
+        image: images.Pixels,
         style_weights: StyleOrWeights,
         progress: Callable[[float], object] = lambda share: None,
         *,
@@ -77,7 +78,8 @@ class Stylizer:
         """Stylises one photo.
 
         Args:
-            image: [H, W, 3], RGB in [0, 1], of any size from 1 x 1. It is reflected at its lower and right borders to
+            image: RGB [H, W, 3], of any size from 1 x 1: floats in [0, 1], uint8 from 0 to 255, or an image of
+                Pillow's, which counts as `read_image` would read it. It is reflected at its lower and right borders to
                 multiples of 4 (at least 8), and the result is cropped.
             style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles]; or
                 weights of every pixel, [H, W, num_styles], for which the network still paints once, without seams: it
@@ -91,16 +93,13 @@ class Stylizer:
             float32 [H, W, 3] in [0, 1].
 
         Raises:
-            ValueError: for an image of another shape.
-            InputError: before any work, where `style_weights()` and `check_size` raise it, for weights of another size
+            InputError: before any work, for anything that is not such an image, where `style_weights()` and `check_size` raise it, for weights of another size
                 than the image, or for a number beyond its range.
         """
         options.check_value("strength", strength, limits.Strength)
         options.check_value("stroke_size", stroke_size, limits.StrokeSize)
-        image = np.asarray(image, np.float32)
+        image = images.as_image(image)
         style_weights = self.style_weights(style_weights)
-        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"An image must have the shape [H, W, 3], not {list(image.shape)}.")
         size, regions = image.shape[:2], 0
         if style_weights.ndim == 3:
             if style_weights.shape[:2] != size:

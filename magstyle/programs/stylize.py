@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
 def _advice_on_strokes(photo: str) -> str:
     """How strokes would show in a photo that is so large that it will look coloured rather than painted; else ""."""
     try:
-        size = images.scaled_size(images.read_size(photo), FLAGS.image_size)
+        size = images.read_size(photo, image_size=FLAGS.image_size)
     except InputError:  # Painting says so.
         return ""
     stroke_size = min(min(size) // _SIDE_FOR_STROKES, _LARGEST_SHARP_STROKES)
