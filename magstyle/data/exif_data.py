@@ -9,15 +9,8 @@ _Base, _IFD = ExifTags.Base, ExifTags.IFD
 # its orientation, its thumbnail, the strips of a TIFF file.
 _KEPT = (
     *(_Base.ImageDescription, _Base.Make, _Base.Model, _Base.Software, _Base.DateTime, _Base.Artist, _Base.Copyright),
-    *(
-        _Base.HostComputer,
-        _Base.XResolution,
-        _Base.YResolution,
-        _Base.ResolutionUnit,
-        _Base.Rating,
-        _Base.RatingPercent,
-    ),
-    *(_Base.XPTitle, _Base.XPComment, _Base.XPAuthor, _Base.XPKeywords, _Base.XPSubject),
+    *(_Base.HostComputer, _Base.XResolution, _Base.YResolution, _Base.ResolutionUnit),
+    *(_Base.Rating, _Base.RatingPercent, _Base.XPTitle, _Base.XPComment, _Base.XPAuthor, _Base.XPKeywords),
 )
 _SRGB = 1
 # A JPEG file holds no more, in bytes.
@@ -40,9 +33,10 @@ def kept(image: Image.Image, size: tuple[int, int]) -> bytes:
         details.pop(_IFD.Interop, None)  # It names the file's colour space.
         described = {_Base.ColorSpace: _SRGB, _Base.ExifImageHeight: size[0], _Base.ExifImageWidth: size[1]}
         details.update({tag: value for tag, value in described.items() if tag in details})
-        for tag, entries in ((_IFD.Exif, details), (_IFD.GPSInfo, place)):
-            if entries:
-                result[tag] = entries
+        if details:
+            result[_IFD.Exif] = details
+        if place:
+            result[_IFD.GPSInfo] = place
         if not len(result):
             return b""
         encoded = result.tobytes()

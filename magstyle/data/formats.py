@@ -1,4 +1,4 @@
-"""Opens image files where Pillow alone does not: phones' formats, very large files, rare greys, JPEG without its end."""
+"""Opens image files that Pillow alone does not: HEIC, very large files, rare greys, JPEG files without their end."""
 
 import io
 import os

@@ -109,7 +109,7 @@ def _as_array(image: object) -> np.ndarray:
 def _within_bounds(values: np.ndarray) -> np.ndarray:
     """Floats as float32 in [0, 1]; raises an InputError if they are outside by more than rounding, or NaN."""
     least, most = values.min(), values.max()
-    if not (-_ROUNDING <= least and most <= 1 + _ROUNDING):  # NaN is neither.
+    if not (least >= -_ROUNDING and most <= 1 + _ROUNDING):  # NaN is neither.
         raise InputError(
             f"an image of floats must have values from 0 to 1, not from {float(least):g} to {float(most):g}"
         )

@@ -72,8 +72,8 @@ class Painter:
             InputError: for a photo that cannot be read or does not fit into memory.
         """
         encoded = photo.read()
-        size = images.read_size(io.BytesIO(encoded), photo.name)
-        self._stylizer.check_size(*images.scaled_size(size, self._job.image_size), stroke_size=self._job.stroke_size)
+        size = images.read_size(io.BytesIO(encoded), photo.name, self._job.image_size)
+        self._stylizer.check_size(*size, stroke_size=self._job.stroke_size)
         image = images.read_image(io.BytesIO(encoded), self._job.image_size, photo.name)
         return self._job.paint(self._stylizer, image, self._weights(photo.name))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 
 from magstyle import files, limits, options, sizes
 from magstyle.checkpoints import model_files
@@ -28,7 +29,7 @@ _MOST_PHOTOS, _COMPARED_SIDE = 8, 256
 # The least PSNR, in decibels, of a file's pictures to those of its model; below, they are different pictures.
 _LEAST_PSNR = 20
 
-Photo = str | os.PathLike | np.ndarray
+Photo = str | os.PathLike | images.Pixels
 # The least and the greatest input of a convolution, and its greatest absolute result.
 Range = tuple[float, float, float]
 
@@ -181,7 +182,7 @@ def _sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
 
 def _read_photos(given: Photo | Sequence[Photo], size: tuple[int, int]) -> list[np.ndarray]:
     """Photos, each scaled until it covers this height and width, and cut to it around its middle."""
-    listed: list[Photo] = [given] if isinstance(given, str | os.PathLike) else list(given)
+    listed: list[Photo] = [given] if isinstance(given, str | os.PathLike | Image.Image) else list(given)
     names = [photo for photo in listed if isinstance(photo, str | os.PathLike)]
     if len(names) == len(listed):
         listed = list(photos.find(names))
@@ -195,13 +196,13 @@ def _middle(photo: Photo, height: int, width: int) -> np.ndarray:
     if isinstance(photo, str | os.PathLike):
         file = photo
     else:
-        if np.ndim(photo) != 3 or np.shape(photo)[2] != 3:
+        try:
+            # So that it is scaled like a file.
+            file = io.BytesIO(images.encode(photo, ".png"))
+        except InputError as error:
             raise InputError(
-                f"representative_images must be files or arrays [H, W, 3], not {list(np.shape(photo))}",
-                "representative_images",
-            )
-        # So that it is scaled like a file.
-        file = io.BytesIO(images.encode(np.asarray(photo), ".png"))
+                f"representative_images must be files or images: {error}", "representative_images"
+            ) from None
     size = images.read_size(file)
     # The shorter side that makes both sides long enough: the quotients, rounded up.
     shorter = max(-(-wanted * min(size) // side) for wanted, side in zip((height, width), size, strict=True))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from magstyle import files, options
+from magstyle import options
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.optimization import job_files, transforms
@@ -99,7 +99,7 @@ def _read_masks(paths: Sequence[str | os.PathLike], size: tuple[int, int]) -> li
     """Reads masks, and scales them to this height and width: [H, W] in [0, 1] each."""
     masks = []
     for path in paths:
-        mask = transforms.resize(images.read_image(files.expanded(path)), size).mean(axis=2)
+        mask = transforms.resize(images.as_mask(path)[..., None], size)[..., 0]
         if mask.max() < 0.5:
             raise InputError(f"the mask {path} is black, which leaves no place for its painting", _MASKS)
         masks.append(mask)

@@ -93,8 +93,8 @@ class Stylizer:
             float32 [H, W, 3] in [0, 1].
 
         Raises:
-            InputError: before any work, for anything that is not such an image, where `style_weights()` and `check_size` raise it, for weights of another size
-                than the image, or for a number beyond its range.
+            InputError: before any work, for anything that is not such an image, where `style_weights()` and
+                `check_size` raise it, for weights of another size than the image, or for a number beyond its range.
         """
         options.check_value("strength", strength, limits.Strength)
         options.check_value("stroke_size", stroke_size, limits.StrokeSize)

@@ -23,8 +23,10 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
-    for path in filter(None, (FLAGS.input_image, FLAGS.guide_image)):
-        images.read_size(files.expanded(path))  # Refuses a missing image at once.
+    # Refuses a missing image at once.
+    images.read_size(files.expanded(FLAGS.input_image), image_size=FLAGS.image_size)
+    if FLAGS.guide_image:
+        images.read_size(files.expanded(FLAGS.guide_image), image_size=1)  # Of a guide, any size will do.
     command_line.import_tensorflow()
     from magstyle.optimization.deep_dream_files import deep_dream
 

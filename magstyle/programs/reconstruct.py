@@ -23,7 +23,7 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     command_line.refuse(arguments)
-    images.read_size(files.expanded(FLAGS.input_image))  # Refuses a missing image at once.
+    images.read_size(files.expanded(FLAGS.input_image), image_size=FLAGS.image_size)  # Refuses a missing image at once.
     command_line.import_tensorflow()
     from magstyle.optimization.reconstruction_files import reconstruct
 

@@ -31,7 +31,7 @@ def create_style_dataset(job: StyleDatasetJob) -> pathlib.Path:
     Raises:
         InputError: for a file that is not an image, two of one name, no VGG, or an output that cannot be written.
     """
-    paintings = _find(job.style_files)
+    paintings = _find(job.style_files, job.image_size)
     vgg = load_vgg(job.vgg_checkpoint) if job.compute_gram_matrices else None
 
     def read(path: str) -> styles.Style:
@@ -54,7 +54,7 @@ def is_made_of(job: StyleDatasetJob) -> bool:
     Raises:
         InputError: as `create_style_dataset`, for the arguments.
     """
-    paintings = _find(job.style_files)
+    paintings = _find(job.style_files, job.image_size)
     try:
         found = styles.read(job.output_file)
     except InputError:
@@ -102,14 +102,14 @@ def of_styles(paintings: Sequence[styles.Style], vgg: keras.Model, end_points: S
     return {name: np.stack([grams[name] for grams in found]) for name in end_points}
 
 
-def _find(style_files: Files) -> list[str]:
+def _find(style_files: Files, image_size: int | None) -> list[str]:
     """The paths of the paintings; an InputError for two of one name, or for a file that is not an image."""
     paintings = photos.find(style_files)
     stems = list(map(_name, paintings))
     for name, path in zip(stems, paintings, strict=True):
         if stems.count(name) > 1:
             raise InputError(f"two paintings are named {name}, one of them {path}; rename one")
-        images.read_size(path)
+        images.read_size(path, image_size=image_size)
     return paintings
 
 
