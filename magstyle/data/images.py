@@ -36,7 +36,7 @@ _WRITABLE: dict[str, tuple[dict[str, Any], int]] = {
 }
 _WITH_ALPHA = {".png", ".webp"}
 # Floats may be this far outside [0, 1], by rounding; it is less than half a step of eight bits.
-_ROUNDING = 1e-3
+ROUNDING = 1e-3
 # Files of 32 bits per value do not say which value is white: it is the first of these that no value exceeds.
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
 # Minimum colour deviation of a random crop, of 255; below 1, training (in batches of 16) diverged after 24,000 steps.
@@ -109,7 +109,7 @@ def _as_array(image: object) -> np.ndarray:
 def _within_bounds(values: np.ndarray) -> np.ndarray:
     """Floats as float32 in [0, 1]; raises an InputError if they are outside by more than rounding, or NaN."""
     least, most = values.min(), values.max()
-    if not (least >= -_ROUNDING and most <= 1 + _ROUNDING):  # NaN is neither.
+    if not (least >= -ROUNDING and most <= 1 + ROUNDING):  # NaN is neither.
         raise InputError(
             f"an image of floats must have values from 0 to 1, not from {float(least):g} to {float(most):g}"
         )

@@ -10,7 +10,9 @@ import tensorflow as tf
 from magstyle import files, limits, sizes
 from magstyle.checkpoints import model_files
 from magstyle.checkpoints.networks import Checkpoint
+from magstyle.data import images
 from magstyle.errors import InputError
+from magstyle.export import tf_images
 from magstyle.models.transformer import StyleTransformer
 
 STYLE_NAMES = "style_names.txt"
@@ -52,11 +54,13 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
     `style_weights` [B, num_styles], and returns `stylized_image` [B, H, W, 3].
 
     `stylize_encoded` takes `image_bytes`, one JPEG, PNG, GIF or BMP file, `style_names` [K] and `weights` [K], the
-    styles to mix; it returns `stylized_image_bytes`, a PNG file of the same size. (TensorFlow ignores EXIF orientation.
-    TensorFlow Serving sends tensors whose names end in `_bytes` as base64.)
+    styles to mix; it returns `stylized_image_bytes`, a PNG file of the same size. It turns the photo upright by its
+    EXIF orientation, and lays it over white by its alpha; it ignores colour profiles, which TensorFlow does not know.
+    (TensorFlow Serving sends tensors whose names end in `_bytes` as base64.)
 
     Invalid input raises an InvalidArgumentError of one sentence: no style; an unknown style, with the list of the known
-    ones; weights that are NaN, infinite or beyond float32; an image without pixels.
+    ones; weights that are NaN, infinite or beyond float32; an image without pixels, or with values that are NaN or
+    outside [0, 1].
 
     The names of the styles are the lines of `assets/style_names.txt`; `LICENSE.txt` is beside it.
 
@@ -101,8 +105,10 @@ def save(model: StyleTransformer, folder: str | os.PathLike) -> None:
 def _stylize(model: StyleTransformer, input_image: tf.Tensor, style_weights: tf.Tensor) -> dict[str, tf.Tensor]:
     """The signature `serving_default`."""
     height, width = tf.shape(input_image)[1], tf.shape(input_image)[2]
+    in_range = (input_image >= -images.ROUNDING) & (input_image <= 1 + images.ROUNDING)  # NaN is neither.
     checks = [
         _check(tf.minimum(height, width) > 0, "the image has no pixels"),
+        _check(tf.reduce_all(in_range), "every value of the image must be a number from 0 to 1"),
         _check(
             tf.reduce_all(tf.abs(style_weights) < limits.LARGEST_FLOAT),
             f"every weight of a style must be a number below {limits.LARGEST_FLOAT:g}, not in",
@@ -129,8 +135,7 @@ def _stylize_encoded(
     ]
     with tf.control_dependencies(checks):
         style_weights = tf.linalg.matvec(tf.cast(matches, tf.float32), weights, transpose_a=True)
-    photo = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-    photo = tf.image.convert_image_dtype(tf.ensure_shape(photo, [None, None, 3]), tf.float32)
+    photo = tf_images.decode(image_bytes)
     stylized = _stylize(model, photo[None], style_weights[None])["stylized_image"][0]
     return {"stylized_image_bytes": tf.io.encode_png(tf.cast(tf.round(stylized * 255), tf.uint8))}
 

@@ -1,11 +1,15 @@
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.export.saved_model import export_saved_model
 from magstyle.painting.stylizer import Stylizer
+from tests.samples import picture
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,75 @@ def test_the_bytes_of_a_photo_become_those_of_a_png(signatures, small_model, tmp
     np.testing.assert_allclose(images.read_image(tmp_path / "picture.png"), expected, atol=0.51 / 255)
 
 
+def encoded(picture, **options):
+    file = io.BytesIO()
+    picture.save(file, **{"format": "PNG", **options})
+    return file.getvalue()
+
+
+def painted(signatures, photo):
+    """The picture, float32 [H, W, 3], that the bytes of a photo become."""
+    outputs = signatures["stylize_encoded"](
+        image_bytes=tf.constant(photo), style_names=tf.constant(["wave"]), weights=tf.constant([1.0])
+    )
+    return images.read_image(io.BytesIO(outputs["stylized_image_bytes"].numpy()))
+
+
+@pytest.mark.parametrize("orientation", [*range(10), 6 * 256])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_a_photo_is_turned_upright(signatures, small_model, orientation, order, file_format):
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F], exif[0x0112] = "Maker", orientation
+    photo = encoded(picture(0, (30, 21)), format=file_format, exif=exif, quality=95)
+    expected = Stylizer(small_model).stylize(images.read_image(io.BytesIO(photo)), "wave")
+    found = painted(signatures, photo)
+    assert found.shape == expected.shape
+    # TensorFlow decodes JPEG files in another way than Pillow.
+    assert np.abs(found - expected).mean() < (0.02 if file_format == "JPEG" else 0.003)
+
+
+def test_damaged_orientations_are_passed_over(signatures):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = encoded(picture(0, (30, 21)), format="JPEG", exif=exif)
+    begin, rng = photo.index(b"Exif") + 6, np.random.default_rng(0)
+    for _ in range(40):
+        damaged = bytearray(photo)
+        # Behind the byte order: where the directory begins, how many entries it has, and its first entry.
+        damaged[begin + rng.integers(4, 22)] = rng.integers(256)
+        assert sorted(painted(signatures, bytes(damaged)).shape) == [3, 21, 30]
+
+
+def translucent(mode):
+    """A file of one mode with opaque and transparent parts."""
+    ramp = np.tile(np.arange(0, 240, 8, dtype=np.uint8), (21, 1))
+    grey = Image.fromarray(ramp)
+    if mode in ("LA", "RGBA"):
+        alpha = Image.fromarray(np.ascontiguousarray(ramp[:, ::-1]))
+        return encoded(Image.merge("LA", [grey, alpha]).convert(mode))
+    key = (80, 80, 80) if mode == "RGB" else 80
+    return encoded(grey.convert(mode), transparency=key)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "L", "RGB", "P"])
+def test_a_photo_is_laid_over_white(signatures, small_model, mode):
+    photo = translucent(mode)
+    expected = Stylizer(small_model).stylize(images.read_image(io.BytesIO(photo)), "wave")
+    np.testing.assert_allclose(painted(signatures, photo), expected, atol=2.01 / 255)
+
+
+@pytest.mark.parametrize(
+    ("file_format", "mode"),
+    [*(("PNG", mode) for mode in ("1", "L", "P", "RGB")), ("BMP", "L"), ("BMP", "RGB"), ("GIF", "P"), ("JPEG", "CMYK")],
+)
+def test_an_opaque_photo_stays_opaque(signatures, small_model, file_format, mode):
+    photo = encoded(picture(0, (30, 21)).convert(mode), format=file_format)
+    expected = Stylizer(small_model).stylize(images.read_image(io.BytesIO(photo)), "wave")
+    assert np.abs(painted(signatures, photo) - expected).mean() < (0.02 if file_format == "JPEG" else 0.003)
+
+
 def test_an_unknown_style_is_answered_by_those_there_are(signatures):
     with pytest.raises(tf.errors.InvalidArgumentError, match="unknown style") as error:
         signatures["stylize_encoded"](
@@ -89,6 +162,20 @@ def test_numbers_that_cannot_be_used_are_one_sentence(signatures, weight):
         signatures["serving_default"](input_image=tf.zeros((2, 8, 8, 3)), style_weights=tf.constant(weights))
     with pytest.raises(tf.errors.InvalidArgumentError, match="the image has no pixels"):
         signatures["serving_default"](input_image=tf.zeros((1, 8, 0, 3)), style_weights=tf.ones((1, 3)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.1, 255])
+def test_values_of_images_that_cannot_be_used_are_one_sentence(signatures, value):
+    photos = np.zeros((2, 8, 8, 3), np.float32)
+    photos[1, 2, 3, 0] = value
+    with pytest.raises(tf.errors.InvalidArgumentError, match="every value of the image must be a number from 0 to 1"):
+        signatures["serving_default"](input_image=tf.constant(photos), style_weights=tf.ones((2, 3)))
+
+
+def test_bytes_that_are_no_image_are_an_error(signatures):
+    for content in (b"", b"\x89PNG", b"Dear diary", b"\xff\xd8\xff\xe1\0\x20Exif\0\0II*\0"):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            painted(signatures, content)
 
 
 def test_the_weights_are_stored_once(served, small_model):
