@@ -3,9 +3,10 @@
 import io
 import os
 import pathlib
+import sys
 from typing import TYPE_CHECKING, TypeGuard
 
-from PIL import Image, ImageFile, features
+from PIL import ExifTags, Image, ImageFile, features
 
 from magstyle import project
 from magstyle.errors import InputError
@@ -27,6 +28,8 @@ _START = 64
 # it is decoded, the image 12.
 _MORE_PIXELS_IN_FILES = 4
 _JPEG_END = b"\xff\xd9"
+# Bits of grey and alpha in TIFF files that Pillow has no mode for.
+_WIDE_ALPHA = (16, 16)
 
 
 def is_readable(suffix: str) -> bool:
@@ -46,9 +49,13 @@ def opened(file: File) -> Image.Image:
     if formats == _FORMATS and start.startswith((b"II*\0", b"MM\0*")):
         _learn_greys()
     try:
-        return Image.open(file, formats=formats)
+        image = Image.open(file, formats=formats)
     except Image.DecompressionBombError:
-        return _opened_however_large(file, formats, start)
+        image = _opened_however_large(file, formats, start)
+    key = image.info.get("transparency")
+    if image.format == "PNG" and image.mode in ("L", "RGB") and key is not None:
+        image.info["transparency"] = _in_eight_bits(key, str(image.tile[0][3]))
+    return image
 
 
 def most_pixels() -> int | None:
@@ -85,7 +92,18 @@ def loaded(image: Image.Image) -> Image.Image:
         if whole is None:
             raise
         return whole
+    if is_tiff(image) and image.tag_v2.get(ExifTags.Base.BitsPerSample) == _WIDE_ALPHA:
+        return _high_bytes(image)
     return image
+
+
+def _high_bytes(image: "TiffImagePlugin.TiffImageFile") -> Image.Image:
+    """Grey and alpha of 16 bits each, decoded as four bytes, reduced to 8 bits."""
+    is_packed = (
+        image.tag_v2.get(ExifTags.Base.Compression, 1) != 1
+    )  # Then libtiff has put them in this machine's order.
+    little = sys.byteorder == "little" if is_packed else image.tag_v2.prefix == b"II"
+    return Image.merge("LA", [image.getchannel(k) for k in ((1, 3) if little else (0, 2))])
 
 
 def _without_end(image: ImageFile.ImageFile) -> Image.Image | None:
@@ -104,6 +122,13 @@ def _decoded(jpeg: bytes, size: tuple[int, int]) -> Image.Image:
     image.draft(None, size)
     image.load()
     return image
+
+
+def _in_eight_bits(key: int | tuple[int, ...], layout: str) -> int | tuple[int, ...]:
+    """The transparent value of a PNG file in the bits that Pillow decodes to, given the layout of its samples."""
+    if isinstance(key, int):
+        return key * {"L;2": 85, "L;4": 17}.get(layout, 1)
+    return tuple(value >> 8 for value in key) if layout == "RGB;16B" else key
 
 
 def _start(file: File) -> bytes:
@@ -155,8 +180,8 @@ def _learn_greys() -> None:
                 (*start, (16,), ()): (wide, wide),
                 (*start, (32,), ()): ("I", "I;32" if order == b"II" else "I;32B"),
                 **{(*start, (8, 8), extra): ("LA", "LA") for extra in ((), (2,))},
+                # Its bytes, one by one; see `_high_bytes`.
+                **{(*start, _WIDE_ALPHA, extra): ("RGBA", "RGBA") for extra in ((), (2,))},
             }
-            if order == b"MM":
-                rows |= {(*start, (16, 16), extra): ("RGBA", "LA;16B") for extra in ((), (2,))}
             for key, modes in rows.items():
                 TiffImagePlugin.OPEN_INFO.setdefault(key, modes)

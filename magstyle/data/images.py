@@ -218,23 +218,25 @@ def _plan(image: Image.Image, image_size: int | None, name: str) -> tuple[int, i
     Raises:
         InputError: if it has too many pixels.
     """
-    width, height = _upright_size(image, name)
-    size = scaled_size((height, width), image_size)
+    width, height = image.size
+    drawn = scaled_size((height, width), image_size)
     most = formats.most_pixels()
-    if most is None or width * height <= most:
-        return size
-    if image_size is None:
+    is_large = most is not None and width * height > most
+    if is_large and image_size is None:
+        assert most is not None
         raise InputError(
             f"cannot read {name}: {width} x {height} are {width * height} pixels, more than {most}; an image_size of "
             f"up to {max(1, math.isqrt(most * min(width, height) // max(width, height)))} will do",
             "image_size",
         )
-    if formats.is_jpeg(image):
+    if is_large and not formats.is_jpeg(image):
+        formats.check_decoded(image, name)  # First, as Pillow may have to decode it to know which way up it is.
+    width, height = _upright_size(image, name)
+    if is_large and formats.is_jpeg(image):
         with _decoding(name):
-            drawn_height, drawn_width = scaled_size((image.height, image.width), image_size)
-            image.draft(None, (drawn_width, drawn_height))
-    formats.check_decoded(image, name)
-    return size
+            image.draft(None, drawn[::-1])
+        formats.check_decoded(image, name)
+    return scaled_size((height, width), image_size)
 
 
 class ReadAhead:
@@ -510,12 +512,6 @@ def _samples(image: Image.Image) -> _Samples:
             # In fewer bits, Pillow inverts them.
             tags.get(ExifTags.Base.PhotometricInterpretation) == 0 and image.mode not in ("1", "L"),
         )
-    layout = str(image.tile[0][3]) if isinstance(image, ImageFile.ImageFile) and image.tile else ""
-    if isinstance(key, int):
-        # Pillow scales samples of 2 and 4 bits to 8, but not this one.
-        key *= {"L;2": 85, "L;4": 17}.get(layout, 1)
-    elif isinstance(key, tuple) and layout == "RGB;16B":
-        key = tuple(value >> 8 for value in key)
     return _Samples(transparent=key)
 
 
@@ -613,24 +609,34 @@ def _to_eight_bits(image: Image.Image, samples: _Samples, profile: bytes | None)
     if samples.inverted:
         light = 1 - light
     if profile:
-        # 256 values of its curve, with straight lines between them: eight bits would be too few for dark greys.
-        curve = _from_profile(Image.fromarray(np.arange(256, dtype=np.uint8)[None]), profile).convert("L")
-        light = np.interp(light, np.linspace(0, 1, 256), to_float(curve)[0])
+        # With straight lines between the values of the curve: eight bits would be too few for dark greys.
+        light = np.interp(light, np.linspace(0, 1, 256), to_float(_grey_curve(profile)))
     return Image.fromarray(to_uint8(light))
+
+
+def _grey_curve(profile: bytes) -> np.ndarray:
+    """The grey in sRGB of each of 256 greys in a profile, uint8 [256]."""
+    # Unless it is told otherwise, the library takes a coarse table, which is far off for dark greys.
+    greys = _in_srgb(Image.fromarray(np.arange(256, dtype=np.uint8)[None]), profile, exactly=True)
+    return np.asarray(greys.convert("L"))[0]
 
 
 def _from_profile(image: Image.Image, profile: bytes) -> Image.Image:
     """An image, L, RGB, CMYK or LAB, in sRGB; as it is if the profile is damaged or for other channels."""
+    if image.mode == "RGB" and profile[16:20] == b"GRAY" and _is_grey(image):
+        image = image.getchannel("R")
+    return image.point(_grey_curve(profile).tolist()) if image.mode == "L" else _in_srgb(image, profile)
+
+
+def _in_srgb(image: Image.Image, profile: bytes, exactly: bool = False) -> Image.Image:
     from PIL import ImageCms  # Here, as most photos have no profile.
 
+    flags = ImageCms.Flags.NOOPTIMIZE if exactly else ImageCms.Flags.NONE
     try:
-        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = given.profile.xcolor_space.strip()
-        if space == "RGB" and image.mode == "L":
+        given, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        if image.mode == "L" and given.profile.xcolor_space == "RGB ":
             image = image.convert("RGB")
-        elif space == "GRAY" and image.mode == "RGB" and _is_grey(image):
-            image = image.getchannel("R")
-        converted = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        converted = ImageCms.profileToProfile(image, given, srgb, outputMode="RGB", flags=flags)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image  # As viewers do.
     assert converted is not None  # It is None only for a conversion in place.
