@@ -85,6 +85,11 @@ def is_tiff(image: Image.Image) -> "TypeGuard[TiffImagePlugin.TiffImageFile]":
 
 def loaded(image: Image.Image) -> Image.Image:
     """Decodes an image; one from a JPEG file that lacks nothing but its end is as good as whole."""
+    most = most_pixels()
+    if is_tiff(image) and most is not None and image.width * image.height > most:
+        # Where Pillow has no memory for it yet, it asks for its size again, here alone.
+        size = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
+        image.im = Image.core.new(image.mode, size)
     try:
         image.load()
     except OSError:
