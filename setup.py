@@ -29,6 +29,7 @@ PROGRAMS = {
 LIGHT = [line for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
 # FFmpeg in Python, and the optical flow that keeps a clip's pictures steady.
 VIDEO = ["av>=14", "opencv-python-headless"]
+HEIF = ["pillow-heif"]
 
 
 class BuildPy(build_py.build_py):
@@ -78,6 +79,7 @@ setuptools.setup(
         "test": [
             *("pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "selenium", "pdoc", "build", "setuptools>=70.1"),
             *VIDEO,
+            *HEIF,
         ],
         # The reference from docstrings, and a kernel that runs the notebook.
         "docs": ["pdoc", "nbformat", "nbclient", "ipykernel"],
@@ -85,6 +87,8 @@ setuptools.setup(
         # For stylising whole datasets on many machines.
         "beam": ["apache-beam"],
         "video": VIDEO,
+        # Photos in HEIC, as iPhones take them; Pillow reads AVIF, but not HEIC.
+        "heif": HEIF,
     },
     entry_points={
         "console_scripts": [f"{name} = magstyle.programs.launcher:{module}" for name, module in PROGRAMS.items()]

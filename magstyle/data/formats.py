@@ -18,7 +18,7 @@ File = str | os.PathLike | io.BytesIO
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 _READABLE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif"}
-_HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
+HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
 # The brands that files of ISO's base media format say at their beginning; others are clips.
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -34,7 +34,7 @@ _WIDE_ALPHA = (16, 16)
 
 def is_readable(suffix: str) -> bool:
     """Whether files with this extension, in lower case, can be read here."""
-    return suffix in _READABLE_SUFFIXES or (suffix in _HEIF_SUFFIXES and project.has("pillow_heif"))
+    return suffix in _READABLE_SUFFIXES or (suffix in HEIF_SUFFIXES and project.has("pillow_heif"))
 
 
 def opened(file: File) -> Image.Image:
@@ -48,6 +48,7 @@ def opened(file: File) -> Image.Image:
     formats = _formats(start)
     if formats == _FORMATS and start.startswith((b"II*\0", b"MM\0*")):
         _learn_greys()
+    image: Image.Image
     try:
         image = Image.open(file, formats=formats)
     except Image.DecompressionBombError:

@@ -410,7 +410,9 @@ def encode(image: Pixels, suffix: str, companions: Companions | None = None) -> 
 def _with_alpha(image: np.ndarray, alpha: np.ndarray) -> Image.Image:
     """The RGBA image that shows an image [H, W, 3] when it is laid over white, with this alpha, uint8 [H, W]."""
     opacity = to_float(alpha)[..., None]
-    colors = np.divide(image - (1 - opacity), opacity, where=opacity > 0, out=np.array(image, np.float32))
+    colors = image - (1 - opacity)
+    np.divide(colors, opacity, out=colors, where=opacity > 0)
+    np.copyto(colors, image, where=opacity == 0)  # Nobody sees them, unless the alpha is taken away.
     return Image.fromarray(np.dstack([to_uint8(colors), alpha]))
 
 

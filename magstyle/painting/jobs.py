@@ -30,8 +30,9 @@ class PhotoJob(Brush):
         output_basename: start of the pictures' names, for a single photo; the photo's own name by default.
         image_size: shorter side of the pictures, in pixels; by default, photos keep their size.
         mask: images, each with the style for what is white in it, such as `[("sky.png", "wave")]`. They are scaled to
-            the photos, whose shape they must have. Where masks overlap, they share; what is in none of them takes
-            which_styles, or stays as it is where that is "photo".
+            the photos, whose aspect ratio they must have, up to rounding. What is transparent in them counts as black.
+            Where masks overlap, they share; what is in none of them takes which_styles, or stays as it is where that
+            is "photo".
         format: file format and extension of the pictures.
         sheet: also show each photo and its pictures, small and with their names, in one picture.
     """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from magstyle import files, options
-from magstyle.data import images, photos
+from magstyle.data import formats, images, photos
 from magstyle.errors import InputError
 from magstyle.names import in_file_name
 from magstyle.painting import grids
@@ -224,6 +224,8 @@ def _tell_what_is_passed_over(paths: Sequence[str]) -> None:
         kinds = collections.Counter(pathlib.Path(path).suffix.lower() or "no extension" for path in paths)
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         print(f"files that are not photos were passed over: {listed}", file=sys.stderr)
+        if formats.HEIF_SUFFIXES & kinds.keys():  # Had they been readable, they would be photos.
+            print("HEIC photos need pillow-heif; pip install pillow-heif brings it", file=sys.stderr)
 
 
 def _style_weights(which_styles: Styles, stylizer: Stylizer, regions: Regions) -> dict[str, np.ndarray | None]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import magstyle
+from magstyle import project
 from magstyle.data import images
 from magstyle.painting import photo_files, strokes
 from tests.samples import picture
@@ -114,6 +115,10 @@ def test_styles_are_a_name_a_number_several_a_mixture_or_all(folder, small_model
         ({"output_basename": "a"}, "output_basename names the pictures of one photo, not of 3", ("output_basename",)),
         ({"input_image": "nowhere"}, "no image at nowhere", ()),
         ({"mask": [(np.ones((9, 9)), "wave")]}, "a mask of 9 x 9 pixels has another shape than ", ("mask",)),
+        *(
+            ({"mask": [(np.ones(size), "wave")]}, "a mask of .* pixels has another shape than ", ("mask",))
+            for size in [(1, 1), (2, 2), (4, 4), (5, 5), (1, 2), (12, 10), (20, 22)]
+        ),
         ({"mask": [(np.ones((9, 9, 2)), "wave")]}, r"an image must have the shape \[H, W\] or ", ()),
         ({"mask": [(np.ones((10, 12)), "wafe")]}, "the model has no style 'wafe'", ()),
         ({"mask": [("none.png", "wave")]}, "cannot read none.png: No such file", ()),
@@ -161,6 +166,14 @@ def test_what_no_mask_covers_can_stay_the_photo(folder, small_model, tmp_path, s
     np.testing.assert_allclose(stays[:6], wave[:6], atol=1.01 / 255)
 
 
+@pytest.mark.parametrize("size", [(5, 6), (10, 12), (20, 24), (40, 48), (41, 49), (39, 47), (100, 121)])
+def test_a_mask_may_have_any_size_of_the_photos_shape(folder, small_model, tmp_path, size):
+    magstyle.stylize_photos(
+        folder / "2.jpg", tmp_path, checkpoint=small_model, which_styles=0, mask=[(np.ones(size), "wave")]
+    )
+    assert (tmp_path / "2_0.png").exists()
+
+
 def test_masks_that_overlap_share(folder, small_model, tmp_path):
     everywhere = np.ones((5, 6, 3))
     arguments = {"input_image": folder / "2.jpg", "checkpoint": small_model, "which_styles": "scream"}
@@ -179,7 +192,8 @@ def test_a_mask_file_counts_by_its_light(folder, small_model, tmp_path, sky):
     np.testing.assert_allclose(images.read_image(from_file[0]), images.read_image(from_array[0]), atol=3 / 255)
 
 
-def test_damaged_photos_are_named_when_the_others_are_painted(folder, small_model, tmp_path, capsys):
+def test_damaged_photos_are_named_when_the_others_are_painted(folder, small_model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(project, "has", lambda module: False)  # HEIC cannot be read.
     (folder / "sea" / "0.jpg").write_bytes((folder / "2.jpg").read_bytes()[:-200])  # Its header is whole.
     (folder / "1.jpg").write_text("no photo")
     for other in ("a.HEIC", "sea/b.heic", "c.mp4", "notes", ".hidden"):
@@ -194,6 +208,7 @@ def test_damaged_photos_are_named_when_the_others_are_painted(folder, small_mode
     assert pictures == ["2_0.png", "sea/1_0.png", "town/1_0.png"]
     stderr = capsys.readouterr().err
     assert "files that are not photos were passed over: 2 .heic, 1 .mp4, 1 no extension\n" in stderr
+    assert "HEIC photos need pillow-heif; pip install pillow-heif brings it\n" in stderr
     assert "3/3" in stderr
 
 
