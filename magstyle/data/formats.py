@@ -105,9 +105,8 @@ def loaded(image: Image.Image) -> Image.Image:
 
 def _high_bytes(image: "TiffImagePlugin.TiffImageFile") -> Image.Image:
     """Grey and alpha of 16 bits each, decoded as four bytes, reduced to 8 bits."""
-    is_packed = (
-        image.tag_v2.get(ExifTags.Base.Compression, 1) != 1
-    )  # Then libtiff has put them in this machine's order.
+    # Compressed ones come from libtiff, which gives them in this machine's order.
+    is_packed = image.tag_v2.get(ExifTags.Base.Compression, 1) != 1
     little = sys.byteorder == "little" if is_packed else image.tag_v2.prefix == b"II"
     return Image.merge("LA", [image.getchannel(k) for k in ((1, 3) if little else (0, 2))])
 

@@ -39,6 +39,8 @@ _WITH_ALPHA = {".png", ".webp"}
 ROUNDING = 1e-3
 # Files of 32 bits per value do not say which value is white: it is the first of these that no value exceeds.
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
+# A flag of littlecms, for which older versions of Pillow have no name.
+_NOOPTIMIZE = 0x0100
 # Minimum colour deviation of a random crop, of 255; below 1, training (in batches of 16) diverged after 24,000 steps.
 _LEAST_DEVIATION = 2
 # Left, top, right and bottom, in pixels.
@@ -457,6 +459,8 @@ def _decoding(name: str) -> Iterator[None]:
         raise InputError(f"cannot read {name}: {error}") from error
     except Image.UnidentifiedImageError as error:
         raise InputError(f"cannot read {name}: it is not a JPEG, PNG, WebP, GIF, TIFF or BMP image") from error
+    except Image.DecompressionBombError as error:  # Pillow never opens a GIF file that is too large.
+        raise InputError(f"cannot read {name}: it has too many pixels ({error})") from error
     except Exception as error:  # Damaged files raise nearly anything: OSError, SyntaxError, struct.error.
         if is_out_of_memory(error):
             raise InputError(f"cannot read {name}: there is no memory for it") from error
@@ -505,7 +509,7 @@ class _Samples(NamedTuple):
 
 def _samples(image: Image.Image) -> _Samples:
     """What the samples of an image mean, read from the headers of its file; call it before the image is decoded."""
-    key = image.info.get("transparency") if image.mode in ("1", "L", "I;16", "RGB") else None
+    key = image.info.get("transparency") if image.mode in ("1", "L", "I", "I;16", "RGB") else None
     if formats.is_tiff(image):
         tags = image.tag_v2
         return _Samples(
@@ -633,7 +637,7 @@ def _from_profile(image: Image.Image, profile: bytes) -> Image.Image:
 def _in_srgb(image: Image.Image, profile: bytes, exactly: bool = False) -> Image.Image:
     from PIL import ImageCms  # Here, as most photos have no profile.
 
-    flags = ImageCms.Flags.NOOPTIMIZE if exactly else ImageCms.Flags.NONE
+    flags = _NOOPTIMIZE if exactly else 0
     try:
         given, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
         if image.mode == "L" and given.profile.xcolor_space == "RGB ":
