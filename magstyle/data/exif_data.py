@@ -1,4 +1,4 @@
-"""EXIF data: what a picture keeps of those of its photo."""
+"""What a picture keeps of the EXIF data of its photo."""
 
 import contextlib
 

@@ -185,7 +185,7 @@ def _learn_greys() -> None:
                 (*start, (16,), ()): (wide, wide),
                 (*start, (32,), ()): ("I", "I;32" if order == b"II" else "I;32B"),
                 **{(*start, (8, 8), extra): ("LA", "LA") for extra in ((), (2,))},
-                # Its bytes, one by one; see `_high_bytes`.
+                # Decoded as plain bytes, of which `_high_bytes` makes grey and alpha.
                 **{(*start, _WIDE_ALPHA, extra): ("RGBA", "RGBA") for extra in ((), (2,))},
             }
             for key, modes in rows.items():

@@ -611,9 +611,8 @@ def _to_eight_bits(image: Image.Image, samples: _Samples, profile: bytes | None)
             values = values.view(np.uint32)  # Pillow has no unsigned integers of 32 bits.
         most = values.max(where=np.isfinite(values), initial=0) / (1.5 if image.mode == "F" else 1)
         white = next((white for white in _WHITES if white >= most), most)
-    light = np.nan_to_num(values / np.float32(white), nan=0, posinf=1)
-    if samples.inverted:
-        light = 1 - light
+    light = values / np.float32(white)
+    light = np.nan_to_num(1 - light if samples.inverted else light, nan=0, posinf=1)
     if profile:
         # With straight lines between the values of the curve: eight bits would be too few for dark greys.
         light = np.interp(light, np.linspace(0, 1, 256), to_float(_grey_curve(profile)))

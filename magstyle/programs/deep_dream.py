@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     # Refuses a missing image at once.
     images.read_size(files.expanded(FLAGS.input_image), image_size=FLAGS.image_size)
     if FLAGS.guide_image:
-        images.read_size(files.expanded(FLAGS.guide_image), image_size=1)  # Of a guide, any size will do.
+        images.read_size(files.expanded(FLAGS.guide_image), image_size=1)  # A guide may have any size.
     command_line.import_tensorflow()
     from magstyle.optimization.deep_dream_files import deep_dream
 

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 
 from magstyle.checkpoints import model_files
 from magstyle.data import images, photos
@@ -13,7 +14,7 @@ from magstyle.errors import InputError
 from magstyle.export import example_photo, tflite, tflite_metadata
 from magstyle.export.jobs import PRECISIONS
 from magstyle.models.transformer import StyleTransformer
-from tests.samples import blotches
+from tests.samples import blotches, picture
 
 # What XNNPACK takes, LiteRT's GPU delegates too.
 OPERATIONS = {
@@ -245,6 +246,8 @@ def test_a_file_that_paints_other_pictures_does_not_appear(small_model, tmp_path
         ({"representative_images": "/nowhere"}, "no image at /nowhere", []),
         ({"representative_images": []}, "representative_images must be one photo or more", ["representative_images"]),
         ({"representative_images": [np.zeros((8, 8))]}, r"not \[8, 8\]", ["representative_images"]),
+        ({"representative_images": [np.full((8, 8, 3), np.nan)]}, "not from nan to nan", ["representative_images"]),
+        ({"representative_images": [np.full((8, 8, 3), 9.0)]}, "not from 9 to 9", ["representative_images"]),
     ],
 )
 def test_bad_arguments_are_one_sentence_and_leave_nothing(small_model, tmp_path, arguments, sentence, names):
@@ -252,6 +255,18 @@ def test_bad_arguments_are_one_sentence_and_leave_nothing(small_model, tmp_path,
         tflite.convert_tflite(small_model, tmp_path / "model.tflite", **{"image_size": 16, **arguments})
     assert list(error.value.arguments) == names
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["uint8", "Pillow"])
+def test_photos_for_the_ranges_may_be_of_any_kind(small_model, tmp_path, kind):
+    pixels = np.array(picture(0, (24, 20)))
+    given = {"uint8": [pixels], "Pillow": Image.fromarray(pixels)}[kind]
+    options = {"image_size": 16, "precision": "int8"}
+    found = tflite.convert_tflite(small_model, tmp_path / "a.tflite", representative_images=given, **options)
+    as_float = tflite.convert_tflite(
+        small_model, tmp_path / "b.tflite", representative_images=[pixels / np.float32(255)], **options
+    )
+    assert found.path.read_bytes() == as_float.path.read_bytes()
 
 
 def test_a_file_is_never_overwritten(small_model, tmp_path):

@@ -4,10 +4,11 @@ import functools
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from magstyle.data import images
 from magstyle.models import vgg
-from magstyle.optimization import jobs, neural_style, pixels
+from magstyle.optimization import jobs, neural_style, neural_style_files, pixels
 from magstyle.optimization.neural_style import Painting
 from tests.samples import narrow_vgg, picture
 
@@ -87,6 +88,13 @@ def test_a_style_is_painted_in_its_region_alone(paint):
     assert change[:, 20:].mean() < change[:, :12].mean() / 4
     everywhere = Painting(ONE, mask=np.ones_like(left))
     np.testing.assert_allclose(paint(everywhere, steps=3), paint(steps=3), atol=1e-5)
+
+
+def test_what_is_transparent_in_a_mask_has_no_style(tmp_path):
+    alpha = np.repeat(np.uint8([[255, 0]]), 8, axis=1).repeat(8, axis=0)
+    Image.merge("LA", [Image.new("L", (16, 8), "white"), Image.fromarray(alpha)]).save(tmp_path / "mask.png")
+    (mask,) = neural_style_files._read_masks([tmp_path / "mask.png"], (8, 16))
+    np.testing.assert_allclose(mask, alpha / 255, atol=1e-6)
 
 
 def test_octaves_paint_from_coarse_to_fine(paint):
