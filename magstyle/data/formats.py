@@ -55,6 +55,7 @@ def opened(file: File) -> Image.Image:
         image = _opened_however_large(file, formats, start)
     key = image.info.get("transparency")
     if image.format == "PNG" and image.mode in ("L", "RGB") and key is not None:
+        assert isinstance(image, ImageFile.ImageFile)  # All that are opened are.
         image.info["transparency"] = _in_eight_bits(key, str(image.tile[0][3]))
     return image
 

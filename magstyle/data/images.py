@@ -641,7 +641,8 @@ def _in_srgb(image: Image.Image, profile: bytes, exactly: bool = False) -> Image
         given, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
         if image.mode == "L" and given.profile.xcolor_space == "RGB ":
             image = image.convert("RGB")
-        converted = ImageCms.profileToProfile(image, given, srgb, outputMode="RGB", flags=flags)
+        # Not every version of Pillow has a type for flags.
+        converted = ImageCms.profileToProfile(image, given, srgb, outputMode="RGB", flags=flags)  # type: ignore[arg-type]
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image  # As viewers do.
     assert converted is not None  # It is None only for a conversion in place.
