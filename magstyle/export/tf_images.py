@@ -25,7 +25,11 @@ def decode(image_bytes: tf.Tensor) -> tf.Tensor:
         # fewer bits, TensorFlow fills the fourth channel wrongly.
         lambda: tf.io.decode_png(image_bytes, channels=4),
         lambda: _with_alpha(
-            tf.io.decode_image(image_bytes, channels=0, expand_animations=False),
+            tf.cond(
+                tf.strings.substr(image_bytes, 0, 3) == b"\xff\xd8\xff",
+                lambda: tf.io.decode_jpeg(image_bytes, dct_method="INTEGER_ACCURATE"),  # As Pillow decodes it.
+                lambda: tf.io.decode_image(image_bytes, expand_animations=False),
+            ),
             tf.strings.substr(image_bytes, 0, 2) == b"BM",
         ),
     )

@@ -77,8 +77,7 @@ def test_a_photo_is_turned_upright(signatures, small_model, orientation, order, 
     expected = Stylizer(small_model).stylize(images.read_image(io.BytesIO(photo)), "wave")
     found = painted(signatures, photo)
     assert found.shape == expected.shape
-    # TensorFlow decodes JPEG files in another way than Pillow.
-    assert np.abs(found - expected).mean() < (0.02 if file_format == "JPEG" else 0.003)
+    assert np.abs(found - expected).mean() < 0.003
 
 
 def test_damaged_orientations_are_passed_over(signatures):
