@@ -11,6 +11,7 @@ import numpy as np
 from magstyle import files, limits, options
 from magstyle.data import images
 from magstyle.errors import InputError
+from magstyle.painting import regions
 from magstyle.painting.colors import match_color, preserve_color
 from magstyle.painting.stylizer import StyleOrWeights, Stylizer
 
@@ -56,8 +57,8 @@ class Brush:
     def variation(self) -> list[str]:
         """The options that differ from their defaults, as parts of a file name, such as `strength-0.5`."""
         given = self._given()
-        if self.color_from is not None:
-            given["color_from"] = regions.in_name(self.color_from)
+        if self.colors is not None:
+            given["color_from"] = regions.in_name(self.color_from, self.colors)
         return [name if value is True else f"{name}-{value}" for name, value in given.items()]
 
     def _given(self) -> dict[str, object]:

@@ -159,7 +159,7 @@ FLAGS = {
     "--which_styles=wafe": "no style 'wafe'; its styles are 0 to 2, or scream, wave, starry_night; nearest: wave",
     "--which_styles=s": "--which_styles: s can be any of scream, starry_night",
     "--which_styles=[wave": '--which_styles=[wave must be such as wave, "wave, 7" or "{wave: 0.6, 7: 0.4}"',
-    "--which_styles=[]": "--which_styles=[] must be",
+    "--which_styles=[]": "--which_styles must not be empty",
     "--which_styles=[[0]]": "--which_styles=[[0]] must be",
     "--which_styles={{[0]: 1}}": "--which_styles={[0]: 1} must be",
     "--which_styles=[0": "--which_styles=[0 must be",
