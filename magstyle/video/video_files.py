@@ -51,7 +51,8 @@ def stylize_video(job: ClipJob) -> pathlib.Path:
     output = _checked_output(job.output_video)
     if job.steady:
         optical_flow.opencv()  # If it is missing, say so before any work.
-    with codec.Clip(files.expanded(job.input_video), job.image_size, job.start, job.duration, job.fps) as clip:
+    fps = min((fps for fps in (job.fps, codec.fastest(output)) if fps), default=None)
+    with codec.Clip(files.expanded(job.input_video), job.image_size, job.start, job.duration, fps) as clip:
         painter = _ClipPainter(job, clip)
         painter.check_size()
         interruption = _write(output, clip, painter, job.steady)
@@ -235,7 +236,7 @@ def _write(output: pathlib.Path, clip: codec.Clip, painter: _ClipPainter, steady
                 raise
             interruption = error
     # Said only now, because completing the file may fail, too.
-    for remark in writer.remarks:
+    for remark in [*clip.remarks, *writer.remarks]:
         print(remark, file=sys.stderr)
     if interruption and not isinstance(interruption, InputError):
         print(f"interrupted after {pipeline.written} frames; these are written", file=sys.stderr)
