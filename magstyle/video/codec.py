@@ -211,6 +211,7 @@ class Clip:
         codec = self._stream.codec_context.name
         if self._stream.metadata.get("alpha_mode") == "1" and codec in _WITH_ALPHA:
             decoder = av.CodecContext.create(_WITH_ALPHA[codec], "r")
+            assert isinstance(decoder, av.VideoCodecContext)
             packets = self._container.demux(self._stream)
             frames = (frame for packet in packets for frame in decoder.decode(packet))
         else:
@@ -332,13 +333,19 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        import av
+
+        if kind is not None:
+            # A file that is given up need not be complete.
+            with contextlib.suppress(av.FFmpegError):
+                self._close()
+            return
         try:
-            if kind is None:
-                self._encode(None)
-                if self._waiting:
-                    self._mux_last(self._waiting)
-                if self._sound:
-                    self._sound.finish(self._end)
+            self._encode(None)
+            if self._waiting:
+                self._mux_last(self._waiting)
+            if self._sound:
+                self._sound.finish(self._end)
         finally:
             self._close()
 
@@ -439,23 +446,29 @@ def _thinned(frames: Iterator[_Decoded], least: Fraction) -> Iterator[_Decoded]:
     """
     shown: _Decoded | None = None
     early: _Decoded | None = None
+    damage: InputError | None = None
     end = Fraction(0)
-    for frame in frames:
-        end = frame.time + frame.duration
-        if shown and early and frame.time > shown.time + least:
-            yield shown._replace(duration=least)
-            shown, early = early._replace(time=shown.time + least), None
-        if shown and frame.time < shown.time + least - _ROUNDED:
-            early = frame
-            continue
-        if shown:
-            yield shown._replace(duration=frame.time - shown.time)
-        shown, early = frame, None
+    try:
+        for frame in frames:
+            end = frame.time + frame.duration
+            if shown and early and frame.time > shown.time + least:
+                yield shown._replace(duration=least)
+                shown, early = early._replace(time=shown.time + least), None
+            if shown and frame.time < shown.time + least - _ROUNDED:
+                early = frame
+                continue
+            if shown:
+                yield shown._replace(duration=frame.time - shown.time)
+            shown, early = frame, None
+    except InputError as error:  # The frames before the damage are still to come.
+        damage = error
     if shown and early and end > shown.time + least:
         yield shown._replace(duration=least)
         shown = early._replace(time=shown.time + least)
     if shown:
         yield shown._replace(duration=end - shown.time)
+    if damage:
+        raise damage
 
 
 def fastest(path: str | os.PathLike) -> float | None:

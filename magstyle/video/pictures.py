@@ -15,6 +15,7 @@ import numpy as np
 
 from magstyle import files
 from magstyle.data import images
+from magstyle.errors import InputError
 
 if TYPE_CHECKING:
     import av
@@ -160,19 +161,24 @@ def deinterlaced(path: str | os.PathLike, frames: "Iterator[av.VideoFrame]") -> 
     Reference:
         Weston, de Jong: BBC R&D white paper, Deinterlacing (the filter is FFmpeg's bwdif).
     """
-    graph, kind = None, None
-    for frame in frames:
-        if graph is None and not frame.interlaced_frame:
-            yield frame
-            continue
-        if kind != (frame.format.name, frame.width, frame.height):
-            if graph:
-                yield from _filtered(path, graph, None)
-            graph, kind = _deinterlacer(path, frame), (frame.format.name, frame.width, frame.height)
-        assert graph
-        yield from _filtered(path, graph, frame)
+    graph, kind, damage = None, None, None
+    try:
+        for frame in frames:
+            if graph is None and not frame.interlaced_frame:
+                yield frame
+                continue
+            if kind != (frame.format.name, frame.width, frame.height):
+                if graph:
+                    yield from _filtered(path, graph, None)
+                graph, kind = _deinterlacer(path, frame), (frame.format.name, frame.width, frame.height)
+            assert graph
+            yield from _filtered(path, graph, frame)
+    except InputError as error:  # The filter still holds a frame from before the damage.
+        damage = error
     if graph:
         yield from _filtered(path, graph, None)
+    if damage:
+        raise damage
 
 
 def _deinterlacer(path: str | os.PathLike, frame: "av.VideoFrame") -> "av.filter.Graph":
