@@ -70,6 +70,56 @@ def write_clip(
             container.mux(tone.encode(None))
 
 
+def write_frames(
+    path: os.PathLike,
+    frames: list[av.VideoFrame],
+    codec: str = "ffv1",
+    times: list[int] | None = None,
+    options: dict[str, str] | None = None,
+    sound: tuple[str, int, str] | None = None,
+    **colors: int,
+) -> None:
+    """Writes a clip of frames as they are, in any container.
+
+    Args:
+        path: the file to write.
+        frames: the frames, all of the same size and pixel format.
+        codec: the codec of the frames.
+        times: times of the frames, in milliseconds; 10 frames per second by default.
+        options: options of the codec.
+        sound: the codec, the sample rate and the layout of a tone as long as that; None for silence.
+        colors: attributes of the codec, such as color_trc.
+    """
+    base = Fraction(1, 1000) if times else Fraction(1, 10)
+    # Each packet of sound in a transport stream can then be found by itself.
+    packets = {"max_delay": "0"} if str(path).endswith(".ts") else {}
+    with av.open(str(path), "w", container_options=packets) as container:
+        video = container.add_stream(codec, 10, options or {})
+        video.width, video.height, video.pix_fmt = frames[0].width, frames[0].height, frames[0].format.name
+        video.codec_context.time_base = base
+        for name, value in colors.items():
+            setattr(video.codec_context, name, value)
+        tone = container.add_stream(sound[0], sound[1], layout=sound[2]) if sound else None
+        for frame, time in zip(frames, times or range(len(frames)), strict=True):
+            frame.pts, frame.time_base = time, base
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if sound:
+            _, rate, layout = sound
+            wave = np.sin(np.arange(rate * len(frames) // 10) * 0.3).astype(np.float32) * 0.3
+            # One value for each channel after the other; PyAV takes no more than eight channels one by one.
+            values = np.repeat(wave, av.AudioLayout(layout).nb_channels)[None]
+            samples = av.AudioFrame.from_ndarray(values, "flt", layout)
+            samples.sample_rate = rate
+            container.mux(tone.encode(samples))
+            container.mux(tone.encode(None))
+
+
+def plain_frames(count: int, pixels: str = "yuv420p", size: tuple[int, int] = (WIDTH, HEIGHT)) -> list[av.VideoFrame]:
+    """The same frames as `frames`, in a pixel format."""
+    return [av.VideoFrame.from_ndarray(image, "rgb24").reformat(format=pixels) for image in frames(count, size)]
+
+
 def read(path: os.PathLike) -> tuple[list[np.ndarray], list[float]]:
     """The stored frames of a clip, uint8 [H, W, 3] each, and their times in seconds."""
     with av.open(str(path)) as container:
@@ -84,3 +134,9 @@ def sound_of(path: os.PathLike) -> list[tuple[float, bytes]]:
             return []
         packets = [packet for packet in container.demux(audio=0) if packet.size]
         return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]
+
+
+def duration_of(path: os.PathLike) -> float:
+    """How long a clip lasts, in seconds, as the file says."""
+    with av.open(str(path)) as container:
+        return container.duration / av.time_base

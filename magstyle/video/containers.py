@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # No frame of a clip is shown longer than this, in seconds; a longer gap between frames or sound is a wrong time.
 LONGEST = 3600
 # Nor does a stream go back by more than this, in seconds, unless its clock starts anew, as where clips are joined.
-_BACK = 1
+_BACK = Fraction(1, 4)
 # FFmpeg's demuxers of files that hold their own pictures and sound. Others, such as playlists (hls, concat, dash, sdp),
 # image sequences and devices, open whatever a file names: other files, addresses, cameras.
 _DEMUXERS = (

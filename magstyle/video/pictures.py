@@ -33,9 +33,9 @@ _TO_BT709 = {
     11: [[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]],
     12: [[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]],
 }
-# How bright the white of SDR is in HDR, and the brightest value of HLG, in nits (ITU-R BT.2408).
-_WHITE, _PEAK_OF_HLG = 203, 1000
-# Highlights of HDR above this, where 1 is the white of SDR, are compressed; only infinitely bright ones become white.
+# In HDR, the white of SDR has the first luminance, and the brightest highlights have the second, in nits (BT.2408).
+_WHITE, _PEAK = 203, 1000
+# Light above this, where 1 is the white of SDR, is compressed, so that highlights differ up to that peak.
 _KNEE = 0.75
 _MOST = 65535
 
@@ -82,8 +82,8 @@ class Pictures:
         self.size = images.scaled_size(self._first, image_size)
         self._meaning = _meaning(first, stream, self.size)
         self._is_hdr = self._meaning.transfer in (_PQ, _HLG)
-        self._is_wide = self._meaning.primaries in _TO_BT709 or self._meaning.transfer == _LINEAR
-        self._to_sdr = self._is_hdr or self._is_wide
+        self._is_wide = not self._is_hdr and self._meaning.primaries in _TO_BT709
+        self._to_sdr = self._is_hdr or self._is_wide or self._meaning.transfer == _LINEAR
         self.colors = Colors(primaries=_BT709, transfer=_BT709) if self._to_sdr else self._meaning
         with files.parsing(path, "video"):
             self._is_opaque = not _has_alpha(first) or _is_padding(first, stream)
@@ -95,7 +95,7 @@ class Pictures:
         height, width = self.size
         remarks = {
             "the clip is in HDR; the pictures are in SDR (BT.709)": self._is_hdr,
-            "the clip has wide-gamut colours; the pictures have those of BT.709": self._is_wide and not self._is_hdr,
+            "the clip has wide-gamut colours; the pictures have those of BT.709": self._is_wide,
             f"the clip changes its size; all pictures have {width} x {height} pixels, some with black bars": (
                 self._changes_size
             ),
@@ -289,18 +289,25 @@ def _to_sdr(codes: np.ndarray, colors: Colors) -> np.ndarray:
 
     References:
         ITU-R BT.2100 (PQ and HLG), BT.2407 (the matrices), BT.2408 (the white of SDR in HDR).
+        Reinhard et al.: Photographic Tone Reproduction for Digital Images. SIGGRAPH 2002 (the compression).
     """
     light = _light_of_codes(colors.transfer)[codes]
     if colors.transfer == _HLG:  # The display makes bright pixels brighter still.
         luminance = light @ np.array([0.2627, 0.6780, 0.0593], np.float32)
-        light *= np.float32(_PEAK_OF_HLG / _WHITE) * luminance[..., None] ** np.float32(0.2)
+        light *= np.float32(_PEAK / _WHITE) * luminance[..., None] ** np.float32(0.2)
     if colors.primaries in _TO_BT709:
         light = np.maximum(light @ np.array(_TO_BT709[colors.primaries], np.float32).T, 0)
     if colors.transfer in (_PQ, _HLG):
-        brightest = np.maximum(light.max(axis=-1, keepdims=True), np.float32(_KNEE))
-        light *= (1 - (1 - _KNEE) * np.exp((_KNEE - brightest) / np.float32(1 - _KNEE))) / brightest
+        light *= _compression(light.max(axis=-1, keepdims=True))
     steps = np.rint(np.minimum(light, 1) * np.float32(_MOST)).astype(np.uint16)
     return _srgb_of_light()[steps]
+
+
+def _compression(brightest: np.ndarray) -> np.ndarray:
+    """The factors that bring light into [0, 1], given the brightest channel of each pixel, float32 [H, W, 1]."""
+    brightest = np.maximum(brightest, np.float32(_KNEE))
+    above, peak = ((light - _KNEE) / (1 - _KNEE) for light in (brightest, _PEAK / _WHITE))
+    return (_KNEE + (1 - _KNEE) * above * (1 + above / peak**2) / (1 + above)) / brightest
 
 
 @functools.cache
