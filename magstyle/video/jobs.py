@@ -16,9 +16,9 @@ class ClipJob(Brush):
     """A clip to paint, and where the painted clip goes.
 
     Args:
-        input_video: the clip, of any container and codec that FFmpeg reads.
-        output_video: the clip to write: .mp4 (H.264; an odd side repeats its last row or column), .webm (VP9), or .gif,
-            which has no sound.
+        input_video: the clip, of any codec that FFmpeg reads, in any container that holds its own pictures.
+        output_video: the clip to write: .mp4, .mov or .mkv (H.264; an odd side repeats its last row or column), .webm
+            (VP9), or .gif, which has no sound and at most 50 frames per second.
         checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
             folder, a Magenta checkpoint or .pb.
         engine: how the network is computed: "litert" on this machine's CPU, "keras" with Keras's backend, or "auto",
@@ -30,7 +30,7 @@ class ClipJob(Brush):
             all masks takes which_styles, or stays unpainted if that is "photo".
         start: where to begin, in seconds from the clip's start.
         duration: seconds to paint; to the end by default.
-        fps: frames per second to paint at most; the frames between are left out. All by default.
+        fps: frames per second to paint at most; where there are more, some are left out. All by default.
         preserve_color: keep the clip's colours and take only the strokes.
         steady: let strokes move with what they paint; painted one by one, frames flicker.
     """

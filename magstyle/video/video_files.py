@@ -1,5 +1,6 @@
 """Clips in files to painted clips in files, with their sound."""
 
+import contextlib
 import math
 import os
 import pathlib
@@ -236,10 +237,11 @@ def _write(output: pathlib.Path, clip: codec.Clip, painter: _ClipPainter, steady
                 raise
             interruption = error
     # Said only now, because completing the file may fail, too.
-    for remark in [*clip.remarks, *writer.remarks]:
-        print(remark, file=sys.stderr)
+    remarks = [*clip.remarks, *writer.remarks]
     if interruption and not isinstance(interruption, InputError):
-        print(f"interrupted after {pipeline.written} frames; these are written", file=sys.stderr)
+        remarks.append(f"interrupted after {pipeline.written} frames; these are written")
+    with contextlib.suppress(OSError):  # After SIGHUP, the terminal has gone.
+        print("".join(f"{remark}\n" for remark in remarks), end="", file=sys.stderr)
     return interruption
 
 

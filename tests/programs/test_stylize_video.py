@@ -1,6 +1,7 @@
 """Painting a clip, by the program and from Python; clips themselves are tested in tests/video/test_codec.py."""
 
 import errno
+import io
 import itertools
 import re
 import signal
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 import magstyle
 from magstyle.video import codec, optical_flow
@@ -153,9 +155,13 @@ def test_pictures_are_steadier_than_those_of_frame_by_frame(clip, small_model, t
         (["--strength=2"], "--strength=2.0 must be a number from 0 to 1.5"),
         (["--fps=0"], "--fps=0.0 must be a number from 0.001 to 1000"),
         (["--start=7"], "--start=7.0 is after the end of"),
-        (["--output_video=b.avi"], "cannot write b.avi: the name of a clip must end in one of .mp4, .webm, .gif"),
+        (
+            ["--output_video=b.avi"],
+            "cannot write b.avi: the name of a clip must end in one of .mp4, .mov, .mkv, .webm, .gif",
+        ),
         (["--output_video=a.mp4"], "a.mp4 exists already; remove it first, or choose another --output_video"),
         (["--input_video=b.txt"], "cannot read b.txt: "),
+        (["--input_video=b.m3u8"], "cannot read b.m3u8: it is not a clip that holds its own pictures"),
         (["a.mp4"], "unexpected argument a.mp4"),
     ],
 )
@@ -163,9 +169,10 @@ def test_what_cannot_be_is_one_sentence_and_leaves_nothing(
     clip, small_checkpoint, refused, tmp_path, arguments, sentence
 ):
     (tmp_path / "b.txt").write_text("no clip")
+    (tmp_path / "b.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.mp4\n")
     given = ["--input_video=a.mp4", "--output_video=b.mp4", f"--checkpoint={small_checkpoint}"]
     assert sentence in refused("stylize_video", *given, *arguments, cwd=tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.txt", "b.m3u8"}
 
 
 def test_a_missing_opencv_is_told_before_any_work(clip, small_model, monkeypatch, tmp_path):
@@ -219,6 +226,81 @@ def test_what_is_there_when_it_is_interrupted_can_be_played(tmp_path, small_chec
     count = int(re.search(r"^interrupted after (\d+) frames; these are written$", process.stderr, re.MULTILINE)[1])
     assert 0 < count == len(frames_of(tmp_path / "b.mp4")) < 300
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_any_end_from_outside_keeps_the_frames_so_far(number, clip, small_model, monkeypatch, tmp_path, capsys):
+    painted, stylize = [], magstyle.Stylizer.stylize
+
+    def stop_at_the_third(*arguments, **options):
+        painted.append(arguments)
+        if len(painted) == 3:
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        return stylize(*arguments, **options)
+
+    monkeypatch.setattr(magstyle.Stylizer, "stylize", stop_at_the_third)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, steady=False)
+    assert len(frames_of(tmp_path / "b.mp4")) == 2
+    assert capsys.readouterr().err.endswith("interrupted after 2 frames; these are written\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}
+
+
+def test_a_terminal_that_has_gone_does_not_cost_the_frames(clip, small_model, monkeypatch, tmp_path):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.EIO, "Input/output error")
+
+    painted, stylize = [], magstyle.Stylizer.stylize
+
+    def stop_at_the_third(*arguments, **options):
+        painted.append(arguments)
+        if len(painted) == 3:
+            raise SystemExit(129)
+        return stylize(*arguments, **options)
+
+    monkeypatch.setattr(magstyle.Stylizer, "stylize", stop_at_the_third)
+    monkeypatch.setattr(sys, "stderr", Gone())
+    with pytest.raises(SystemExit):
+        magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, steady=False)
+    assert len(frames_of(tmp_path / "b.mp4")) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "sound", "output", "remark"),
+    [
+        (
+            "a.avi",
+            ("pcm_s16le", 8000, "stereo"),
+            "b.mp4",
+            "a .mp4 file cannot hold the sound as it is, pcm_s16le; it be",
+        ),
+        ("a.mkv", ("ac3", 48000, "5.1(side)"), "b.webm", "it becomes libopus, 5.1"),
+        ("a.mkv", ("libmp3lame", 8000, "mono"), "b.mp4", "it becomes aac"),
+        ("a.mkv", ("ac3", 48000, "5.1(side)"), "b.mov", ""),
+        ("a.avi", ("adpcm_ms", 11025, "mono"), "b.mkv", "it becomes aac"),
+    ],
+)
+def test_no_sound_costs_a_painted_clip(small_checkpoint, run, tmp_path, name, sound, output, remark):
+    clips.write_frames(tmp_path / name, clips.plain_frames(4), "mpeg4", sound=sound)
+    result = run("stylize_video", name, output, f"--checkpoint={small_checkpoint}", "--nosteady", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert remark in result.stderr
+    assert len(frames_of(tmp_path / output)) == 4
+    assert clips.sound_of(tmp_path / output)
+
+
+def test_a_gif_plays_as_fast_as_the_clip(small_model, tmp_path):
+    frames = clips.plain_frames(30)
+    clips.write_frames(tmp_path / "a.mkv", frames, times=[round(k * 1000 / 60) for k in range(30)])
+    magstyle.stylize_video(tmp_path / "a.mkv", tmp_path / "b.gif", checkpoint=small_model, steady=False, image_size=16)
+    with Image.open(tmp_path / "b.gif") as gif:
+        delays = []
+        for k in range(gif.n_frames):
+            gif.seek(k)
+            delays.append(gif.info["duration"])
+    assert min(delays) >= 20  # Browsers show a frame of less for 100 milliseconds.
+    assert sum(delays) == pytest.approx(500, abs=100)
 
 
 def test_a_full_disk_is_told_even_if_ctrl_c_comes_meanwhile(clip, small_model, monkeypatch, tmp_path, capsys):
