@@ -30,12 +30,11 @@ if TYPE_CHECKING:
 _MICROSECONDS = 10**6
 # A file that lacks more than this, in seconds, is reported as cut short.
 _CUT_SHORT = 1
-# FFmpeg's decoders that see the transparency of these codecs, which its own do not.
+# Decoders that read the transparency of these codecs, which FFmpeg's own decoders ignore.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-# Times are written no finer than this, in seconds: an MP4 file must hold `containers.LONGEST` in 31 bits.
+# Times are written no finer than this, in seconds, so that `containers.LONGEST` fits into the 31 bits of an MP4 file.
 _FINEST = Fraction(1, 500_000)
-# Frames that are closer together than frames per second allow by less than this, in seconds, are not moved: most files
-# round times to milliseconds.
+# A frame stays where it is even if it is early by up to this, in seconds, since many files round times to milliseconds.
 _ROUNDED = Fraction(1, 1000)
 _COLORS = Colors()
 
@@ -67,7 +66,7 @@ class Clip:
     """A clip that is open for reading; a context manager, which closes it.
 
     Args:
-        path: the file, of any container that holds its own pictures, and any codec, that FFmpeg reads.
+        path: the file: any codec that FFmpeg reads, in any container that holds its own pictures.
         image_size: shorter side of the frames, in pixels; that of the file by default.
         start: seconds from the clip's start; the first frame is the next one from there.
         duration: seconds to read; to the end by default.
@@ -171,13 +170,13 @@ class Clip:
         following = self._first
         while following is not None:
             frame, time, duration = following
-            following = next(self._decoded, None)
             time -= self.origin
             if self._most is not None:
                 if time >= self._most:
                     return
                 duration = min(duration, self._most - time)
             yield _Decoded(frame, time, duration)
+            following = next(self._decoded, None)
         self.ended = True
 
     def _decode(self, begin: Fraction | None) -> Iterator[_Decoded]:
@@ -276,7 +275,7 @@ class Writer:
         check_writable(path)
         self._path, self._format, self._colors = path, containers.format_of(path), colors
         self._time_base = self._format.time_base or max(time_base, _FINEST)
-        # The tick and the time of the last frame, and when it ends.
+        # The number of time bases and the time of the last frame, and when it ends.
         self._last, self._time, self._end = -1, Fraction(-1), Fraction(0)
         self._waiting: av.Packet[av.VideoStream] | None = None
         height, width = size
@@ -284,7 +283,7 @@ class Writer:
         self._size = (height + self._missing[0], width + self._missing[1])
         self._refused: list[str] = []
         if not self._opens(rate, sound_of):
-            # Each stream of sound would be accepted alone.
+            # The file can hold each stream of sound alone, but not all of them together.
             self._opens(rate, None)
             self._refused = ["the sound is left out: the file cannot hold it"]
 
@@ -340,14 +339,15 @@ class Writer:
             with contextlib.suppress(av.FFmpegError):
                 self._close()
             return
-        try:
-            self._encode(None)
-            if self._waiting:
-                self._mux_last(self._waiting)
-            if self._sound:
-                self._sound.finish(self._end)
-        finally:
-            self._close()
+        with self._encoding():
+            try:
+                self._encode(None)
+                if self._waiting:
+                    self._mux_last(self._waiting)
+                if self._sound:
+                    self._sound.finish(self._end)
+            finally:
+                self._close()
 
     @property
     def remarks(self) -> list[str]:
@@ -385,17 +385,23 @@ class Writer:
 
     def _encode(self, frame: "av.VideoFrame | None") -> None:
         """Encodes a frame, or those that the encoder still holds for None, and writes all packets but the last."""
-        import av
-
-        try:
+        with self._encoding():
             for packet in self._stream.encode(frame):
                 if self._waiting:
                     self._container.mux(self._waiting)
                 self._waiting = packet
-        except (av.FFmpegError, ValueError) as error:
+
+    @contextlib.contextmanager
+    def _encoding(self) -> Iterator[None]:
+        """Turns what FFmpeg raises in the block into an InputError, except errors of the operating system."""
+        import av
+
+        try:
+            yield
+        except av.FFmpegError as error:
             if isinstance(error, OSError):
                 raise
-            raise InputError(f"cannot encode the pictures with {self._format.encoder}: {error}") from error
+            raise InputError(f"cannot write the pictures with {self._format.encoder}: {error}") from error
 
     def _mux_last(self, packet: "av.Packet[av.VideoStream]") -> None:
         """Writes the last packet, whose frame is shown until the end."""

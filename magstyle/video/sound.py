@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from magstyle.video import codec
 
-# This many packets show whether a file can hold a stream.
+# Whether a file can hold a stream is tried with this number of packets.
 _TRIED = 50
-# The layouts for a number of channels, from 1 on, if the clip does not say which channels it has.
+# The layouts of 1, 2, ... channels where a clip gives no more than their number.
 _USUAL = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
-# Those in which an encoder that refuses the clip's own gets it; the first that has enough channels and is accepted.
+# Layouts to try if an encoder refuses the clip's own, with their numbers of channels.
 _ACCEPTED = {"mono": 1, "stereo": 2, "5.1": 6, "7.1": 8}
 _MICROSECONDS = 10**6
 
 
 class _Way(NamedTuple):
-    """How a stream gets into a file: encoded by `codec` with a rate and a layout, or copied if that is None."""
+    """How a stream gets into a file: copied if `codec` is None, else encoded by it with a rate and a layout."""
 
     codec: str | None = None
     rate: int = 0
@@ -125,9 +125,9 @@ class Sound:
             self._say(f"a {suffix} file cannot hold the sound as it is, {name}; it becomes {way.codec}{layout}")
 
     def _read(self) -> "tuple[av.Packet[av.AudioStream], Fraction, Fraction] | None":
-        """The next packet from the origin on, its time from there, and what is to be added to its own time, in seconds.
+        """The next packet from the origin on, its time from there, and the difference to its own time, in seconds.
 
-        FFmpeg fails in many ways on damaged files; if the pictures are damaged too, reading them raises.
+        FFmpeg fails in many ways on damaged files. If the pictures are damaged too, reading them raises.
         """
         while True:
             try:
@@ -182,7 +182,7 @@ class _Track:
             OSError: if the operating system refuses to write it.
         """
         if not self._is_copy:
-            return self._encode(packet, shift)
+            return self._decode(packet, shift)
         ticks = round(shift / packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
         packet.dts = None if packet.dts is None else packet.dts + ticks
@@ -191,29 +191,32 @@ class _Track:
 
     def flush(self) -> None:
         """Adds what the encoder still holds."""
-        import av
+        if not self._is_copy:
+            self._encode(None)
 
-        if self._is_copy:
-            return
-        with contextlib.suppress(av.FFmpegError, ValueError):
-            self._mux([packet for frame in self._resampled(None) for packet in self._target.encode(frame)])
-            self._mux(self._target.encode(None))
-
-    def _encode(self, packet: "av.Packet[av.AudioStream]", shift: Fraction) -> bool:
-        import av
-
-        is_whole = True
+    def _decode(self, packet: "av.Packet[av.AudioStream]", shift: Fraction) -> bool:
+        """Adds a packet of the clip, encoded anew; returns False if it is damaged."""
         try:
-            for frame in packet.decode():
-                if frame.pts is not None and frame.time_base:
-                    frame.pts += round(shift / frame.time_base)
-                for ready in self._resampled(frame):
-                    is_whole &= self._mux(self._target.encode(ready))
-        except (av.FFmpegError, ValueError) as error:
-            if isinstance(error, OSError):
-                raise
+            frames = packet.decode()
+        except Exception:  # As in `Sound._read`.
             return False
+        is_whole = True
+        for frame in frames:
+            if frame.pts is not None and frame.time_base:
+                frame.pts += round(shift / frame.time_base)
+            is_whole &= self._encode(frame)
         return is_whole
+
+    def _encode(self, frame: "av.AudioFrame | None") -> bool:
+        """Encodes a frame, or what the encoder still holds for None; returns False if FFmpeg refuses it."""
+        import av
+
+        last = [None] if frame is None else []
+        try:
+            packets = [packet for ready in [*self._resampled(frame), *last] for packet in self._target.encode(ready)]
+        except (av.FFmpegError, ValueError):
+            return False
+        return self._mux(packets)
 
     def _resampled(self, frame: "av.AudioFrame | None") -> "list[av.AudioFrame]":
         """A frame as the encoder takes it, or all that is left for None."""
@@ -263,10 +266,10 @@ def _ways(stream: "av.AudioStream", encoder: str) -> list[_Way]:
     if not stream.rate:
         return [_Way()]
     rates = av.codec.Codec(encoder, "w").audio_rates or [stream.rate]
-    # The next higher rate keeps all tones. Opus works at 48 kHz inside.
-    rate = (
-        48000 if encoder == "libopus" else min(rates, key=lambda found: (found < stream.rate, abs(found - stream.rate)))
-    )
+    if encoder == "libopus":
+        rates = [48000]  # It works at this rate inside.
+    # The same rate or, so that no tone is lost, the next higher one.
+    rate = min(rates, key=lambda rate: (rate < stream.rate, abs(rate - stream.rate)))
     enough = [layout for layout, channels in _ACCEPTED.items() if channels >= stream.layout.nb_channels]
     return [_Way(), *(_Way(encoder, rate, layout) for layout in (_layout(stream), *enough, "stereo"))]
 

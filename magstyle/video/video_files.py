@@ -35,9 +35,11 @@ _PICTURES, _PICTURES_OF_STEADINESS = 12, 24
 def stylize_video(job: ClipJob) -> pathlib.Path:
     """Paints a clip in a style of a model, and keeps its sound.
 
-    Frames keep their times, even uneven ones, and the clip keeps its colour space and range. It is turned upright, and
-    its pixels become square. Sound is copied unchanged, or encoded anew if the new file cannot hold it. Reading,
-    painting and writing overlap, and memory does not grow with the length of the clip. Progress is shown on stderr.
+    Frames keep their times, even uneven ones. The clip keeps its colour space and range; HDR and wide gamuts become
+    SDR. It is turned upright, its pixels become square, interlaced frames are deinterlaced, and transparency becomes
+    white. Sound is copied unchanged, encoded anew if the new file cannot hold it, or left out if that fails. Reading,
+    painting and writing overlap, and memory does not grow with the length of the clip. stderr shows the progress, and
+    says what differs from the clip.
 
     If painting is interrupted, or the clip is damaged, the frames painted until then are written.
 
