@@ -1,9 +1,9 @@
-"""Frames of a clip on a canvas, on which everything that the camera passes over keeps its place.
+"""Places the frames of a clip on a canvas where the scene stays put while the camera moves.
 
 The network's coarsest features are four pixels large. If a view moves by four pixels, it is painted with the same
-strokes, four pixels on; if it moves by two, with other strokes. Nearly all flicker of pans and zooms comes from this.
-So each frame is laid on a canvas, moved, turned and scaled back as the camera has moved; it is painted there, and its
-picture is taken from there. Nothing is mixed, and strokes grow with the things they show.
+strokes, shifted by four pixels; if it moves by two, with different strokes. This causes nearly all flicker in pans and
+zooms. So each frame is placed on a canvas, with the camera's motion undone; it is painted there, and its picture is
+moved back. Nothing is blended, and strokes grow with the things they show.
 """
 
 import cmath
@@ -15,8 +15,8 @@ import numpy as np
 from magstyle import sizes
 from magstyle.video import optical_flow
 
-# A frame that is scaled or turned by more than this on its canvas is laid anew, with other strokes; until then, strokes
-# grow and turn with the things they show. As `magstyle.video.steadiness` says: in zoom, which grows by 1.2 % a frame, a
+# A frame that is scaled or rotated by more than this is placed anew, with different strokes; until then, strokes grow
+# and turn with the things they show. As `magstyle.video.steadiness` says: in zoom, which grows by 1.2 % a frame, a
 # scale of 1.05 gives 0.47, + 15 %, and 1.2 gives 0.41, - 0 %, with strokes up to 1.2 times as large. The benchmark has
 # no clip that turns, so the turn has not been measured.
 _LARGEST_SCALE, _LARGEST_TURN = 1.1, math.radians(5)
@@ -69,7 +69,7 @@ class Camera:
         """The placement of the next frame.
 
         Args:
-            motion: its motion from the frame before; None for the first frame.
+            motion: its motion from the previous frame; None for the first frame.
         """
         if motion is not None and not motion.same_scene:
             self._matrix = np.eye(3)
@@ -101,9 +101,9 @@ class Camera:
         return int(height), int(width)
 
     def _within_limits(self, matrix: np.ndarray) -> np.ndarray:
-        """The matrix of a frame, which is laid anew if it is scaled or turned too far.
+        """The matrix of a frame, which is placed anew if it is scaled or rotated too far.
 
-        The camera is likely to go on as it moved, so the frame is laid nearly as far on the other side.
+        The camera is likely to keep moving as before, so the new place is nearly as far off in the other direction.
         """
         turn = complex(matrix[0, 0], matrix[1, 0])
         scale = min(max(abs(turn), 1 / _LARGEST_SCALE), _LARGEST_SCALE)

@@ -23,20 +23,20 @@ _SMALLEST_SIDE = 16
 # A pixel that changes by this or more, of 255, is hidden. Half and double give the same 0.48, + 12 % in bikes; they
 # matter to other scenes, of which double takes up to 0.06 for visible, and this 0.02 (42 pairs of photos and frames).
 _SAME_PIXEL = 38
-# If less of a frame is visible in the one before, it begins another scene. Within scenes of bikes.mp4 and
+# If less of a frame is visible in the previous one, it begins another scene. Within scenes of bikes.mp4 and
 # bigbuckbunny.mp4, at least 0.83 is visible, and 0.53 five frames before.
 _SAME_SCENE = 0.3
 # The motion of a view is estimated from one pixel in 8 in both directions, or from 4096 pixels of large frames. In
 # bikes, 4 gives 0.48, + 17 %, and 16 gives 0.48, + 12 %. For a frame of 2541 x 1080 pixels, the estimate takes 0.8 ms,
 # and with half the spacing in both directions 3.0 ms.
 _SPACING, _POINTS = 8, 4096
-# The least number of pixels for an estimate: without it, OpenCV finds a view in the random flow of two or three.
+# Minimum number of pixels for an estimate: without it, OpenCV finds a view in the random flow of two or three.
 # Cameras do not zoom by more than this factor within a frame; the factor has not been measured.
 _FEWEST, _LARGEST_ZOOM = 8, 2
 # How far a pixel may be from where the view moves it, in pixels, or as a share of the shorter side of large frames. In
 # zoom, 0.25 gives 0.49, + 11 %, and 1 gives 0.49, + 12 %; in bikes, which moves by itself, 1 gives 0.48, + 27 %.
 _NEAR, _NEAR_OF_SIDE = 0.5, 1 / 512
-# The least share of pixels that are that near. Zoom has at least 0.77, a slow pan 0.88, bigbuckbunny.mp4 0.82, and
+# Minimum share of pixels within that distance. Zoom has at least 0.77, a slow pan 0.88, bigbuckbunny.mp4 0.82, and
 # random flow 0.01; in bikes, 0.2 gives 0.48, + 23 %, and 0.8 gives 0.48, + 9 %.
 _LEAST_SHARE = 0.4
 # A view that moves by less, in pixels, stands still. That of bigbuckbunny.mp4 drifts by 0.1 to 0.4 a frame, at 240
@@ -45,10 +45,10 @@ _STILL = 0.1
 
 
 class Motion(NamedTuple):
-    """The motion of a frame from the one before.
+    """The motion of a frame from the previous one.
 
     Attributes:
-        flow: float32 [H, W, 2]: how far to the right, and down, each pixel was in the frame before, in pixels.
+        flow: float32 [H, W, 2]: how far to the right, and down, each pixel was in the previous frame, in pixels.
         visible: bool [H, W]: whether the pixel was visible there.
         view: how the frame as a whole moved, as `motion_of_view` returns it; None if it did not.
     """
@@ -64,10 +64,10 @@ class Motion(NamedTuple):
 
 
 def motion(before: np.ndarray, frame: np.ndarray) -> Motion:
-    """The motion of a frame from the one before.
+    """The motion of a frame from the previous one.
 
     Args:
-        before: the frame before, uint8 RGB [H, W, 3].
+        before: the previous frame, uint8 RGB [H, W, 3].
         frame: the frame, of the same shape.
 
     Raises:
@@ -98,8 +98,8 @@ def motion_of_view(flow: np.ndarray, visible: np.ndarray) -> np.ndarray | None:
         flow, visible: as in `Motion`.
 
     Returns:
-        float64 [3, 3], from the column and row of a pixel to those in the frame before: a scaling, turn and shift. None
-        if the view stands still, or there is no such motion.
+        float64 [3, 3], from the column and row of a pixel to those in the previous frame: a scaling, rotation and shift.
+        None if the view stands still, or there is no such motion.
     """
     cv2 = opencv()
     height, width = visible.shape
@@ -129,7 +129,7 @@ def flow_of_view(view: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def warp(before: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """An image of the frame before, float32 [H, W, C], moved by `flow` [H, W, 2] to where its pixels are now."""
+    """An image of the previous frame, float32 [H, W, C], moved by `flow` [H, W, 2] to where its pixels are now."""
     cv2 = opencv()
     # This is the sharpest interpolation: a picture that is moved again and again loses little each time.
     return cv2.remap(before, _places(flow), None, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
@@ -139,9 +139,9 @@ def warping_error(before: np.ndarray, picture: np.ndarray, motion: Motion) -> fl
     """How much pictures flicker: the root mean square of their difference along the motion, over visible pixels.
 
     Args:
-        before: the picture of the frame before, float32 [H, W, 3] in [0, 1].
+        before: the picture of the previous frame, float32 [H, W, 3] in [0, 1].
         picture: the picture of the frame, of the same shape.
-        motion: the motion of the frame from the one before.
+        motion: the motion of the frame from the previous one.
 
     Returns:
         From 0, steady, to 1; NaN if no pixel is visible.

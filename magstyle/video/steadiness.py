@@ -1,23 +1,22 @@
-"""Pictures of a clip that do not flicker on things that move by themselves, which the camera module cannot follow.
+"""Keeps things that move by themselves, which the camera module cannot follow, from flickering.
 
-Painted one by one, neighbouring frames have their strokes in other places than the motion between them says. Two
-remedies bring the strokes there:
+If frames are painted one by one, strokes do not follow the motion between them. Two remedies make them follow:
 
-- The network sees a faint trace of the strokes in the picture before, moved along. If it could lay a stroke here or
+- The network sees a faint trace of the strokes in the previous picture, moved along. If it could lay a stroke here or
   there, the trace decides.
-- Each picture is mixed with the one before, moved along, wherever that was visible. Strokes that meet stay the same. If
-  they do not meet, their mixture is paler than either, and a moved picture is less sharp; so the mixture is given the
-  local contrast of the picture at several sizes of detail.
+- Each picture is mixed with the previous one, moved along, wherever that was visible. Strokes that coincide stay
+  the same. Where they do not, their mixture is paler than either, and a moved picture is less sharp; so the mixture is
+  given the local contrast of the picture at several sizes of detail.
 
-The moments of the normalisations do not cause the flicker: sharing them among all frames leaves it as it is.
+The moments of the normalisations do not cause the flicker: it stays the same if all frames share them.
 
 References:
     Gupta, Johnson, Alahi, Fei-Fei: Characterizing and Improving Stability in Neural Style Transfer. ICCV 2017, arXiv
-    1705.02092 (their network also sees the picture before; unlike ours, it was trained to).
+    1705.02092 (their network also sees the previous picture; unlike ours, it was trained to).
     Lai et al.: Learning Blind Video Temporal Consistency. ECCV 2018, arXiv 1808.00449.
     Burt, Adelson: The Laplacian Pyramid as a Compact Image Code. IEEE Transactions on Communications, 1983.
     Heitz, Neyret: High-Performance By-Example Noise using a Histogram-Preserving Blending Operator. HPG 2018 (mixtures
-    lose contrast, and get it back).
+    lose contrast, and how they get it back).
 """
 
 from collections.abc import Callable
@@ -37,7 +36,7 @@ from magstyle.video.camera import Camera, Placement
 # frame. In bikes, an opacity of 0.04 gives 0.47, + 15 %, and 0.16 gives 0.49, + 16 %; a sigma of 2 gives 0.45, + 15 %,
 # and 8 gives 0.50, + 7 %.
 _TRACE, _BLUR_OF_TRACE = 0.08, 4
-# Share of the picture before in the mixture, where it is visible. A larger one is calmer, with less style: in bikes,
+# Share of the previous picture in the mixture, where it is visible. A larger one is calmer, with less style: in bikes,
 # 0.3 gives 0.74, + 8 %, and 0.8 gives 0.30, + 19 %. The second is the share where the picture is moved with the camera,
 # whose canvas keeps the strokes already: in zoom, 0.175 gives 0.56, + 10 %, and 0.7 gives 0.33, + 20 %.
 _SHARE, _SHARE_OF_VIEW = 0.6, 0.35
@@ -49,7 +48,7 @@ _FOLLOWED = 0.5
 _OF_VIEW, _STILL = 1.0, 0.3
 # Sigma of the Gaussian at borders of hidden areas, in pixels. In bikes, 1 gives 0.46, + 13 %, and 4 gives 0.50, + 12 %.
 _SOFT = 2
-# The number of sizes of detail, each twice as large as the one before, and the sigma of the Gaussian over which their
+# The number of sizes of detail, each twice as large as the previous one, and the sigma of the Gaussian over which their
 # contrast is averaged, in pixels of that size. Three sizes give 0.47, + 4 % in bikes, and 0.48, + 9 % in zoom; a
 # sigma of 2 gives 0.50, + 15 % in bikes, and 8 gives 0.46, + 12 %.
 _SIZES, _AROUND = 6, 4
@@ -61,7 +60,7 @@ _TINY = 1e-6
 
 
 class Trace:
-    """Shows the network a trace of the strokes that it laid in the frame before.
+    """Shows the network a trace of the strokes that it laid in the previous frame.
 
     Args:
         stroke_size: as for `Stylizer.stylize`; the blur of the trace grows by this factor.
@@ -76,7 +75,7 @@ class Trace:
 
         Args:
             image: the frame, float32 [H, W, 3] in [0, 1].
-            motion: its motion from the frame before; None for the first frame.
+            motion: its motion from the previous frame; None for the first frame.
 
         Returns:
             float32 [H, W, 3] in [0, 1].
@@ -127,7 +126,7 @@ class FramePainter:
 
         Args:
             image: the frame, float32 [H, W, 3] in [0, 1].
-            motion: its motion from the frame before; None for the first frame, or to paint each frame by itself.
+            motion: its motion from the previous frame; None for the first frame, or to paint each frame by itself.
             stylize: paints a canvas, given the placement of the frame on it.
 
         Raises:
@@ -140,17 +139,17 @@ class FramePainter:
 
 
 class Steadiness:
-    """Mixes each picture of a clip with the one before."""
+    """Blends each picture of a clip with the previous one."""
 
     def __init__(self) -> None:
         self._picture: np.ndarray | None = None
 
     def steady(self, picture: np.ndarray, motion: optical_flow.Motion | None) -> np.ndarray:
-        """A picture that follows from those before.
+        """A picture, blended with the previous one.
 
         Args:
             picture: the picture of a frame, float32 [H, W, 3] in [0, 1].
-            motion: the frame's motion from the one before; None for the first frame.
+            motion: the frame's motion from the previous one; None for the first frame.
 
         Returns:
             float32 [H, W, 3] in [0, 1].
@@ -174,7 +173,7 @@ class Steadiness:
 
 
 def _softened(share: np.ndarray) -> np.ndarray:
-    """A share [H, W], reduced near where it is smaller, so that it has no hard borders."""
+    """A share [H, W], reduced near where it is smaller, to soften its edges."""
     share = share.astype(np.float32)
     return np.minimum(_blurred(share, _SOFT), share)
 

@@ -24,7 +24,7 @@ from magstyle.video.camera import Placement
 from magstyle.video.jobs import ClipJob
 from magstyle.video.steadiness import FramePainter, Steadiness
 
-# A frame, with its motion from the one before if pictures are to be steady and there is one.
+# A frame, with its motion from the previous one if pictures are to be steady and there is one.
 MovingFrame = tuple[codec.Frame, optical_flow.Motion | None]
 # The number of float32 pictures of a frame's size in memory at a time: those being read, painted and written; and those
 # that motion and steadiness add, as measured.
@@ -134,7 +134,7 @@ class _ClipPainter:
 
 
 class _Pipeline:
-    """Paints a frame while the next one is read and the one before is written, each on a thread of its own.
+    """Paints a frame while the next one is read and the previous one is written, each on a thread of its own.
 
     A context manager: however its block ends, both threads are done then, and the error of a write that failed is
     raised.
