@@ -120,7 +120,8 @@ class Clip:
             self._stream.thread_type = "AUTO"
             begin = self._seek()
         assert self._stream.time_base  # Only a stream that is being written may lack it.
-        self._base, self._clock = self._stream.time_base, containers.Clock()
+        self._base = self._stream.time_base
+        self._clock = containers.Clock(None if self.starts_later else begin)
         self._decoded = self._decode(begin if self.starts_later else None)
         self._first = next(self._decoded, None)
         if self._first is None:

@@ -97,12 +97,15 @@ def open_clip(path: str | os.PathLike) -> "av.container.InputContainer":
 class Clock:
     """The times of a stream, which go on evenly where those in the file jump.
 
+    Args:
+        start: a time in the file near which the stream starts, in seconds; None if that is unknown.
+
     Attributes:
         jumps: the number of jumps so far.
     """
 
-    def __init__(self) -> None:
-        self._last: Fraction | None = None
+    def __init__(self, start: Fraction | None) -> None:
+        self._last = start
         self._shift = Fraction(0)
         self.jumps = 0
 

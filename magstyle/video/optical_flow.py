@@ -98,8 +98,8 @@ def motion_of_view(flow: np.ndarray, visible: np.ndarray) -> np.ndarray | None:
         flow, visible: as in `Motion`.
 
     Returns:
-        float64 [3, 3], from the column and row of a pixel to those in the previous frame: a scaling, rotation and shift.
-        None if the view stands still, or there is no such motion.
+        float64 [3, 3], from the column and row of a pixel to those in the previous frame: a scaling, rotation and
+        shift. None if the view stands still, or there is no such motion.
     """
     cv2 = opencv()
     height, width = visible.shape

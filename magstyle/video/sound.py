@@ -119,7 +119,8 @@ class Sound:
         if way is None:
             self._say(f"the sound, {name}, is left out: a {suffix} file cannot hold it, and it cannot be encoded anew")
             return
-        self._tracks[stream.index] = _Track(stream, output, way)
+        start = None if self._clip.starts_later else self._clip.origin
+        self._tracks[stream.index] = _Track(stream, output, way, start)
         if way.codec:
             layout = "" if way.layout == _layout(stream) else f", {way.layout}"
             self._say(f"a {suffix} file cannot hold the sound as it is, {name}; it becomes {way.codec}{layout}")
@@ -154,16 +155,23 @@ class _Track:
         stream: the stream of the clip.
         output: the file that is being written, before its header.
         way: how the stream gets there.
+        start: as for its clock.
 
     Attributes:
         clock: the times of the stream.
         written: the number of packets written so far.
     """
 
-    def __init__(self, stream: "av.AudioStream", output: "av.container.OutputContainer", way: _Way):
+    def __init__(
+        self,
+        stream: "av.AudioStream",
+        output: "av.container.OutputContainer",
+        way: _Way,
+        start: Fraction | None = None,
+    ):
         import av
 
-        self.clock = containers.Clock()
+        self.clock = containers.Clock(start)
         self._output = output
         self.written = 0
         self._is_copy = way.codec is None

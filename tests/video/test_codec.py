@@ -113,6 +113,15 @@ def test_where_times_jump_the_frames_follow_without_a_gap(tmp_path, copy, wrong)
     assert remarks == ["the times in the clip jump; they go on without a gap"]
 
 
+def test_pictures_that_seem_to_begin_days_after_the_sound_begin_with_it(tmp_path, copy):
+    times = [2**31, 2**31 + 100, 2**31 + 200]
+    clips.write_frames(tmp_path / "b.mkv", clips.plain_frames(3), times=times, sound=("ac3", 48000, "mono"))
+    path, _ = copy(tmp_path / "b.mkv")
+    np.testing.assert_allclose(clips.read(path)[1], [0.1, 0.2, 0.3], atol=0.01)
+    assert clips.duration_of(path) == pytest.approx(0.4, abs=0.1)
+    assert clips.sound_of(path)
+
+
 def test_clips_that_were_joined_byte_by_byte_are_read_to_the_end(tmp_path, copy):
     for name, layout in (("a", "stereo"), ("b", "mono")):
         clips.write_frames(
