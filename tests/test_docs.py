@@ -52,8 +52,8 @@ SMALL = {
 }
 # Tests cannot run these: they need another environment, other machines, ImageNet or many minutes.
 _ELSEWHERE = r"(make|source|export|docker|pip|python benchmarks/\w+\.py)\b|.*--(distribution|tfds_name|tfrecord_files)"
-# The web page's runtime is downloaded from there.
-_OFFLINE = "registry.npmjs.org"
+# The web page's runtime comes by npm.
+_OFFLINE = "cannot fetch LiteRT.js"
 
 # The programs of Magenta and their flags (image_stylization's README and sources).
 _LOSSES = "content_weights style_weights style_coefficients vgg_checkpoint imagenet_data_dir style_dataset_file"
