@@ -42,7 +42,7 @@ constraints:
 	$(PYTHON) -m venv out/constraints
 	@# The resolver of pip 23.0, which comes with Python 3.10, does not come to an end on TensorFlow's dependencies.
 	out/constraints/bin/pip install --quiet --upgrade pip setuptools
-	out/constraints/bin/pip install --quiet --editable '.[test,jax,beam,docs]'
+	out/constraints/bin/pip install --quiet --editable '.[test,jax,beam,docs,page]'
 	out/constraints/bin/python .ci/freeze.py > constraints.txt
 
 # Of a tested version, pip too; another pip, if there is one, installs it in less time than ensurepip takes.

@@ -234,7 +234,7 @@ class _ToRecords(_Stylize):
         # Written before the shard, and read when the shard is skipped, so that failures outlive the run that met them.
         noted = path.with_name(f".{path.name}.failures")
         if path.exists():
-            failures += json.loads(noted.read_text()) if noted.exists() else []
+            failures += _read_failures(noted) if noted.exists() else []
             _count("skipped")
             _done(shard.size)
             return
@@ -259,6 +259,15 @@ class _ToRecords(_Stylize):
                     _done(photo.size)
         except tf.errors.OpError as error:
             raise InputError(f"cannot write {self.folder / shard.name}: {error.message}") from error
+
+
+def _read_failures(path: pathlib.Path) -> list[tuple[str, str]]:
+    """The names and reasons that an earlier run noted."""
+    with files.reading(path, "list of failures"):
+        failures = [(name, reason) for name, reason in json.loads(path.read_text(encoding="utf-8"))]
+        if not all(isinstance(text, str) for failure in failures for text in failure):
+            raise ValueError("A name or a reason is not text.")
+        return failures
 
 
 class _ToPictures(_Stylize):

@@ -138,7 +138,10 @@ def _check_settings(folder: pathlib.Path, settings: dict[str, object]) -> None:
     """Raises an InputError if the folder was begun with other settings; otherwise notes them there."""
     path = folder / _SETTINGS
     if os.path.exists(path):
-        before = json.loads(path.read_text())
+        with files.reading(path, "list of settings"):
+            before = json.loads(path.read_text(encoding="utf-8"))
+            # Its words become those of an error.
+            assert isinstance(before, dict) and all(map(str.isidentifier, before))
         # Options that have their defaults are left out.
         other = [argument for argument in {**before, **settings} if before.get(argument) != settings.get(argument)]
         if other:

@@ -1,7 +1,8 @@
 """Exports: files that run without Keras and without this project.
 
 The way in is `tflite` for LiteRT files, `saved_model` for TensorFlow Serving, and `page` for the web page; `jobs` holds
-their options. `tflite_precision` and `tflite_metadata` are parts of a LiteRT file, `page_folder` and `litert_js` of a page.
+their options. `tflite_precision` and `tflite_metadata` are parts of a LiteRT file, `page_folder` and `litert_js` of a
+page.
 """
 
 import pathlib

@@ -164,11 +164,14 @@ def _read(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """The names of the styles, and the arrays by name, in a file of the state; an InputError if it is damaged."""
     files.check_regular(path)
     try:
+        files.check_archive(path)
         with np.load(path) as arrays:
             state = dict(arrays)
         names = [str(name) for name in state.pop("style_names")]
         if not all(np.isfinite(value).all() for value in state.values()):  # Text raises a TypeError.
             raise ValueError("numbers that are not finite")
+    except InputError:
+        raise
     except Exception as error:  # Zip, zlib and NumPy each raise their own; all mean the same to the user.
         # A disk that cannot be read now may work tomorrow, so nobody is told to remove the file for that.
         reason = getattr(error, "strerror", None) or "it is damaged; remove it to start from the beginning"

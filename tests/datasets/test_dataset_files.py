@@ -229,6 +229,25 @@ def test_pictures_of_different_making_do_not_mix(stylize, folder, tmp_path):
     assert contents(out) == before
 
 
+@pytest.mark.parametrize("text", ["[]", "{", '{"an option\\n": 1}', "[" * 100_000, b"\xff"], ids=range(5))
+def test_settings_that_are_not_ours_are_one_sentence(stylize, tmp_path, text):
+    settings = tmp_path / "out" / ".settings.json"
+    settings.parent.mkdir()
+    settings.write_bytes(text if isinstance(text, bytes) else text.encode())
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"cannot read .*\.settings\.json: it is not a valid list of settings$"):
+        stylize(tmp_path / "out")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("text", ["{", '"text"', '[["name"]]', '[["name", 1]]', "[[[], []]]"])
+def test_failures_that_are_not_ours_are_one_sentence(tmp_path, text):
+    noted = tmp_path / ".shard.failures"
+    noted.write_text(text)
+    with pytest.raises(InputError, match=r"it is not a valid list of failures$"):
+        beam_pipeline._read_failures(noted)
+
+
 def test_leftovers_of_killed_runs_go(stylize, tmp_path):
     out = tmp_path / "out"
     begins = "import os, sys\nfrom magstyle import files\nwith files.replacing(sys.argv[1]) as path:\n    path.touch()"

@@ -124,6 +124,12 @@ def test_a_state_of_other_things_is_refused(tmp_path, arrays):
         SaveAndResume(tmp_path, small.training())
 
 
+def test_a_state_that_grows_in_memory_is_refused_before_it_is_read(tmp_path):
+    np.savez_compressed(tmp_path / STATE, style_names=["wave"], large=np.zeros(2**24))
+    with pytest.raises(InputError, match=r"it asks for .* bytes of memory, but holds only"):
+        SaveAndResume(tmp_path, small.training())
+
+
 def test_a_state_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
     (tmp_path / STATE).mkdir()
     with pytest.raises(InputError, match=r"training_state\.npz: Is a directory"):
