@@ -215,7 +215,7 @@ def inside(path: str | os.PathLike, source: object, suffix: str) -> pathlib.Path
     if not os.path.isdir(path):
         return path
     name = os.path.basename(os.path.abspath(source)) if isinstance(source, str | os.PathLike) else "model"
-    return path / (re.sub(r"\.(keras|pb|ckpt|index)$", "", name) + suffix)
+    return path / (re.sub(r"\.(keras|pb|ckpt|index|meta|data-\d{5}-of-\d{5})$", "", name) + suffix)
 
 
 def make_folder(path: str | os.PathLike) -> pathlib.Path:

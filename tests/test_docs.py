@@ -7,6 +7,7 @@ for its function.
 
 import ast
 import base64
+import dataclasses
 import functools
 import glob
 import io
@@ -28,6 +29,7 @@ from PIL import Image
 
 import magstyle
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
+from magstyle.training.jobs import FinetuningJob, TrainingJob
 from tests import clips, processes
 from tests.places import ENV, ROOT
 from tests.samples import narrow_vgg, picture
@@ -67,6 +69,17 @@ MAGENTA = {
         eval_interval_secs num_evals num_styles alpha eval_dir train_dir {_LOSSES}""",
     "image_stylization_transform": "num_styles alpha checkpoint input_image output_dir output_basename which_styles",
     "image_stylization_convert_tflite": "num_styles alpha checkpoint output_model quantize image_size",
+}
+MAGENTAS_DEFAULTS = {
+    "batch_size": 16,
+    "clip_gradient_norm": 0,
+    "content_weights": {"vgg_16/conv3": 1.0},
+    "image_size": 256,
+    "learning_rate": 0.001,
+    "save_interval_secs": 15,
+    "save_summaries_secs": 15,
+    "style_weights": dict.fromkeys([f"vgg_16/conv{block}" for block in (1, 2, 3, 4)], 1e-4),
+    "train_steps": 40000,
 }
 OF_A_CLUSTER = {"ps_tasks", "task", "master"}
 # Flags on the pages that are absl's own or belong to other programs.
@@ -250,6 +263,29 @@ def test_every_flag_of_magentas_programs_is_in_the_table_and_in_ours(program, fl
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|(.*?)\|", section, re.MULTILINE))))
     assert named == set(MAGENTA[program].split())
     assert named - OF_A_CLUSTER <= flags[ours]
+
+
+@pytest.mark.parametrize(
+    ("program", "job"), [("image_stylization_train", TrainingJob), ("image_stylization_finetune", FinetuningJob)]
+)
+def test_a_flag_is_called_the_same_only_if_it_has_magentas_default(program, job):
+    sections = {name: read(ROOT / "docs" / "magenta.md").split(f"### {name}\n")[1].split("\n#")[0] for name in MAGENTA}
+    rows = re.findall(r"^\| (`.*) \| (.*) \|$", sections[program], re.MULTILINE)
+    texts = {flag: text for flags, text in rows for flag in re.findall(r"`(\w+)`", flags)}
+    ours = {field.name: field.default for field in dataclasses.fields(job)}
+    ours["content_weights"] = {f"vgg_16/{name}": value for name, value in job.default_content_weights.items()}
+    ours["style_weights"] = {f"vgg_16/{name}": value for name, value in job.default_style_weights.items()}
+    for flag, default in MAGENTAS_DEFAULTS.items():
+        assert texts[flag].startswith(("same", "as for training")) == (ours[flag] == default), flag
+        if isinstance(default, int | float) and ours[flag] not in (default, None):
+            assert texts[flag].startswith(f"{ours[flag]} by default, not {default}"), flag
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_code_for_phones_takes_the_number_of_styles_from_the_model(page):
+    """What we cannot run here holds no number of styles of a model that may change."""
+    for language, code in re.findall(r"^```(kotlin|swift)\n(.*?)^```", read(page), re.MULTILINE | re.DOTALL):
+        assert not re.search(r"FloatArray\(\d+\)|count: \d|\[16\]", code), (language, code)
 
 
 def test_the_readme_has_at_most_150_lines():

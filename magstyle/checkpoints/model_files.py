@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from magstyle import files, limits, options
-from magstyle.checkpoints import magenta, networks
+from magstyle.checkpoints import magenta, networks, tensorflow_files
 from magstyle.checkpoints.networks import Checkpoint, Network, StyleParameters
 from magstyle.errors import InputError
 from magstyle.models import random_seed
@@ -46,7 +46,7 @@ def load_model(
             - the name of a bundled model: `painters` (./painters is a file or folder of that name);
             - a `.keras` file;
             - a folder: the latest of its .keras files or, if it has none, of its Magenta checkpoints;
-            - a Magenta checkpoint, V1 (`model.ckpt`) or V2 (`model.ckpt-40000`, with or without `.index`);
+            - a Magenta checkpoint, V1 (`model.ckpt`) or V2 (`model.ckpt-40000`, or any of its files);
             - a frozen graph of Magenta's network (`.pb`), with float or eight-bit constants;
             - `random:SEED`: an untrained network of four styles, to try things with;
             - a StyleTransformer, which is returned as it is, or a Network.
@@ -175,7 +175,7 @@ def _find(checkpoint: str | os.PathLike) -> str:
     """
     path = os.path.expanduser(os.fspath(checkpoint))
     path = str(_BUNDLED / f"{path}.keras") if path in bundled_models() else latest(path)
-    path = path.removesuffix(".index")
+    path = tensorflow_files.find_checkpoint(path)
     if not (os.path.exists(path) or os.path.exists(f"{path}.index")):
         raise InputError(
             f"there is no checkpoint at {path}; a path was expected, or a name: {', '.join(bundled_models())}"
@@ -218,22 +218,12 @@ def latest(path: str) -> str:
     escaped = glob.escape(path)
     found = glob.glob(f"{escaped}/*.keras") or glob.glob(f"{escaped}/*.index")
     if not found:
-        # A V1 checkpoint has no extension; TF1's file `checkpoint` names it, with the folder it was written to.
-        found = [os.path.join(path, os.path.basename(name)) for name in _listed(os.path.join(path, "checkpoint"))]
+        # A V1 checkpoint has no extension; TF1's file `checkpoint` names it.
+        listed = os.path.join(path, "checkpoint")
+        found = [tensorflow_files.listed_checkpoint(listed)] if os.path.exists(listed) else []
         if not (found and os.path.isfile(found[0])):
             raise InputError(f"there is no checkpoint in {path}")
     return max(found, key=age)
-
-
-def _listed(path: str) -> list[str]:
-    """The newest checkpoint in TF1's list `checkpoint`, which is protobuf's text format; none if there is no list."""
-    if not os.path.exists(path):
-        return []
-    with files.reading(path, "list of checkpoints"), open(path, encoding="utf-8") as file:
-        named = re.search(r'^\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', file.read(), re.MULTILINE)
-        assert named  # Otherwise it is not such a list, as `files.reading` then says.
-        # Everything but ASCII is escaped, byte by byte.
-        return [named[1].encode().decode("unicode_escape").encode("latin-1").decode()]
 
 
 def follow(path: str | os.PathLike, interval_secs: float) -> Iterator[str]:

@@ -15,6 +15,7 @@ References:
 import math
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
 
@@ -32,8 +33,52 @@ _TENSOR_CONTENT, _FLOATS, _DOUBLES = 4, 5, 6
 _FOOTER, _MAGIC = 48, 0xDB4775248B80FB57
 _LONGEST_KEY = 4096
 
+# The files of a V2 checkpoint, and the graph that TF1 writes beside one of either version.
+_PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
+_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.\w+)$")
+
 # The fields of a protobuf message by number.
 Message = dict[int, int | memoryview]
+
+
+def find_checkpoint(path: str) -> str:
+    """Finds a TF1 checkpoint by any of its files.
+
+    Args:
+        path: a checkpoint; one of its files, `.index`, `.meta` or `.data-00000-of-00001`; TF1's list `checkpoint` of
+            those in a folder, which names the newest; or anything else, which is returned as it is.
+
+    Returns:
+        A V1 checkpoint, or the common prefix of the files of a V2 checkpoint.
+
+    Raises:
+        InputError: for an archive, a list that cannot be read, and for files of a V2 checkpoint without its index.
+    """
+    if _ARCHIVE.search(path) and os.path.isfile(path):
+        raise InputError(f"cannot read {path}: it is an archive; unpack it, and give the checkpoint in it")
+    if os.path.basename(path) == "checkpoint" and os.path.isfile(path) and not _is_table(path):
+        path = listed_checkpoint(path)
+    prefix = _PART.sub("", path)
+    # A V1 checkpoint may have such a name.
+    if prefix != path and os.path.exists(path) and not (os.path.exists(f"{prefix}.index") or os.path.exists(prefix)):
+        if _is_table(path):
+            return path
+        raise InputError(f"cannot read {prefix}: {prefix}.index is missing")
+    return prefix
+
+
+def listed_checkpoint(path: str) -> str:
+    """The newest checkpoint in TF1's list `checkpoint`, which is protobuf's text format.
+
+    The list names the folder that it was written to. The checkpoint is returned in the folder of the list, as both move
+    together.
+    """
+    with files.reading(path, "list of checkpoints"), open(path, encoding="utf-8") as file:
+        named = re.search(r'^\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"', file.read(), re.MULTILINE)
+        assert named  # Otherwise it is not such a list, as `files.reading` then says.
+        # Everything but ASCII is escaped, byte by byte.
+        name = named[1].encode().decode("unicode_escape").encode("latin-1").decode()
+    return os.path.join(os.path.dirname(path), os.path.basename(name))
 
 
 def read_checkpoint(path: str, wanted: Callable[[str], bool]) -> dict[str, np.ndarray]:
@@ -135,6 +180,12 @@ def _size(described: Mapping[str, tuple[np.dtype, tuple[int, ...]]]) -> int:
 
 
 # === Tables ===
+
+
+def _is_table(path: str) -> bool:
+    with files.reading(path, "TensorFlow checkpoint"), open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - 8))
+        return int.from_bytes(file.read(), "little") == _MAGIC
 
 
 def _read_table(path: str) -> Iterator[tuple[bytes, memoryview]]:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from magstyle import files
-from magstyle.checkpoints import magenta
+from magstyle.checkpoints import magenta, tensorflow_files
 from magstyle.errors import InputError
 from magstyle.models import random_seed, vgg
 
@@ -48,6 +48,7 @@ def _read(source: str) -> dict[str, np.ndarray]:
         return _download()
     if source.startswith("random:"):
         return vgg.random_weights(random_seed(source))
+    source = tensorflow_files.find_checkpoint(source)
     if not (os.path.exists(source) or os.path.exists(f"{source}.index")):
         raise InputError(f"there are no VGG weights at {source}")
     return next(read for suffix, read in _READERS.items() if source.endswith(suffix))(source)
@@ -85,5 +86,5 @@ _READERS: dict[str, Callable[[str], dict[str, np.ndarray]]] = {
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
     ".npz": _read_npz,
-    "": lambda path: magenta.read_vgg(path.removesuffix(".index")),
+    "": magenta.read_vgg,
 }

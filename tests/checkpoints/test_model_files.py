@@ -55,6 +55,34 @@ def test_a_magenta_training_checkpoint_opens_by_file_and_by_folder(magenta_varia
     assert_is_magentas(model_files.load_model(tmp_path / "here"), reference)
 
 
+@pytest.mark.parametrize("version", [tf.compat.v1.train.SaverDef.V1, tf.compat.v1.train.SaverDef.V2])
+def test_a_magenta_checkpoint_opens_by_any_of_its_files(magenta_variables, reference, tmp_path, version):
+    save_with_tf1(magenta_variables, tmp_path / "there" / "model.ckpt", version)
+    names = sorted(os.listdir(tmp_path / "there"))
+    assert {"checkpoint", "model.ckpt.meta"} < set(names)
+    shutil.move(tmp_path / "there", tmp_path / "here")
+    for name in names:
+        assert_is_magentas(model_files.load_model(tmp_path / "here" / name), reference)
+
+
+@pytest.mark.parametrize(
+    ("given", "content", "sentence"),
+    [
+        ("model.ckpt-7.meta", b"graph", r"cannot read .*/model\.ckpt-7: .*/model\.ckpt-7\.index is missing$"),
+        ("model.ckpt-7.data-00000-of-00001", b"", r"/model\.ckpt-7\.index is missing$"),
+        ("model.ckpt.index", b"", r"/model\.ckpt: it is not a valid TensorFlow checkpoint$"),
+        ("model.tar.gz", b"", r"/model\.tar\.gz: it is an archive; unpack it, and give the checkpoint in it$"),
+        ("model.zip", b"", r"/model\.zip: it is an archive; unpack it, and give the checkpoint in it$"),
+        ("checkpoint", b"hello", r"/checkpoint: it is not a valid list of checkpoints$"),
+        ("checkpoint", b'model_checkpoint_path: "/gone/model.ckpt-7"', r"there is no checkpoint at .*/model\.ckpt-7;"),
+    ],
+)
+def test_a_file_that_is_not_the_whole_checkpoint_is_one_sentence(tmp_path, given, content, sentence):
+    (tmp_path / given).write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        model_files.load_model(tmp_path / given)
+
+
 @pytest.mark.parametrize("kind", ["v1/model.ckpt", "v2/model.ckpt-40000", "v2/model.ckpt-40000.index", "v1", "v2"])
 def test_the_checkpoints_of_shared_open(shared, reference, kind):
     assert_is_magentas(model_files.load_model(shared("reference") / f"transformer_checkpoint-{kind}"), reference)

@@ -45,7 +45,7 @@ def test_keras_weights_and_slim_checkpoints_of_vgg_16_give_the_same_features(tmp
         for name, value in slim.items():
             tf.compat.v1.get_variable(name, initializer=value)
         session.run(tf.compat.v1.global_variables_initializer())
-        checkpoint = tf.compat.v1.train.Saver().save(session, str(tmp_path / "vgg_16.ckpt"))
+        checkpoint = tf.compat.v1.train.Saver().save(session, str(tmp_path / "vgg_16.ckpt")) + ".meta"
     image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
     results = [
         keras.ops.convert_to_numpy(load_vgg(str(source), ["vgg_16/pool5"])(image)["vgg_16/pool5"])
