@@ -9,19 +9,23 @@ import { NotAPhoto, download, draw, read, save } from "./photo.js";
 import { fade } from "./pixels.js";
 import { NoRecorder, Recorder } from "./recorder.js";
 import { Styles } from "./styles.js";
-import { NoVideo, cameras, openCamera, openVideo } from "./video.js";
+import { Transport } from "./transport.js";
+import { NoVideo, cameras, openCamera, openVideo, playAgain } from "./video.js";
 
 const site = self.SITE;
 const find = (selector) => document.querySelector(selector);
 const styles = new Styles(site.styles, paint);
 const look = new Look(redraw, paint);
 const painter = new Painter(site, show, report);
+const transport = new Transport(playOrPause, paintSought);
 let photo;
 // The last picture of the photo, and whether it is the final one.
 let shown;
 // These exist while moving pictures are painted, and while they are recorded.
 let live;
 let recorder;
+// The video file that is open, playing or not.
+let clip;
 // How many photos, cameras and videos have been chosen. The last one is shown, even if another is opened later.
 let chosen = 0;
 
@@ -89,8 +93,9 @@ function open(file) {
  *
  * @param {File | ImageBitmap | Promise<File>} given
  * @param {string} [name] for a bitmap; a file has its own
+ * @param {import("./video.js").Source} [source] of the bitmap
  */
-async function take(given, name) {
+async function take(given, name, source) {
   const number = ++chosen;
   try {
     busy("Opening the photo…");
@@ -98,9 +103,11 @@ async function take(given, name) {
     const opened = await read(file, site.previewSize, site.imageSize);
     if (number !== chosen) return;
     leave();
+    openClip(source);
     photo = { ...opened, name: name ?? (file.name.replace(/\.[^.]*$/, "") || "photo") };
     shown = undefined;
     draw(photo.small, find("#picture"));
+    listSizes();
     unveil();
     paint();
   } catch (error) {
@@ -122,7 +129,11 @@ async function watch(openSource, sentence) {
   let painting;
   try {
     const source = await openSource();
-    if (number !== chosen) return source.close();
+    if (number !== chosen) {
+      if (source !== clip) source.close();
+      return;
+    }
+    openClip(source);
     painting = live = new Live(source, site, how, drawFrame, tell);
     busy("Painting live…");
     unveil();
@@ -131,6 +142,7 @@ async function watch(openSource, sentence) {
     await painting.run();
     if (live === painting) await freeze(painting);
   } catch (error) {
+    if (painting && live === painting) openClip();
     if (painting ? live === painting : number === chosen) giveUp(error);
   }
 
@@ -162,10 +174,30 @@ async function freeze(painting) {
   const { name } = painting;
   try {
     const picture = await painting.picture();
-    if (live === painting) await take(picture, name);
+    if (live === painting) await take(picture, name, clip);
   } catch (error) {
     if (live === painting) giveUp(error);
   }
+}
+
+function playOrPause() {
+  if (live) freeze(live);
+  else watch(() => playAgain(clip), "Painting live…");
+}
+
+/** Paints the picture that was sought in a video that is not playing. */
+async function paintSought() {
+  // A video also seeks its beginning to play again.
+  if (live || !clip.video.paused) return;
+  const { video, name } = clip;
+  take(await createImageBitmap(video), name, clip);
+}
+
+/** Closes the video file that is open, if it is not this source. */
+function openClip(source) {
+  if (clip !== source) clip?.close();
+  clip = source?.isFile ? source : undefined;
+  lay();
 }
 
 /** Ends moving pictures that cannot go on, and shows again what was shown before. */
@@ -212,13 +244,20 @@ function unveil() {
   find("#picture").hidden = find("#actions").hidden = false;
   find("#invitation").hidden = true;
   lay();
-  // The keyboard goes on with the styles, too.
-  if (find("#invitation").contains(activeElement)) find("#tiles :checked").focus();
+  // Where the styles come next for the keyboard, and nothing is changed by a key that is pressed again.
+  if (find("#invitation").contains(activeElement)) find("#picture").focus();
 }
 
 function veil() {
   find("#picture").hidden = find("#actions").hidden = true;
   find("#invitation").hidden = false;
+}
+
+/** Shows the sizes that the photo can be saved in. */
+function listSizes() {
+  const { sizes } = photo;
+  const words = ({ width, height }, k) => `${width} × ${height}, ${k < sizes.length - 1 ? "finer strokes" : "as shown"}`;
+  find("#saved select").replaceChildren(...sizes.map((size, k) => new Option(words(size, k), k)));
 }
 
 /** Shows the buttons for photos, or those for moving pictures. */
@@ -227,6 +266,9 @@ function lay() {
   for (const button of find("#actions").querySelectorAll("[data-while]")) {
     button.hidden = (button.dataset.while === "live") !== Boolean(live);
   }
+  find("#stop").hidden ||= Boolean(clip);
+  find("#saved").hidden = Boolean(live) || !(photo?.sizes.length > 1);
+  transport.show(clip?.video, Boolean(live));
   find("#record").classList.toggle("recording", Boolean(recorder));
   find("#record span").textContent = recorder ? "Save clip" : "Record";
   // If the button with the focus is hidden now, the first one that is not takes it.
@@ -263,7 +305,10 @@ function redraw() {
 
 /** A copy of the picture in the chosen strength. */
 function faded(picture) {
-  const original = picture.width === photo.large.width ? photo.large : photo.small;
+  return fadedOver(picture.width === photo.large.width ? photo.large : photo.small, picture);
+}
+
+function fadedOver(original, picture) {
   const copy = new ImageData(picture.data.slice(), picture.width, picture.height);
   fade(original, copy, look.strength());
   return copy;
@@ -272,19 +317,35 @@ function faded(picture) {
 async function keep(type) {
   try {
     let canvas = find("#picture");
+    let pass;
     if (!live) {
-      busy("Painting in full size…");
-      const picture = await painter.picture();
+      const picture = await pictureToSave();
       if (!picture) return;
       canvas = document.createElement("canvas");
-      draw(faded(picture), canvas);
+      draw(picture.pixels, canvas);
+      pass = picture.pass;
     }
     const { width, height } = canvas;
     await save(canvas, type, fileName());
-    say(`Saved: ${width} × ${height} pixels.`);
+    const smaller = pass ? ` It was painted at ${pass.width} × ${pass.height}, as there is no memory for more.` : "";
+    say(`Saved: ${width} × ${height} pixels.${smaller}`);
   } catch (error) {
     report(error);
   }
+}
+
+/** The picture of the photo in the size that was chosen, and the size that it was painted at if memory made that smaller. */
+async function pictureToSave() {
+  const { sizes } = photo;
+  const size = sizes[find("#saved select").selectedIndex];
+  if (size === sizes.at(-1)) {
+    busy("Painting…");
+    const picture = await painter.picture();
+    return picture && { pixels: faded(picture) };
+  }
+  busy(`Painting ${size.width} × ${size.height} pixels, which can take minutes…`);
+  const found = await painter.large(size);
+  return found && { pixels: fadedOver(found.original, found.picture), pass: found.pass };
 }
 
 /** The name of a file to save, without its extension. */

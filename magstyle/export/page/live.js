@@ -38,9 +38,9 @@ export class Live {
 
   /** Resolves when the source ends or is closed; rejects if painting cannot go on. */
   async run() {
-    const { video, over } = this.#source;
+    const { video } = this.#source;
     let reason;
-    over.then((error) => {
+    this.#source.over().then((error) => {
       reason = error;
       this.#end();
     });
@@ -80,11 +80,11 @@ export class Live {
     return createImageBitmap(this.#source.video);
   }
 
-  /** Ends painting, and releases the source and all memory. */
+  /** Ends painting, stops the source, and releases all memory. */
   close() {
     this.#end();
     this.#engine.close();
-    this.#source.close();
+    this.#source.stop();
   }
 
   /** Paints the newest picture; returns the size that it was painted at, or undefined if there was not enough memory. */

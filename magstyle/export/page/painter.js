@@ -1,9 +1,17 @@
-/** Paints the latest request: small at once, then in full size when no other request has come for a while. */
+/**
+ * Paints the latest request: small at once, then for the screen when no other request has come for a while, and larger when
+ * it is saved.
+ */
 
 import { Engine } from "./engine.js";
 import { paintingSize } from "./strokes.js";
 
 const REST = 400; // Milliseconds without another request.
+
+// What a picture to save may take: a quarter of the device's memory, which only some browsers tell, in GiB.
+const ROOM = ((navigator.deviceMemory ?? 4) * 2 ** 30) / 4;
+const PIXEL = 350; // Bytes that a pixel takes, as measured with `painters` in Chromium.
+const SMALLER = 0.7; // Pixels of the next size to try, after one that did not fit into memory.
 
 export class Painter {
   #site;
@@ -47,7 +55,7 @@ export class Painter {
   }
 
   /**
-   * The picture of the latest request, in full size, or small if there is not enough memory for that.
+   * The picture of the latest request as on the screen, or small if there is not enough memory for that.
    *
    * @returns {Promise<ImageData | undefined>} undefined if there is a newer request; it rejects if not even a small
    *   picture can be painted
@@ -55,6 +63,28 @@ export class Painter {
   async picture() {
     await this.#previews;
     return this.#finish(this.#wanted);
+  }
+
+  /**
+   * The picture of the latest request in one of the larger sizes of its photo. If there is not enough memory for that, it
+   * is painted smaller, so with larger strokes, and enlarged with the photo's detail.
+   *
+   * @param {{width: number, height: number}} size
+   * @returns {Promise<{original: ImageData, picture: ImageData, pass: {width: number, height: number}} | undefined>} the
+   *   photo and its picture in that size, and the size that it was painted at, if memory made that smaller; undefined if
+   *   there is a newer request
+   */
+  async large(size) {
+    const onScreen = await this.picture();
+    const request = this.#wanted;
+    if (!onScreen) return undefined;
+    if (request.saved?.size !== size) request.saved = { size, result: this.#paintLarge(request, size) };
+    try {
+      return await request.saved.result;
+    } catch (error) {
+      request.saved = undefined;
+      throw error;
+    }
   }
 
   async #paintPreviews() {
@@ -102,10 +132,43 @@ export class Painter {
     }
   }
 
+  async #paintLarge(request, size) {
+    const original = await request.photo.at(size);
+    const wanted = paintingSize(size, request.strokeSize);
+    const least = pixelsOf(paintingSize(request.photo.large, request.strokeSize));
+    let pixels = Math.min(pixelsOf(wanted), Math.max(least, ROOM / PIXEL));
+    while (request === this.#wanted) {
+      while (pixels > least && pixels >= this.#tooMany) pixels *= SMALLER;
+      const pass = resized(wanted, pixels);
+      const engine = new Engine(this.#site);
+      this.#fine = engine;
+      try {
+        const picture = await engine.paint(original, request.weights, { pass, size, detail: pass.width < size.width });
+        return request === this.#wanted ? { original, picture, pass: pass.width < wanted.width ? pass : undefined } : undefined;
+      } catch (error) {
+        if (request === this.#wanted && pixels <= least) throw error;
+        this.#tooMany = request === this.#wanted ? pixels : this.#tooMany;
+      } finally {
+        engine.close();
+      }
+    }
+    return undefined;
+  }
+
   #shown(picture) {
     this.#show(picture, true);
     return picture;
   }
+}
+
+function pixelsOf({ width, height }) {
+  return width * height;
+}
+
+/** A size of the same shape with this number of pixels. */
+function resized({ width, height }, pixels) {
+  const factor = Math.sqrt(pixels / (width * height));
+  return { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
 }
 
 function paintWith(engine, { weights, strokeSize }, image) {

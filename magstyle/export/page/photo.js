@@ -5,30 +5,55 @@ import { fitted } from "./pixels.js";
 /** The file is not a photo, or the browser cannot decode it. */
 export class NotAPhoto extends Error {}
 
+// Safari has no larger canvases, in pixels.
+const CANVAS = 2 ** 24;
+
 /**
- * Decodes a file at two sizes: one to show while a slider moves, and one to save.
+ * @typedef {object} Photo
+ * @property {ImageData} small upright sRGB over white, as all others; to paint while a slider moves
+ * @property {ImageData} large to paint for the screen
+ * @property {{width: number, height: number}[]} sizes to choose from when it is saved, the largest first; the last is
+ *   that of `large`
+ * @property {(size: {width: number, height: number}) => Promise<ImageData>} at decodes it in another size
+ */
+
+/**
+ * Decodes a photo.
  *
  * @param {Blob | ImageBitmap} file
- * @param {number} small longest side of the former, in pixels; photos are never enlarged
- * @param {number} large longest side of the latter
- * @returns {Promise<{small: ImageData, large: ImageData}>} upright sRGB over white
+ * @param {number} small longest side of `small`, in pixels; photos are never enlarged
+ * @param {number} large longest side of `large`
+ * @returns {Promise<Photo>} it rejects with NotAPhoto
  */
 export async function read(file, small, large) {
-  let bitmap;
+  const bitmap = await decoded(file);
+  const onScreen = fitted(bitmap, large);
+  return {
+    small: scale(bitmap, fitted(bitmap, small)),
+    large: scale(bitmap, onScreen),
+    sizes: savedSizes(bitmap, onScreen),
+    at: async (size) => scale(await decoded(file), size),
+  };
+}
+
+async function decoded(file) {
   try {
-    bitmap = await createImageBitmap(file);
+    return await createImageBitmap(file);
   } catch (error) {
     throw new NotAPhoto("not a photo", { cause: error });
   }
-  try {
-    return { small: scale(bitmap, small), large: scale(bitmap, large) };
-  } finally {
-    bitmap.close();
-  }
 }
 
-function scale(bitmap, longest) {
-  const { width, height } = fitted(bitmap, longest);
+/** The photo's own size, its halves, and that on the screen. */
+function savedSizes(bitmap, onScreen) {
+  const { width, height } = bitmap;
+  const most = Math.floor(Math.max(width, height) * Math.min(1, Math.sqrt(CANVAS / (width * height))));
+  const sizes = [];
+  for (let side = most; side > 1.2 * Math.max(onScreen.width, onScreen.height); side /= 2) sizes.push(fitted(bitmap, side));
+  return [...sizes, onScreen];
+}
+
+function scale(bitmap, { width, height }) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "white";

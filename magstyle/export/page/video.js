@@ -8,7 +8,9 @@ export class NoVideo extends Error {}
  * @property {HTMLVideoElement} video plays it
  * @property {string} name for files
  * @property {string} [camera] the id of its device
- * @property {Promise<NoVideo | undefined>} over resolves when the pictures end, with the reason if they should not
+ * @property {boolean} [isFile] whether it can be sought and played again
+ * @property {() => Promise<NoVideo | undefined>} over resolves when the pictures end, with the reason if they should not
+ * @property {() => void} stop releases the camera, or pauses the file
  * @property {() => void} close releases the camera or the file
  */
 
@@ -27,17 +29,20 @@ export async function openCamera(device) {
   }
   const [track] = stream.getVideoTracks();
   const video = element({ srcObject: stream, muted: true });
+  const close = () => {
+    track.stop();
+    video.srcObject = null;
+  };
   const source = {
     video,
     name: "camera",
     camera: track.getSettings().deviceId,
-    over: new Promise((resolve) => {
-      track.addEventListener("ended", () => resolve(new NoVideo("The camera was disconnected.")));
-    }),
-    close() {
-      track.stop();
-      video.srcObject = null;
-    },
+    over: () =>
+      new Promise((resolve) => {
+        track.addEventListener("ended", () => resolve(new NoVideo("The camera was disconnected.")));
+      }),
+    stop: close,
+    close,
   };
   return started(source);
 }
@@ -62,10 +67,13 @@ export async function openVideo(file) {
   const source = {
     video,
     name: file.name.replace(/\.[^.]*$/, ""),
-    over: new Promise((resolve) => {
-      video.addEventListener("ended", () => resolve());
-      video.addEventListener("error", () => resolve(new NoVideo("The browser cannot decode this video.")));
-    }),
+    isFile: true,
+    over: () =>
+      new Promise((resolve) => {
+        video.addEventListener("ended", () => resolve(), { once: true });
+        video.addEventListener("error", () => resolve(new NoVideo("The browser cannot decode this video.")), { once: true });
+      }),
+    stop: () => video.pause(),
     close() {
       video.pause();
       video.removeAttribute("src");
@@ -74,6 +82,17 @@ export async function openVideo(file) {
     },
   };
   return started(source);
+}
+
+/**
+ * Plays a file on, or again if it is at its end.
+ *
+ * @param {Source} source
+ * @returns {Promise<Source>}
+ */
+export async function playAgain(source) {
+  await play(source.video);
+  return source;
 }
 
 function element(properties) {
@@ -86,7 +105,7 @@ async function started(source) {
   try {
     const shown = new Promise((resolve) => video.addEventListener("loadeddata", resolve));
     play(video);
-    const reason = await Promise.race([shown, source.over.then((error) => error ?? new NoVideo("This video is empty."))]);
+    const reason = await Promise.race([shown, source.over().then((error) => error ?? new NoVideo("This video is empty."))]);
     if (reason instanceof NoVideo) throw reason;
     if (!video.videoWidth) throw new NoVideo("This video has no pictures that the browser can decode.");
     return source;
