@@ -62,8 +62,8 @@ class PageJob:
         checkpoint: the model, anything that `magstyle.load_model` opens.
         output_dir: folder for the page. It must be missing, be empty, or hold an earlier page, whose files are
             replaced; other files stay.
-        image_size: longest side of saved pictures and of live ones, in pixels, rounded up to a multiple of 4, at least
-            8.
+        image_size: longest side of pictures on the screen and of live ones, in pixels, rounded up to a multiple of 4,
+            at least 8; larger photos can also be saved in their own size.
         preview_size: longest side of the pictures shown while a slider moves, in pixels, rounded like image_size.
         photo: the photo in the thumbnails, which is also the page's example; a cup of coffee by default.
     """

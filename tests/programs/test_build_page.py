@@ -5,6 +5,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from tests.processes import run, start
 from tests.samples import picture
 
 SIZE = 256
+TIMES = "\N{MULTIPLICATION SIGN}"
 # Python and JavaScript must agree on these.
 CASES = json.loads((ROOT / "tests" / "export" / "strokes_cases.json").read_text())
 
@@ -138,7 +140,7 @@ class Browser:
         return found
 
     def wait_for_picture(self, width, height):
-        self.wait_for(f"Painted: {width} \N{MULTIPLICATION SIGN} {height} pixels.")
+        self.wait_for(f"Painted: {width} {TIMES} {height} pixels.")
 
     def run(self, script, *args):
         return self.driver.execute_script(script, *args)
@@ -276,6 +278,41 @@ def test_the_page_paints_what_python_paints_and_asks_no_other_host(browser, serv
     ours = {event["url"] for event in requests if event["initiator"].startswith(server.url[:-1])}
     assert f"{server.url}network.tflite" in ours
     assert all(url.startswith((server.url, "blob:", "data:")) for url in ours)
+
+
+def test_a_photo_is_saved_in_its_own_size_or_as_it_is_shown(browser, small_model, tmp_path):
+    photo = tmp_path / "large.png"
+    picture(2, (2 * SIZE, 3 * SIZE // 2)).save(photo)
+    browser.take(photo)
+    browser.wait_for_picture(SIZE, 3 * SIZE // 4)
+    sizes = [option.text for option in browser.driver.find_elements("css selector", "#saved option")]
+    assert sizes == [f"512 {TIMES} 384, finer strokes", f"256 {TIMES} 192, as shown"]
+    found = browser.save("image/png", "large-scream.png")
+    assert found.shape == (384, 512, 3)
+    assert np.abs(found - painted_by_python(small_model, photo, 0)).mean() <= 1 / 255
+    browser.wait_for(f"Saved: 512 {TIMES} 384 pixels.")
+    browser.slide("#strength", 0)
+    found = browser.save("image/png", "large-scream (1).png")
+    assert np.abs(found - images.read_image(photo)).mean() <= 1 / 255
+    browser.find("#saved option:last-child").click()
+    assert browser.save("image/png", "large-scream (2).png").shape == (192, 256, 3)
+    assert browser.errors() == []
+
+
+# 19 MiB are enough for the picture on the screen.
+@pytest.mark.parametrize("browser", [["--js-flags=--wasm-max-mem-pages=300"]], indirect=True)
+def test_where_memory_is_short_a_photo_is_painted_smaller_and_saved_in_its_own_size(browser, small_model, tmp_path):
+    photo = tmp_path / "large.png"
+    picture(2, (3 * SIZE, 2 * SIZE)).save(photo)
+    browser.take(photo)
+    browser.wait_for_picture(SIZE, round(SIZE / 1.5))
+    assert browser.save("image/png", "large-scream.png").shape == (2 * SIZE, 3 * SIZE, 3)
+    browser.wait("return document.querySelector('#status').textContent.startsWith('Saved')")
+    said = re.fullmatch(
+        rf"Saved: 768 {TIMES} 512 pixels\. It was painted at (\d+) {TIMES} \d+, as there is no memory for more\.",
+        browser.find("#status").text,
+    )
+    assert SIZE <= int(said[1]) < 3 * SIZE
 
 
 def test_strength_and_stroke_size_are_those_of_python(live, small_model, tmp_path):
@@ -419,6 +456,51 @@ def test_a_camera_and_a_video_are_painted_live_and_saved_as_picture_and_clip(liv
     assert live.errors() == []
 
 
+@pytest.fixture
+def clip(tmp_path):
+    """A clip of one second that is first dark and then bright."""
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.webm"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("vp9", 10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for k in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 if k < 5 else 200, np.uint8), "rgb24")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+def test_a_clip_can_be_sought_paused_and_played_again(live, clip):
+    live.slide("#strength", 0)
+    live.take(clip)
+    live.wait_for_picture(64, 48)  # Of its last frame.
+    assert live.save("image/png", "clip-scream.png").mean() > 0.6
+    before = live.run("return window.painted")
+    live.slide("#time", 0.2)
+    live.wait(f"return window.painted > {before}")
+    live.wait_for_picture(64, 48)
+    assert live.save("image/png", "clip-scream (1).png").mean() < 0.4
+    assert live.find("#transport output").text == "0:00 / 0:01"
+
+    live.find("#play").click()
+    wait_for_frames(live, 1)
+    assert live.find("#play").accessible_name == "Pause" and not live.find("#stop").is_displayed()
+    live.wait_for_picture(64, 48)
+    assert live.save("image/png", "clip-scream (2).png").mean() > 0.6
+
+    live.find("#play").click()
+    wait_for_frames(live, 1)
+    live.find("#play").click()
+    live.wait_for_picture(64, 48)
+    assert live.find("#play").accessible_name == "Play"
+    live.slide("#time", 0.8)
+    live.find("#actions [data-live]").click()
+    wait_for_frames(live, 1)
+    assert not live.find("#transport").is_displayed()
+    assert live.errors() == []
+
+
 def test_a_camera_that_is_taken_away_leaves_what_was_there_before(live, photo):
     live.find("#invitation [data-live]").click()
     live.pick(2)
@@ -504,6 +586,26 @@ def test_moving_pictures_are_painted_at_a_size_that_keeps_up(live):
     assert sides(1e-5, stroke_size=2)[-1] == [384, 216]
 
 
+@pytest.mark.parametrize("size", [(390, 844), (1280, 800), (1920, 1080)])
+def test_styles_mixing_sliders_and_buttons_are_in_sight(live, photo, size):
+    live.show(*size)
+    live.take(photo)
+    live.wait_for_picture(63, 46)
+    live.find("#mix").click()
+    live.pick(1)
+    # As many tiles as the bundled model has.
+    live.run("""
+        const [tile] = tiles.children;
+        tiles.append(...Array.from({ length: 19 }, () => tile.cloneNode(true)));
+    """)
+    for selector in ("#tiles label", "#mix", "#sliders label:last-child", "#strength", "#stroke-size", "#actions"):
+        top, bottom = live.run(
+            "const { top, bottom } = arguments[0].getBoundingClientRect(); return [top, bottom]", live.find(selector)
+        )
+        assert 0 <= top < bottom <= size[1], selector
+    live.show(1280, 800)
+
+
 def test_the_page_works_by_keyboard(browser, photo):
     tab, right, space = "\ue004", "\ue014", " "
     names = []
@@ -512,9 +614,16 @@ def test_the_page_works_by_keyboard(browser, photo):
         names.append(browser.focused())
     invitation = ["Choose a photo or video", "Paint the camera live", "Use the example"]
     assert names == [*invitation, "Scream", "Mix styles", "Strength", "Stroke size"]
+    # From the example on, without a mouse.
+    for _ in range(4):
+        browser.press(tab, shift=True)
+    assert browser.focused() == "Use the example"
+    browser.press("\ue007")
+    browser.wait("return document.activeElement.id === 'picture'")
+    browser.press(tab)
+    assert browser.focused() == "Scream"
     browser.take(photo)
     browser.wait_for_picture(63, 46)
-    browser.run("document.querySelector('#tiles :checked').focus()")
     browser.press(right)
     assert browser.focused() == "Wave"
     browser.wait_for_picture(63, 46)

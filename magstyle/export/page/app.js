@@ -17,7 +17,7 @@ const find = (selector) => document.querySelector(selector);
 const styles = new Styles(site.styles, paint);
 const look = new Look(redraw, paint);
 const painter = new Painter(site, show, report);
-const transport = new Transport(playOrPause, paintSought);
+const transport = new Transport(playOrPause, seek, paintSought);
 let photo;
 // The last picture of the photo, and whether it is the final one.
 let shown;
@@ -26,8 +26,10 @@ let live;
 let recorder;
 // The video file that is open, playing or not.
 let clip;
-// How many photos, cameras and videos have been chosen. The last one is shown, even if another is opened later.
+// How many photos, cameras, videos and pictures of a video have been chosen. The last one is shown, even if another is
+// opened later.
 let chosen = 0;
+let sought;
 
 listen();
 await goOffline(() => !photo && !live);
@@ -185,12 +187,15 @@ function playOrPause() {
   else watch(() => playAgain(clip), "Painting live…");
 }
 
+function seek() {
+  if (!live) sought = ++chosen;
+}
+
 /** Paints the picture that was sought in a video that is not playing. */
 async function paintSought() {
-  // A video also seeks its beginning to play again.
-  if (live || !clip.video.paused) return;
-  const { video, name } = clip;
-  take(await createImageBitmap(video), name, clip);
+  if (live || sought !== chosen) return;
+  const bitmap = await createImageBitmap(clip.video);
+  if (sought === chosen) take(bitmap, clip.name, clip);
 }
 
 /** Closes the video file that is open, if it is not this source. */

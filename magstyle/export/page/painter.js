@@ -78,7 +78,11 @@ export class Painter {
     const onScreen = await this.picture();
     const request = this.#wanted;
     if (!onScreen) return undefined;
-    if (request.saved?.size !== size) request.saved = { size, result: this.#paintLarge(request, size) };
+    if (request.saved?.size !== size) {
+      this.#fine?.close();
+      request.saved = { size };
+      request.saved.result = this.#paintLarge(request, request.saved);
+    }
     try {
       return await request.saved.result;
     } catch (error) {
@@ -132,22 +136,25 @@ export class Painter {
     }
   }
 
-  async #paintLarge(request, size) {
+  async #paintLarge(request, saved) {
+    const { size } = saved;
+    const isWanted = () => request === this.#wanted && saved === request.saved;
     const original = await request.photo.at(size);
     const wanted = paintingSize(size, request.strokeSize);
     const least = pixelsOf(paintingSize(request.photo.large, request.strokeSize));
     let pixels = Math.min(pixelsOf(wanted), Math.max(least, ROOM / PIXEL));
-    while (request === this.#wanted) {
-      while (pixels > least && pixels >= this.#tooMany) pixels *= SMALLER;
+    while (isWanted()) {
+      while (pixels > least && pixels >= this.#tooMany) pixels = Math.max(least, pixels * SMALLER);
       const pass = resized(wanted, pixels);
       const engine = new Engine(this.#site);
       this.#fine = engine;
       try {
         const picture = await engine.paint(original, request.weights, { pass, size, detail: pass.width < size.width });
-        return request === this.#wanted ? { original, picture, pass: pass.width < wanted.width ? pass : undefined } : undefined;
+        return isWanted() ? { original, picture, pass: pass.width < wanted.width ? pass : undefined } : undefined;
       } catch (error) {
-        if (request === this.#wanted && pixels <= least) throw error;
-        this.#tooMany = request === this.#wanted ? pixels : this.#tooMany;
+        if (!isWanted()) return undefined;
+        if (pixels <= least) throw error;
+        this.#tooMany = pixels;
       } finally {
         engine.close();
       }

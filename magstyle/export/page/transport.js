@@ -9,14 +9,16 @@ export class Transport {
 
   /**
    * @param {() => void} toggle called to play, or to pause
-   * @param {() => void} seen called when another picture was sought and is there
+   * @param {() => void} seek called when another picture is sought
+   * @param {() => void} seen called when that picture is there
    */
-  constructor(toggle, seen) {
+  constructor(toggle, seek, seen) {
     this.#seen = seen;
     this.#button.addEventListener("click", toggle);
     this.#time.addEventListener("input", () => {
       this.#video.currentTime = this.#time.valueAsNumber;
       this.#label();
+      seek();
     });
   }
 
