@@ -37,7 +37,7 @@ def build_page(job: PageJob) -> pathlib.Path:
 
     Raises:
         InputError: as `load_model`; for sizes that do not fit into memory, a folder that holds something else or cannot
-            be written, a photo that cannot be read, or LiteRT.js if npm cannot fetch it.
+            be written, or a photo that cannot be read; or if npm cannot fetch LiteRT.js.
     """
     folder = files.expanded(job.output_dir)
     image_size, preview_size = sizes.padded(job.image_size), sizes.padded(job.preview_size)

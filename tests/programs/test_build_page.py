@@ -99,7 +99,7 @@ def serve(site):
 
 
 class Browser:
-    """A Chromium that saw the page for the first time, and what people do with it."""
+    """A Chromium that sees the page for the first time, used as people use it."""
 
     def __init__(self, folder, url, *arguments):
         from selenium import webdriver
@@ -221,8 +221,8 @@ def browser_with_camera(site, tmp_path_factory):
 
 @pytest.fixture
 def live(browser_with_camera):
-    """It opens the page anew, with `track` in it, the camera's, and the number of frames `painted`."""
-    browser_with_camera.errors()  # Those of the tests before.
+    """The page, opened anew; in it, `track` is that of the camera, and `painted` counts frames."""
+    browser_with_camera.errors()  # Forgets those of earlier tests.
     browser_with_camera.open(browser_with_camera.url)
     browser_with_camera.run("""
         const { getUserMedia } = MediaDevices.prototype;
@@ -525,7 +525,7 @@ def test_a_camera_that_is_taken_away_leaves_what_was_there_before(live, photo):
     assert live.save("image/png", "photo-starry_night.png").shape == (46, 63, 3)
 
 
-def test_what_is_no_moving_picture_is_one_sentence(live, photo, tmp_path):
+def test_a_camera_or_video_that_cannot_be_shown_is_one_sentence(live, photo, tmp_path):
     def refused(reason, sentence):
         live.run(f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{reason}'); }}")
         live.run("document.querySelector('#invitation [data-live]').click()")

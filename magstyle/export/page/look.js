@@ -1,4 +1,4 @@
-/** The sliders that apply to every style: its strength, and the size of its strokes. */
+/** The sliders that apply to every style: the strength, and the size of the strokes. */
 
 export class Look {
   #strength = document.querySelector("#strength");

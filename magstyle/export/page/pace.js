@@ -1,6 +1,6 @@
 /** Chooses the size that moving pictures are painted at, so that painting keeps up with them. */
 
-// Longer sides to choose from, in pixels: few, so that the network is seldom prepared anew; with less, nothing can be seen.
+// Longer sides to choose from, in pixels: few, so that the network is seldom prepared anew; below the first, nothing can be recognised.
 const SIDES = [128, 160, 192, 256, 320, 384, 512, 640, 768, 1024];
 const FIRST = 160;
 const FRAME = 80; // Milliseconds that a frame may take.

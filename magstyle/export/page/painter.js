@@ -22,7 +22,7 @@ export class Painter {
   #wanted;
   #previews;
   #timer;
-  // The least number of pixels that did not fit into memory.
+  // The smallest number of pixels that did not fit into memory.
   #tooMany = Infinity;
 
   /**

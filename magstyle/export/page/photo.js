@@ -10,10 +10,10 @@ const CANVAS = 2 ** 24;
 
 /**
  * @typedef {object} Photo
- * @property {ImageData} small upright sRGB over white, as all others; to paint while a slider moves
- * @property {ImageData} large to paint for the screen
- * @property {{width: number, height: number}[]} sizes to choose from when it is saved, the largest first; the last is
- *   that of `large`
+ * @property {ImageData} small painted while a slider moves; upright sRGB over white, like the others
+ * @property {ImageData} large painted for the screen
+ * @property {{width: number, height: number}[]} the sizes that it can be saved in, largest first; the last is that of
+ *   `large`
  * @property {(size: {width: number, height: number}) => Promise<ImageData>} at decodes it in another size
  */
 
