@@ -474,7 +474,8 @@ def clip(tmp_path):
 def test_a_clip_can_be_sought_paused_and_played_again(live, clip):
     live.run("""
         window.buttons = [];
-        const note = () => buttons.push(play.getAttribute("aria-label") + (document.querySelector("#stop").hidden ? "" : ", Stop"));
+        const isShown = (selector) => !document.querySelector(selector).hidden;
+        const note = () => buttons.push(play.getAttribute("aria-label") + (isShown("#stop") ? ", Stop" : ""));
         new MutationObserver(note).observe(play, { attributeFilter: ["aria-label"] });
     """)
     live.slide("#strength", 0)
