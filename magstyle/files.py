@@ -158,10 +158,13 @@ def check_name(path: str | os.PathLike) -> None:
 
     What can be said only once the file is written, such as a full disk, `replacing` says.
     """
+    place, missing = pathlib.Path(path).absolute(), []
     try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # The folder is made with the file; what stands in its way, `make_folder` says.
+        while not _exists(place):
+            missing.append(place.name)
+            place = place.parent
+        for name in missing:  # Of a file in a missing folder, the operating system says only that.
+            _exists(place / name)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -296,6 +299,15 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
             process, dash, _ = name.removeprefix(prefix).partition("-")
             if name.startswith(prefix) and dash and process.isdecimal() and _has_ended(int(process)):
                 _remove(pathlib.Path(folder, name))
+
+
+def _exists(path: pathlib.Path) -> bool:
+    """Whether there is a file or a folder; raises an OSError where there can be none, or nobody may look."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):  # What stands in the way of a folder, `make_folder` says.
+        return False
+    return True
 
 
 def _lock(file: int) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import os
 import re
 import typing
 from collections.abc import Callable, Sequence
@@ -14,8 +15,15 @@ from typing import Annotated, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
-from magstyle import limits
+from magstyle import files, limits
 from magstyle.errors import InputError, check_choice
+
+
+class _Written:
+    """Marks a path to write to, which is checked before any work."""
+
+
+OutputPath = Annotated[str | os.PathLike, _Written()]
 
 P = ParamSpec("P")
 Job = TypeVar("Job")
@@ -56,7 +64,7 @@ def takes(job: Callable[P, Job]) -> Callable[[Callable[[Job], Result]], Callable
 
 
 def check(options: object) -> None:
-    """Raises an InputError for a field of a dataclass with a number, choice or truth value that its type forbids.
+    """Raises an InputError for a field of a dataclass with a value that its type forbids, as `check_value` does.
 
     It does so, too, for an empty sequence where the default is not empty, such as no layer to climb.
     """
@@ -68,7 +76,10 @@ def check(options: object) -> None:
 
 
 def check_value(name: str, value: object, annotation: object) -> None:
-    """Raises an InputError for a number beyond its limits, an unknown choice, or a truth value that is none of the two.
+    """Raises an InputError for a value that its type forbids.
+
+    That is a number beyond its limits, an unknown choice, a truth value that is none of the two, or a path at which
+    nothing can be written.
 
     Args:
         name: the argument's name.
@@ -85,6 +96,8 @@ def check_value(name: str, value: object, annotation: object) -> None:
     within = limits_of(annotation)
     if within:
         limits.check_number(name, value, within)
+    if annotation == OutputPath:
+        files.check_name(files.expanded(value))  # type: ignore[arg-type]  # Anything else is refused there.
 
 
 def limits_of(annotation: object) -> limits.Limits | None:
@@ -105,10 +118,9 @@ def choices(annotation: object) -> list[object]:
 
 def kinds(annotation: object) -> set[object]:
     """The plain types in an annotation, such as {int} of `ImageSize | None`."""
-    plain = {
-        getattr(part, "__origin__", part) if typing.get_origin(part) is Annotated else part
-        for part in _parts(annotation)
-    }
+    plain: set[object] = set()
+    for part in _parts(annotation):
+        plain |= kinds(typing.get_args(part)[0]) if typing.get_origin(part) is Annotated else {part}
     return plain - {type(None)}
 
 

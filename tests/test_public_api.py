@@ -86,7 +86,7 @@ def test_stylizing_on_a_cpu_imports_neither_tensorflow_nor_keras(tmp_path):
     )
     arguments = ["examples/coffee.jpg", "--image_size=16", "--which_styles=scream", f"--output_dir={tmp_path}"]
     picture = python(program.format(repr(arguments)[1:-1]) + ends)
-    assert picture == f"{tmp_path}/coffee_munch-the-scream.png\n"
+    assert picture == f"{tmp_path}/coffee_munch-the-scream_16px.png\n"
     assert "munch-the-scream" in python(program.format("'--list_styles'") + ends)
 
 

@@ -349,7 +349,8 @@ def _scaled_box(box: _Box, size: tuple[int, int], new_size: tuple[int, int]) -> 
 
 
 def check_writable(path: str | os.PathLike, height: int, width: int) -> None:
-    """Raises an InputError unless `write_image` can write an image of this size to `path`, by its extension."""
+    """Raises an InputError unless `write_image` can write an image of this size to `path`, by its name."""
+    files.check_name(path)
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in _WRITABLE:
         raise InputError(f"cannot write {path}: its name must end in one of {', '.join(_WRITABLE)}")

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from typing import Literal
 
-from magstyle import limits
+from magstyle import limits, options
 from magstyle.checkpoints.networks import Checkpoint
 from magstyle.data import photos
 from magstyle.errors import InputError
@@ -34,7 +34,7 @@ class DatasetJob(Brush):
             --direct_running_mode=multi_processing"; Beam runs on this machine by default.
     """
 
-    output_dir: str | os.PathLike
+    output_dir: options.OutputPath
     _: dataclasses.KW_ONLY
     checkpoint: Checkpoint = "painters"
     content_files: photos.Patterns | None = None

@@ -38,7 +38,7 @@ class LiteRTJob:
     """
 
     checkpoint: Checkpoint
-    output_model: str | os.PathLike
+    output_model: options.OutputPath
     _: dataclasses.KW_ONLY
     image_size: int | tuple[int, int] = 384
     precision: Precision = "float32"
@@ -69,7 +69,7 @@ class PageJob:
     """
 
     checkpoint: Checkpoint
-    output_dir: str | os.PathLike
+    output_dir: options.OutputPath
     _: dataclasses.KW_ONLY
     image_size: limits.ImageSize = 768
     preview_size: limits.ImageSize = 384

@@ -32,10 +32,10 @@ _GENERATED = re.compile(
 
 def check_replaceable(folder: pathlib.Path) -> None:
     """Raises an InputError for a folder that is neither missing nor empty nor a page of ours, or cannot be written."""
-    if folder.is_dir():
+    if os.path.isdir(folder):
         _earlier_files(folder)
         files.make_folder(folder)
-    elif folder.exists():
+    elif os.path.lexists(folder):
         raise InputError(f"cannot make the folder {folder}: there is a file of that name")
 
 
@@ -63,7 +63,7 @@ def install(new: pathlib.Path, folder: pathlib.Path) -> None:
     Raises:
         InputError: as `check_replaceable`; or for another file where the new page has one.
     """
-    if not folder.exists():
+    if not os.path.exists(folder):
         new.chmod(0o755)
         os.replace(new, folder)
         return

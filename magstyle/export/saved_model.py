@@ -39,8 +39,10 @@ def export_saved_model(checkpoint: Checkpoint, output_dir: str | os.PathLike) ->
     Raises:
         InputError: as for load_model, or if the folder cannot be written.
     """
+    versions = files.expanded(output_dir)
+    files.check_name(versions)
     model = model_files.load_model(checkpoint)
-    versions = files.make_folder(files.expanded(output_dir))
+    files.make_folder(versions)
     taken = [int(name) for name in os.listdir(versions) if name.isdecimal()]
     folder = versions / str(max(taken, default=0) + 1)
     save(model, folder)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Literal
 
-from magstyle import limits
+from magstyle import limits, options
 from magstyle.checkpoints.networks import Checkpoint
 from magstyle.data import photos
 from magstyle.painting.brush import Brush
@@ -36,7 +36,7 @@ class FigureJob(Brush):
     """
 
     content_images: photos.Patterns
-    output_image: str | os.PathLike
+    output_image: options.OutputPath
     _: dataclasses.KW_ONLY
     kind: Literal["sheet", "triptych", "grid", "strip", "walk"] = "sheet"
     style_images: photos.Patterns | None = None

@@ -94,7 +94,7 @@ class NeuralStyleJob(StyleOptions):
 
     content_image: str | os.PathLike
     style_images: photos.Patterns
-    output_image: str | os.PathLike
+    output_image: options.OutputPath
     _: dataclasses.KW_ONLY
     style_image_weights: float | Sequence[float] | None = None
     style_masks: str | os.PathLike | Sequence[str | os.PathLike] | None = None
@@ -118,7 +118,7 @@ class ReconstructionJob(VggOptions):
     """
 
     input_image: str | os.PathLike
-    output_image: str | os.PathLike
+    output_image: options.OutputPath
     _: dataclasses.KW_ONLY
     end_point: str | None = None
     all_layers: bool = False
@@ -172,7 +172,7 @@ class DeepDreamJob(DreamOptions):
     """
 
     input_image: str | os.PathLike
-    output_image: str | os.PathLike
+    output_image: options.OutputPath
     _: dataclasses.KW_ONLY
     model: str | os.PathLike = "InceptionV3"
     end_points: Sequence[str] = ("mixed3", "mixed5")

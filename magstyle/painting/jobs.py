@@ -1,10 +1,9 @@
 """Photos to paint, as one value: the program makes its flags from it."""
 
 import dataclasses
-import os
 from typing import Literal
 
-from magstyle import limits
+from magstyle import limits, options
 from magstyle.checkpoints.networks import Checkpoint
 from magstyle.data import photos
 from magstyle.painting.brush import Brush
@@ -38,7 +37,7 @@ class PhotoJob(Brush):
     """
 
     input_image: photos.Patterns
-    output_dir: str | os.PathLike = "out"
+    output_dir: options.OutputPath = "out"
     _: dataclasses.KW_ONLY
     checkpoint: Checkpoint = "painters"
     engine: Engine = "auto"

@@ -114,9 +114,8 @@ class _Work:
         """Raises an InputError for a photo whose pictures cannot be painted or written, given the photos' sizes."""
         ahead = max((images.memory_ahead(*size) for size in [*sizes.values()][1:]), default=0)
         for photo, size in sizes.items():
-            images.check_writable(pictures[photo][0], *size)
             for path in pictures[photo]:
-                files.check_name(path)
+                images.check_writable(path, *size)
             self._regions.check_shape(size, photo)
             keeps = ahead + self._regions.memory(*size)
             if self._job.sheet:

@@ -59,6 +59,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
+    files.check_name(files.expanded(FLAGS.eval_dir))
     objective = Objective(**command_line.values_for(Objective, **training_flags.data(arguments)))
     command_line.import_tensorflow()
     shared_flags.import_engine()

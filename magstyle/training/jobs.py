@@ -116,7 +116,7 @@ class TrainingOptions(Objective, abc.ABC):
     """
 
     style_dataset_file: FilePath
-    train_dir: FilePath
+    train_dir: options.OutputPath
     _: dataclasses.KW_ONLY
     learning_rate: LearningRate = 1e-3
     style_learning_rate_scale: LearningRate = 1.0
@@ -225,7 +225,7 @@ class StyleDatasetJob:
     """
 
     style_files: Files
-    output_file: FilePath
+    output_file: options.OutputPath
     _: dataclasses.KW_ONLY
     vgg_checkpoint: FilePath = "imagenet"
     image_size: PaintingSize | None = None

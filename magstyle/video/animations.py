@@ -27,7 +27,8 @@ Add = Callable[[np.ndarray], object]
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Raises an InputError if the extension of `path` names no animation, or PyAV is missing and needed for it."""
+    """Raises an InputError if `path` cannot be that of an animation, or PyAV is missing and needed for it."""
+    files.check_name(path)
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"cannot write {path}: the name of an animation must end in one of {', '.join(SUFFIXES)}")

@@ -67,7 +67,8 @@ def format_of(path: str | os.PathLike) -> Format:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Raises an InputError unless a clip can be written to `path`, going by its extension, and PyAV is there."""
+    """Raises an InputError unless a clip can be written to `path`, going by its name, and PyAV is there."""
+    files.check_name(path)
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise InputError(f"cannot write {path}: the name of a clip must end in one of {', '.join(FORMATS)}")

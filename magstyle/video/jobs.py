@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from magstyle import limits
+from magstyle import limits, options
 from magstyle.checkpoints.networks import Checkpoint
 from magstyle.painting.brush import Brush
 from magstyle.painting.engines import Engine
@@ -36,7 +36,7 @@ class ClipJob(Brush):
     """
 
     input_video: str | os.PathLike
-    output_video: str | os.PathLike
+    output_video: options.OutputPath
     _: dataclasses.KW_ONLY
     checkpoint: Checkpoint = "painters"
     engine: Engine = "auto"

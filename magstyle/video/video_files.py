@@ -207,8 +207,7 @@ def _checked_output(output_video: str | os.PathLike) -> pathlib.Path:
     """The path to write to; raises an InputError if there is a file already, or the name is not that of a clip."""
     output = files.expanded(output_video)
     codec.check_writable(output)
-    if output.exists():
-        raise InputError(f"{output} exists already; remove it first, or choose another output_video", "output_video")
+    files.check_new(output, "output_video")
     return output
 
 

@@ -164,6 +164,32 @@ def test_a_signal_that_a_program_was_started_to_ignore_as_by_nohup_does_not_stop
     assert signal.SIGHUP in launcher.stopping_signals()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "stylize examples/coffee.jpg --checkpoint=random:0 --output_dir=OUT/LONG",
+        "stylize examples/coffee.jpg --checkpoint=random:0 --output_dir=OUT --output_basename=LONG",
+        "stylize_video examples/coffee.jpg OUT/LONG.mp4 --checkpoint=random:0",
+        "neural_style --content_image=examples/coffee.jpg --style_images=examples --output_image=OUT/LONG.png",
+        "reconstruct --input_image=examples/coffee.jpg --end_point=conv1_1 --output_image=OUT/LONG.png",
+        "deep_dream --input_image=examples/coffee.jpg --output_image=OUT/LONG.gif --frames=2",
+        "figure --kind=strip --content_images=examples/coffee.jpg --which_styles=0,1 --output_image=OUT/LONG.png",
+        "convert_checkpoint --checkpoint=random:0 --output=OUT/LONG.keras",
+        "convert_tflite --checkpoint=random:0 --output_model=OUT/LONG.tflite",
+        "create_style_dataset --style_files=examples/coffee.jpg --output_file=OUT/LONG.tfrecord",
+        "export_saved_model --checkpoint=random:0 --output_dir=OUT/LONG",
+        "build_page --checkpoint=random:0 --output_dir=OUT/LONG",
+        "stylize_dataset --checkpoint=random:0 --content_files=examples --output_dir=OUT/LONG",
+        "train --style_dataset_file=none --content_files=examples --train_dir=OUT/LONG",
+        "evaluate --style_dataset_file=none --content_files=examples --checkpoint=random:0 --eval_dir=OUT/LONG",
+    ],
+)
+def test_a_name_that_is_too_long_is_one_sentence_before_any_work(refused, command, tmp_path):
+    words = command.replace("OUT", f"{tmp_path}/out").replace("LONG", 256 * "x").split()
+    assert "File name too long" in refused(*words, cwd=ROOT)
+    assert not (tmp_path / "out").exists()
+
+
 def test_importing_every_program_does_nothing():
     code = (
         "import signal, sys\n"
