@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from magstyle import files, limits, names, options, project
 from magstyle.errors import InputError
@@ -87,6 +87,8 @@ def parse(argv: Sequence[str]) -> list[str]:
         flags.Error, InputError: for flags that are refused.
     """
     arguments = FLAGS(with_flagfiles(list(argv)))
+    if not FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # TensorFlow logs by absl what it does while it saves a model.
     for name in FLAGS:
         flag = FLAGS[name]
         if isinstance(flag, option_flags.NumberFlag):

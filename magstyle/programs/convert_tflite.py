@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> None:
     given: dict[str, Any] = {"precision": precision, "representative_images": FLAGS.representative_images}
     LiteRTJob(FLAGS.checkpoint, output_model, **given)  # Refuses invalid options before TensorFlow is imported.
     command_line.import_tensorflow()
+    command_line.import_litert()
     from magstyle.export.tflite import convert_tflite
 
     model = shared_flags.open_model()

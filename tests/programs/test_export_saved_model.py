@@ -16,6 +16,7 @@ def served(tmp_path_factory, small_checkpoint):
     folder = tmp_path_factory.mktemp("served") / "new" / "small"
     process = start("export_saved_model", f"--checkpoint={small_checkpoint}", f"--output_dir={folder}")
     assert (process.wait(), process.stdout) == (0, f"{folder}/1\n"), process.stderr
+    assert process.stderr == ""
     return folder
 
 
