@@ -158,6 +158,7 @@ def check_name(path: str | os.PathLike) -> None:
 
     What can be said only once the file is written, such as a full disk, `replacing` says.
     """
+    _check_local(path)
     place, missing = pathlib.Path(path).absolute(), []
     try:
         while not _exists(place):
@@ -177,7 +178,12 @@ def check_new(path: str | os.PathLike, argument: str) -> None:
 
 
 def expanded(path: str | os.PathLike) -> pathlib.Path:
-    """Replaces "~" in a path by the user's home folder; raises an InputError if there is none."""
+    """Replaces "~" in a path by the user's home folder.
+
+    Raises:
+        InputError: if there is no such folder, or if the path is an address, such as `gs://bucket/out`.
+    """
+    _check_local(path)
     try:
         return pathlib.Path(path).expanduser()
     except RuntimeError as error:
@@ -227,9 +233,8 @@ def make_folder(path: str | os.PathLike) -> pathlib.Path:
     Raises:
         InputError: if the folder cannot be made or written to.
     """
+    _check_local(path)
     path = pathlib.Path(path)
-    if re.match(r"[a-z][a-z0-9]+:/", str(path)):  # It would become a local folder of that name.
-        raise InputError(f"cannot make the folder {path}: it must be on a local or shared disk, not in a bucket")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -308,6 +313,12 @@ def _exists(path: pathlib.Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):  # What stands in the way of a folder, `make_folder` says.
         return False
     return True
+
+
+def _check_local(path: str | os.PathLike) -> None:
+    """Raises an InputError for an address, of which `pathlib` would make a local folder such as `gs:`."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path)):  # A single letter is a drive of Windows.
+        raise InputError(f"cannot use {path}: it must be on a local or shared disk, not in a bucket")
 
 
 def _lock(file: int) -> None:

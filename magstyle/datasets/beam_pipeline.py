@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -9,7 +10,7 @@ import logging
 import pathlib
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
 import numpy as np
@@ -33,6 +34,8 @@ from magstyle.painting.stylizer import Stylizer
 
 FAILURES = "failures.txt"
 STYLES = "styles.csv"
+# How the last step of the pipeline, which may run on another machine, tells the counts to the program.
+_COUNTS = ".counts.json"
 # The errors that travel through Beam, as JSON between marks in the text of an exception.
 _CARRIED: tuple[type[BaseException], ...] = (InputError, KeyboardInterrupt, SystemExit)
 _MARKS = "<magstyle>", "</magstyle>"
@@ -135,7 +138,7 @@ def run(
     """Stylises the photos that have not been stylised yet.
 
     Failures are written to `failures.txt` in the folder, a line each: name, tab, reason. The style of every picture is
-    the feature `style/name` of its record, or stands in `styles.csv` in the folder.
+    the feature `style/name` of its record, or stands in `styles.csv` in the folder of pictures.
 
     Args:
         pipeline: from `open_pipeline`.
@@ -152,29 +155,44 @@ def run(
         InputError: for a folder that cannot be written to, or if a runner for many machines fails.
     """
     stylize = (_ToRecords if output_format == "tfrecord" else _ToPictures)(painter, folder, output_format)
-    lines = (
+    # One chain of steps with one end: Dask would do only one of several ends.
+    _ = (
         pipeline
         | "Shards" >> beam.Create(source.shards)
         | beam.Reshuffle()
-        | "Stylize" >> beam.ParDo(stylize).with_outputs(STYLES, main=FAILURES)
+        | "Stylize" >> beam.ParDo(stylize)
+        | "All" >> beam.combiners.ToList()
+        | "Finish" >> beam.ParDo(_Finish(folder, output_format))
     )
-    written = {FAILURES: b""} if output_format == "tfrecord" else {FAILURES: b"", STYLES: b"picture,style\n"}
-    for name, header in written.items():
-        _ = (
-            lines[name]
-            | f"All of {name}" >> beam.combiners.ToList()
-            | f"Write {name}" >> beam.ParDo(_WriteLines(folder / name, header))
-        )
-    with _silent_beam(), _progress_bar(source, pipeline.options), _unwrapped_errors(pipeline.options):
-        result = pipeline.run()
-        result.wait_until_finish()
-    counters = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(__name__))["counters"]
-    counts = {counter.key.metric.name: counter.result for counter in counters}
-    return {name: counts.get(name, 0) for name in ("written", "failed", "skipped")}
+    counts = folder / _COUNTS
+    counts.unlink(missing_ok=True)
+    runner = None if _is_direct(pipeline.options) else pipeline.options.view_as(StandardOptions).runner
+    with _silent_beam(), _progress_bar(source, pipeline.options), _unwrapped_errors(runner):
+        pipeline.run().wait_until_finish()
+        found = json.loads(counts.read_text())
+        counts.unlink()
+    return found
+
+
+@dataclasses.dataclass
+class _Made:
+    """The result of a shard.
+
+    Attributes:
+        written: how many pictures were written.
+        skipped: how many files of pictures were there already.
+        failures: the name and the reason of every failure.
+        styles: the file and the style of every picture that is a file.
+    """
+
+    written: int = 0
+    skipped: int = 0
+    failures: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    styles: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
 class _Stylize(beam.DoFn):
-    """Turns a shard into its failures, each a line of `failures.txt`, and into lines of `styles.csv`."""
+    """Turns a shard into pictures, and yields what came of it, a `_Made`."""
 
     def __init__(self, painter: Painter, folder: pathlib.Path, output_format: str):
         self.painter = painter
@@ -186,27 +204,12 @@ class _Stylize(beam.DoFn):
 
     # No annotations: Beam would check them against its own types.
     def process(self, shard):
-        failures: list[tuple[str, str]] = []
-        styles: list[tuple[str, str]] = []
         with _carried_errors():
-            self.make(shard, failures, styles)
-        # Bytes, because Beam's strings must be text, and a file name need not be.
-        for name, reason in failures:
-            _count("failed")
-            yield to_bytes(f"{name}\t{reason}\n")
-        for row in styles:
-            line = io.StringIO()
-            csv.writer(line, lineterminator="\n").writerow(row)
-            yield beam.pvalue.TaggedOutput(STYLES, to_bytes(line.getvalue()))
+            made = self.make(shard)
+        yield made
 
-    def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
-        """Makes the missing pictures of a shard.
-
-        Args:
-            shard: of the photos.
-            failures: gets the name and the reason of every failure.
-            styles: gets the file and the style of every picture that is a file.
-        """
+    def make(self, shard: shards.Shard) -> _Made:
+        """Makes the missing pictures of a shard."""
         raise NotImplementedError
 
     def paint(self, photo: shards.Photo, failures: list[tuple[str, str]]) -> tuple[bytes, tuple[int, ...]] | None:
@@ -229,36 +232,37 @@ class _Stylize(beam.DoFn):
 class _ToRecords(_Stylize):
     """Turns a shard into a TFRecord file of that name."""
 
-    def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
+    def make(self, shard: shards.Shard) -> _Made:
         path = self.folder / shard.name
         # Written before the shard, and read when the shard is skipped, so that failures outlive the run that met them.
         noted = path.with_name(f".{path.name}.failures")
         if path.exists():
-            failures += _read_failures(noted) if noted.exists() else []
-            _count("skipped")
             _done(shard.size)
-            return
+            return _Made(skipped=1, failures=_read_failures(noted) if noted.exists() else [])
         with files.replacing(path) as temporary:
-            self._write(shard, temporary, failures)
-            if failures:
+            made = self._write(shard, temporary)
+            if made.failures:
                 with files.replacing(noted) as note:
-                    note.write_text(json.dumps(failures))
+                    note.write_text(json.dumps(made.failures))
             else:
                 noted.unlink(missing_ok=True)
+        return made
 
-    def _write(self, shard: shards.Shard, temporary: pathlib.Path, failures: list[tuple[str, str]]) -> None:
+    def _write(self, shard: shards.Shard, temporary: pathlib.Path) -> _Made:
+        made = _Made()
         try:
             with tf.io.TFRecordWriter(files.for_tensorflow(temporary)) as writer:
                 for photo in shard.photos():
-                    picture = self.paint(photo, failures)
+                    picture = self.paint(photo, made.failures)
                     if picture is not None:
                         example = _to_example(photo, *picture, self.painter.style(photo.name))
                         # The features are a map, whose order is arbitrary.
                         writer.write(example.SerializeToString(deterministic=True))
-                        _count("written")
+                        made.written += 1
                     _done(photo.size)
         except tf.errors.OpError as error:
             raise InputError(f"cannot write {self.folder / shard.name}: {error.message}") from error
+        return made
 
 
 def _read_failures(path: pathlib.Path) -> list[tuple[str, str]]:
@@ -273,36 +277,62 @@ def _read_failures(path: pathlib.Path) -> list[tuple[str, str]]:
 class _ToPictures(_Stylize):
     """Turns every photo into a file."""
 
-    def make(self, shard: shards.Shard, failures: list[tuple[str, str]], styles: list[tuple[str, str]]) -> None:
+    def make(self, shard: shards.Shard) -> _Made:
+        made = _Made()
         for photo in shard.photos():
             place = f"{photo.stem}{self.suffix}"
             path = self.folder / place
             if path.exists():
-                _count("skipped")
+                made.skipped += 1
             else:
-                picture = self.paint(photo, failures)
+                picture = self.paint(photo, made.failures)
                 if picture is not None:
                     with files.replacing(path) as temporary:
                         temporary.write_bytes(picture[0])
-                    _count("written")
+                    made.written += 1
             if path.exists():
-                styles.append((place, self.painter.style(photo.name)))
+                made.styles.append((place, self.painter.style(photo.name)))
             _done(photo.size)
+        return made
 
 
-class _WriteLines(beam.DoFn):
-    """Writes all lines into one file, sorted, below its header; no file if there are none."""
+class _Finish(beam.DoFn):
+    """Writes the lists of failures and styles, and the counts, once all shards are done."""
 
-    def __init__(self, path: pathlib.Path, header: bytes):
-        self.path = path
-        self.header = header
+    def __init__(self, folder: pathlib.Path, output_format: str):
+        self.folder = folder
+        self.has_records = output_format == "tfrecord"
 
-    def process(self, lines):
-        if not lines:
-            self.path.unlink(missing_ok=True)
-            return
-        with _carried_errors(), files.replacing(self.path) as temporary:
-            temporary.write_bytes(b"".join([self.header, *sorted(lines)]))
+    def process(self, all_made):
+        failures = [f"{name}\t{reason}\n" for made in all_made for name, reason in made.failures]
+        styles = [_csv_line(row) for made in all_made for row in made.styles]
+        counts = {
+            "written": sum(made.written for made in all_made),
+            "failed": len(failures),
+            "skipped": sum(made.skipped for made in all_made),
+        }
+        with _carried_errors():
+            _write_lines(self.folder / FAILURES, "", failures)
+            if not self.has_records:
+                _write_lines(self.folder / STYLES, "picture,style\n", styles)
+            with files.replacing(self.folder / _COUNTS) as temporary:
+                temporary.write_text(json.dumps(counts))
+
+
+def _write_lines(path: pathlib.Path, header: str, lines: Sequence[str]) -> None:
+    """Writes all lines into one file, sorted, below a header; no file if there are none."""
+    if not lines:
+        path.unlink(missing_ok=True)
+        return
+    with files.replacing(path) as temporary:
+        # Bytes, because a file name need not be text.
+        temporary.write_bytes(b"".join([to_bytes(header), *sorted(map(to_bytes, lines))]))
+
+
+def _csv_line(row: tuple[str, str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(row)
+    return line.getvalue()
 
 
 def _to_example(photo: shards.Photo, jpeg: bytes, shape: tuple[int, ...], style: str) -> tf.train.Example:
@@ -315,10 +345,6 @@ def _to_example(photo: shards.Photo, jpeg: bytes, shape: tuple[int, ...], style:
     features = {f"image/{key}": shards.feature(value) for key, value in image.items()}
     features = {**photo.features, **features, "style/name": shards.feature(style)}
     return tf.train.Example(features=tf.train.Features(feature=features))
-
-
-def _count(name: str) -> None:
-    beam.metrics.Metrics.counter(__name__, name).inc()
 
 
 def _done(size: int) -> None:
@@ -363,8 +389,12 @@ def _carried_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unwrapped_errors(options: PipelineOptions) -> Iterator[None]:
-    """Raises the errors that `_carried_errors` let through."""
+def _unwrapped_errors(runner: str | None) -> Iterator[None]:
+    """Raises the errors that `_carried_errors` let through, and others as an InputError of one sentence.
+
+    Args:
+        runner: the name of Beam's runner; None for the DirectRunner, whose other errors are bugs.
+    """
     try:
         yield
     except Exception as error:
@@ -373,9 +403,16 @@ def _unwrapped_errors(options: PipelineOptions) -> Iterator[None]:
             name, *arguments = json.loads(carried[1])
             kind = next(kind for kind in _CARRIED if kind.__name__ == name)
             raise kind(*arguments) from error
-        if not _is_direct(options):
-            raise InputError(f"Beam's {options.view_as(StandardOptions).runner} failed: {error}") from error
-        raise
+        if runner is None:
+            raise
+        sentence = f"beam_options=--runner={runner}: the runner failed: {_in_one_sentence(error)}"
+        raise InputError(sentence, "beam_options") from error
+
+
+def _in_one_sentence(error: Exception) -> str:
+    """The last line of a traceback from another process; of other errors, the first sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if any("Traceback" in line for line in lines) else lines[0].partition(". ")[0].rstrip(".")
 
 
 def _refuse_unknown(options: PipelineOptions) -> None:

@@ -72,9 +72,9 @@ def stylize_dataset(job: DatasetJob) -> StylizedDataset:
     files.make_folder(folder)
     photos_of_shards = _digest(source) if job.output_format == "tfrecord" else False
     _check_settings(folder, {**painter.settings(), "content_files": photos_of_shards})
-    for below, *_ in os.walk(folder):
-        files.remove_leftovers(below)
+    _remove_leftovers(folder)
     counts = beam_pipeline.run(pipeline, source, painter, folder, job.output_format)
+    _remove_leftovers(folder)  # A worker that was killed left some, and another did its work.
     paths = [output / shard.name for shard in source.shards] if job.output_format == "tfrecord" else [output]
     if counts["failed"]:
         paths.append(output / beam_pipeline.FAILURES)
@@ -149,3 +149,9 @@ def _check_settings(folder: pathlib.Path, settings: dict[str, object]) -> None:
             raise InputError(sentence, *other, "output_dir")
     with files.replacing(path) as temporary:
         temporary.write_text(json.dumps(settings))
+
+
+def _remove_leftovers(folder: pathlib.Path) -> None:
+    """Removes what killed runs and workers of this machine left half written, at any depth."""
+    for below, *_ in os.walk(folder):
+        files.remove_leftovers(below)
