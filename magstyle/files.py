@@ -318,7 +318,7 @@ def _exists(path: pathlib.Path) -> bool:
 def _check_local(path: str | os.PathLike) -> None:
     """Raises an InputError for an address, of which `pathlib` would make a local folder such as `gs:`."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path)):  # A single letter is a drive of Windows.
-        raise InputError(f"cannot use {path}: it must be on a local or shared disk, not in a bucket")
+        raise InputError(f"cannot use {path}: it must be a path on a local or shared disk, not an address")
 
 
 def _lock(file: int) -> None:

@@ -1,5 +1,6 @@
 import io
 import os
+import pathlib
 import subprocess
 import sys
 import zipfile
@@ -43,6 +44,23 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
         files.make_folder(tmp_path / "file")
     with pytest.raises(InputError, match=r"cannot make the folder .*inside"):
         files.make_folder(tmp_path / "file" / "inside")
+
+
+@pytest.mark.parametrize("function", [files.expanded, files.make_folder, files.check_name])
+@pytest.mark.parametrize(
+    "address", ["gs://bucket/out", "S3://bucket", "hdfs://host:8020/out", "https://a.b/c.png", pathlib.Path("gs://out")]
+)
+def test_an_address_does_not_become_a_local_folder(function, address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="it must be a path on a local or shared disk, not an address"):
+        function(address)
+    assert os.listdir(tmp_path) == []
+
+
+def test_names_with_colons_are_no_addresses(tmp_path):
+    for name in ("C:/pictures", "a:b", "12:30/a.png", f"{tmp_path}/gs:/out"):
+        assert str(files.expanded(name)) == name
+        files.check_name(name)
 
 
 def test_a_file_is_locked_for_one_process_until_it_ends(tmp_path):

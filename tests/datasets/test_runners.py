@@ -1,0 +1,135 @@
+"""Beam's runners for many machines, as far as they run on one.
+
+Dask is no part of the tests' requirements: `pip install 'apache-beam[dask]'` brings it.
+"""
+
+import concurrent.futures
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from magstyle.data import images
+from magstyle.datasets.dataset_files import stylize_dataset
+from magstyle.errors import InputError
+
+beam_pipeline = pytest.importorskip("magstyle.datasets.beam_pipeline")
+LOOPBACK = "--runner=PortableRunner --job_endpoint=embed --environment_type=LOOPBACK"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Nine photos, and a file that is none."""
+    rng = np.random.default_rng(0)
+    for i in range(9):
+        images.write_image(tmp_path / "photos" / f"{i}.png", rng.random((20, 30 + i, 3)))
+    (tmp_path / "photos" / "bad.jpg").write_text("no image")
+    return tmp_path / "photos"
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def stylize(folder, name, model, **options):
+    """Stylises the photos of a folder into one beside it; returns what was written there, and the counts."""
+    out = folder.parent / name
+    made = stylize_dataset(out, checkpoint=model, content_files=folder, **options)
+    return contents(out), made[1:]
+
+
+@pytest.mark.parametrize("options", [{"num_shards": 3}, {"output_format": "png"}])
+def test_a_portable_runner_makes_the_same_as_the_direct_one(small_model, folder, options):
+    expected = stylize(folder, "direct", small_model, **options)
+    assert stylize(folder, "portable", small_model, beam_options=LOOPBACK, **options) == expected
+
+
+def test_an_error_of_a_worker_of_a_portable_runner_is_raised_as_it_was(small_model, folder, monkeypatch):
+    def refuse(*_):
+        raise InputError("cannot write train: no space left on device", "output_dir")
+
+    monkeypatch.setattr(beam_pipeline._ToRecords, "_write", refuse)
+    with pytest.raises(InputError, match=r"^cannot write train: no space left on device$") as error:
+        stylize(folder, "out", small_model, beam_options=LOOPBACK)
+    assert error.value.arguments == ("output_dir",)
+
+
+def test_a_runner_that_cannot_start_is_one_sentence(small_model, folder, monkeypatch):
+    server = pytest.importorskip("apache_beam.utils.subprocess_server")
+
+    def without_network(*_, **__):
+        raise RuntimeError("Unable to fetch server.jar: <unknown host>. Also failed to fetch from a mirror. Stage it.")
+
+    monkeypatch.setattr(server.JavaJarServer, "local_jar", without_network)
+    for runner, reason in {
+        "FlinkRunner": "Unable to fetch server.jar: <unknown host>",
+        "SparkRunner": "Unable to fetch server.jar: <unknown host>",
+        "PortableRunner": "You must specify a --job_endpoint when using --runner=PortableRunner",
+    }.items():
+        with pytest.raises(InputError) as error:
+            stylize(folder, "out", small_model, beam_options=f"--runner={runner}")
+        assert str(error.value) == f"beam_options=--runner={runner}: the runner failed: {reason}"
+        assert error.value.arguments == ("beam_options",)
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        ("", "RuntimeError"),
+        ("Worker died.", "Worker died"),
+        (
+            "It failed. Traceback (most recent call last):\n  File 'a'\nOSError: no route to host\n",
+            "OSError: no route to host",
+        ),
+    ],
+)
+def test_an_error_of_a_runner_is_one_sentence(message, sentence):
+    with pytest.raises(InputError) as error, beam_pipeline._unwrapped_errors("FlinkRunner"):
+        raise RuntimeError(message)
+    assert str(error.value) == f"beam_options=--runner=FlinkRunner: the runner failed: {sentence}"
+
+
+def test_an_output_in_a_bucket_is_refused_before_any_work(small_model, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="cannot use gs://bucket/out: it must be a path on a local or shared disk"):
+        stylize_dataset("gs://bucket/out", checkpoint=small_model, content_files=folder)
+    assert os.listdir(tmp_path) == ["photos"]
+
+
+@pytest.fixture
+def on_dask():
+    """Beam's options for a cluster of two processes, and these processes."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
+    with distributed.LocalCluster(**options) as cluster:
+        runner = "--runner=apache_beam.runners.dask.dask_runner.DaskRunner"
+        address = f"--dask_client_address={cluster.scheduler_address}"
+        yield f"{runner} {address} --dask_partition_size=1", [worker.pid for worker in cluster.workers.values()]
+
+
+def test_dask_makes_the_same_as_the_direct_runner(small_model, folder, on_dask):
+    for options in ({"num_shards": 3}, {"output_format": "png"}):
+        name = "-".join(options)
+        expected = stylize(folder, f"direct-{name}", small_model, **options)
+        assert stylize(folder, f"dask-{name}", small_model, beam_options=on_dask[0], **options) == expected
+
+
+def test_a_killed_worker_of_dask_loses_and_doubles_nothing(small_model, folder, on_dask):
+    options, processes = on_dask
+    for i in range(9, 120):
+        os.link(folder / f"{i % 9}.png", folder / f"{i}.png")
+    expected, _ = stylize(folder, "direct", small_model, num_shards=20)
+    out = folder.parent / "dask"
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = pool.submit(stylize, folder, "dask", small_model, num_shards=20, beam_options=options)
+        while len(list(out.glob("train-*"))) < 3:
+            time.sleep(0.001)
+            assert not running.done(), running.result()
+        os.kill(processes[0], signal.SIGKILL)
+        assert running.result()[0] == expected
+    records = tf.data.TFRecordDataset([str(path) for path in sorted(out.glob("train-*"))]).as_numpy_iterator()
+    names = [tf.train.Example.FromString(r).features.feature["image/filename"].bytes_list.value[0] for r in records]
+    assert sorted(names) == sorted(f"{i}.png".encode() for i in range(120))
