@@ -53,7 +53,7 @@ SMALL = {
     "deep_dream": {"octaves": 1, "steps": 1, "frames": 1, "model": VGG["vgg_checkpoint"], "end_points": "conv3_1"},
 }
 # Tests cannot run these: they need another environment, other machines, ImageNet or many minutes.
-_ELSEWHERE = r"(make|source|export|docker|pip|python benchmarks/\w+\.py)\b|.*--(distribution|tfds_name|tfrecord_files)"
+_ELSEWHERE = r"(make|source|export|docker|dask|pip|python -m|python benchmarks/\w+\.py)\b|.*--(distribution|tfds_name|tfrecord_files)"
 # The web page's runtime comes by npm.
 _OFFLINE = "cannot fetch LiteRT.js"
 
@@ -83,7 +83,10 @@ MAGENTAS_DEFAULTS = {
 }
 OF_A_CLUSTER = {"ps_tasks", "task", "master"}
 # Flags on the pages that are absl's own or belong to other programs.
-_FOREIGN = {"flagfile", "help", "logdir", "direct_num_workers", "direct_running_mode", "runner"}
+_FOREIGN = {"flagfile", "help", "logdir"} | {
+    *("direct_num_workers", "direct_running_mode", "runner", "dask_client_address", "dask_partition_size"),
+    *("job_endpoint", "environment_type", "environment_config"),
+}
 
 
 def name_of(path: pathlib.Path) -> str:
@@ -250,7 +253,7 @@ def test_the_flags_that_a_page_names_are_those_of_our_programs(page, flags):
         code = "".join(code)
         program = re.match(r"bin/(\w+)\.py ", code)
         allowed = flags[program[1]] | _FOREIGN if program else known
-        if not re.match(r"(docker|pip|python)\b|\.venv", code):
+        if not re.match(r"(docker|dask|pip|python)\b|\.venv", code):
             for flag in re.findall(r"(?<![\w-])--(\w+)", code):
                 assert flag in allowed or flag.removeprefix("no") in allowed, code
 
