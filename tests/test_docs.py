@@ -53,7 +53,8 @@ SMALL = {
     "deep_dream": {"octaves": 1, "steps": 1, "frames": 1, "model": VGG["vgg_checkpoint"], "end_points": "conv3_1"},
 }
 # Tests cannot run these: they need another environment, other machines, ImageNet or many minutes.
-_ELSEWHERE = r"(make|source|export|docker|dask|pip|python -m|python benchmarks/\w+\.py)\b|.*--(distribution|tfds_name|tfrecord_files)"
+_COMMANDS = r"(make|source|export|docker|dask|pip|python -m|python benchmarks/\w+\.py)\b"
+_ELSEWHERE = rf"{_COMMANDS}|.*--(distribution|tfds_name|tfrecord_files)"
 # The web page's runtime comes by npm.
 _OFFLINE = "cannot fetch LiteRT.js"
 

@@ -10,6 +10,7 @@ import logging
 import pathlib
 import re
 import shlex
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
@@ -34,8 +35,6 @@ from magstyle.painting.stylizer import Stylizer
 
 FAILURES = "failures.txt"
 STYLES = "styles.csv"
-# How the last step of the pipeline, which may run on another machine, tells the counts to the program.
-_COUNTS = ".counts.json"
 # The errors that travel through Beam, as JSON between marks in the text of an exception.
 _CARRIED: tuple[type[BaseException], ...] = (InputError, KeyboardInterrupt, SystemExit)
 _MARKS = "<magstyle>", "</magstyle>"
@@ -57,7 +56,7 @@ class Painter:
         self._style_weights = None if job.style == "random" else stylizer.style_weights(job.style)
         self._network = stylizer.network
         self._handle = shared.Shared()
-        # In this process, `setup` acquires this one.
+        # In this process, `setup` gets this stylizer.
         self._handle.acquire(lambda: stylizer)
         _ = job.colors  # Read here, as workers may not see the file.
 
@@ -152,9 +151,12 @@ def run(
         how many photos `failed`, now or when a skipped shard was written.
 
     Raises:
-        InputError: for a folder that cannot be written to, or if a runner for many machines fails.
+        InputError: for a folder that cannot be written to or is not shared, or if a runner for many machines fails.
     """
     stylize = (_ToRecords if output_format == "tfrecord" else _ToPictures)(painter, folder, output_format)
+    # The last step, which may run on another machine, tells the counts by a file, as Dask has no metrics. The name is
+    # new, because NFS remembers for a while that a file was missing.
+    counts = folder / f".counts-{uuid.uuid4().hex}.json"
     # One chain of steps with one end: Dask would do only one of several ends.
     _ = (
         pipeline
@@ -162,15 +164,15 @@ def run(
         | beam.Reshuffle()
         | "Stylize" >> beam.ParDo(stylize)
         | "All" >> beam.combiners.ToList()
-        | "Finish" >> beam.ParDo(_Finish(folder, output_format))
+        | "Finish" >> beam.ParDo(_Finish(folder, output_format, counts))
     )
-    counts = folder / _COUNTS
-    counts.unlink(missing_ok=True)
     runner = None if _is_direct(pipeline.options) else pipeline.options.view_as(StandardOptions).runner
     with _silent_beam(), _progress_bar(source, pipeline.options), _unwrapped_errors(runner):
         pipeline.run().wait_until_finish()
-        found = json.loads(counts.read_text())
-        counts.unlink()
+    if not counts.exists():
+        raise InputError(f"the workers did not write to {folder}; all machines must share it", "output_dir")
+    found = json.loads(counts.read_text())
+    counts.unlink()
     return found
 
 
@@ -192,7 +194,7 @@ class _Made:
 
 
 class _Stylize(beam.DoFn):
-    """Turns a shard into pictures, and yields what came of it, a `_Made`."""
+    """Turns a shard into pictures, and yields their counts and lists, a `_Made`."""
 
     def __init__(self, painter: Painter, folder: pathlib.Path, output_format: str):
         self.painter = painter
@@ -299,8 +301,9 @@ class _ToPictures(_Stylize):
 class _Finish(beam.DoFn):
     """Writes the lists of failures and styles, and the counts, once all shards are done."""
 
-    def __init__(self, folder: pathlib.Path, output_format: str):
+    def __init__(self, folder: pathlib.Path, output_format: str, counts: pathlib.Path):
         self.folder = folder
+        self.counts = counts
         self.has_records = output_format == "tfrecord"
 
     def process(self, all_made):
@@ -315,7 +318,7 @@ class _Finish(beam.DoFn):
             _write_lines(self.folder / FAILURES, "", failures)
             if not self.has_records:
                 _write_lines(self.folder / STYLES, "picture,style\n", styles)
-            with files.replacing(self.folder / _COUNTS) as temporary:
+            with files.replacing(self.counts) as temporary:
                 temporary.write_text(json.dumps(counts))
 
 
@@ -411,7 +414,8 @@ def _unwrapped_errors(runner: str | None) -> Iterator[None]:
 
 def _in_one_sentence(error: Exception) -> str:
     """The last line of a traceback from another process; of other errors, the first sentence."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    name = type(error).__name__
+    lines = str(error).strip().splitlines() or ["it does not answer" if "Timeout" in name else name]
     return lines[-1] if any("Traceback" in line for line in lines) else lines[0].partition(". ")[0].rstrip(".")
 
 

@@ -1,7 +1,7 @@
 """Stylises whole datasets: shards of photos in, as many shards or folders of pictures out.
 
-A killed run resumes; finished shards and pictures are complete, and are kept. A photo that cannot be used is a failure:
-it is noted with its reason, and the rest goes on.
+The same call resumes a killed run: it keeps finished shards and pictures, which are always complete. A photo that
+cannot be used is a failure: it is noted with its reason, and the run goes on with the others.
 
 The work itself is a pipeline of Apache Beam, `magstyle.datasets.beam_pipeline`.
 """
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from magstyle.data.shards import Photo
 
 _SETTINGS = ".settings.json"
-# Photos per piece of work, where there are no shards to fill: few for the worker that finishes last, many for the list
-# of a million.
+# Photos per piece of work if there are no shards to fill: few, so that all workers finish at about the same time, but
+# enough that a million photos are not a million pieces.
 _PHOTOS_AT_A_TIME = 16
 
 
@@ -50,7 +50,7 @@ class StylizedDataset(NamedTuple):
 
 @options.takes(DatasetJob)
 def stylize_dataset(job: DatasetJob) -> StylizedDataset:
-    """Stylises a dataset, one picture per photo, as far as that has not been done yet.
+    """Stylises a dataset, one picture per photo; pictures that are there already are kept.
 
     Photos that cannot be used are listed in `failures.txt` in the folder, a line each: name, tab, reason. The style of
     each picture is the feature `style/name` of its record, or stands in `styles.csv` in the folder of pictures, after
@@ -74,7 +74,7 @@ def stylize_dataset(job: DatasetJob) -> StylizedDataset:
     _check_settings(folder, {**painter.settings(), "content_files": photos_of_shards})
     _remove_leftovers(folder)
     counts = beam_pipeline.run(pipeline, source, painter, folder, job.output_format)
-    _remove_leftovers(folder)  # A worker that was killed left some, and another did its work.
+    _remove_leftovers(folder)  # Those of workers killed during the run.
     paths = [output / shard.name for shard in source.shards] if job.output_format == "tfrecord" else [output]
     if counts["failed"]:
         paths.append(output / beam_pipeline.FAILURES)
@@ -95,7 +95,7 @@ def _import_beam_pipeline() -> types.ModuleType:
 
 
 def _open_photos(job: DatasetJob, folder: pathlib.Path) -> photos.Source:
-    """The photos, in the shards that are asked for; an InputError if they are in the folder of the pictures."""
+    """Opens the photos, in the shards asked for; raises an InputError if they are in the folder of the pictures."""
     source = photos.open_source(
         content_files=job.content_files,
         tfrecord_files=job.tfrecord_files,
@@ -109,7 +109,7 @@ def _open_photos(job: DatasetJob, folder: pathlib.Path) -> photos.Source:
 
 
 def _in_shards(source: photos.Source, output_format: str, num_shards: int | None) -> photos.Source:
-    """Photos that are files, in the shards that are asked for, or in small ones for a folder of pictures."""
+    """Deals image files out to the shards asked for, or to small ones for a folder of pictures."""
     if output_format == "tfrecord":
         return source.deal(num_shards) if num_shards else source
     source = source.deal(-(-len(source.files) // _PHOTOS_AT_A_TIME))
@@ -152,6 +152,6 @@ def _check_settings(folder: pathlib.Path, settings: dict[str, object]) -> None:
 
 
 def _remove_leftovers(folder: pathlib.Path) -> None:
-    """Removes what killed runs and workers of this machine left half written, at any depth."""
+    """Removes the half-written files of killed programs of this machine, at any depth."""
     for below, *_ in os.walk(folder):
         files.remove_leftovers(below)

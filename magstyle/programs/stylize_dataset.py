@@ -3,7 +3,7 @@
 bin/stylize_dataset.py --checkpoint=model.keras --content_files=photos --output_format=jpg --output_dir=stylized
 bin/stylize_dataset.py --checkpoint=model.keras --tfrecord_files='imagenet/train-*' --image_size=256 --output_dir=out
 
-Started again with the same flags, it goes on where it was stopped.
+Run again with the same flags, it resumes where it stopped.
 """
 
 import sys

@@ -79,6 +79,7 @@ def test_a_runner_that_cannot_start_is_one_sentence(small_model, folder, monkeyp
     ("message", "sentence"),
     [
         ("", "RuntimeError"),
+        (TimeoutError(), "it does not answer"),
         ("Worker died.", "Worker died"),
         (
             "It failed. Traceback (most recent call last):\n  File 'a'\nOSError: no route to host\n",
@@ -88,8 +89,15 @@ def test_a_runner_that_cannot_start_is_one_sentence(small_model, folder, monkeyp
 )
 def test_an_error_of_a_runner_is_one_sentence(message, sentence):
     with pytest.raises(InputError) as error, beam_pipeline._unwrapped_errors("FlinkRunner"):
-        raise RuntimeError(message)
+        raise message if isinstance(message, Exception) else RuntimeError(message)
     assert str(error.value) == f"beam_options=--runner=FlinkRunner: the runner failed: {sentence}"
+
+
+def test_a_folder_that_the_workers_do_not_share_is_one_sentence(small_model, folder, monkeypatch):
+    monkeypatch.setattr(beam_pipeline._Finish, "process", lambda *_: None)  # It wrote to a disk of its own.
+    with pytest.raises(InputError, match=r"the workers did not write to .*out; all machines must share it") as error:
+        stylize(folder, "out", small_model)
+    assert error.value.arguments == ("output_dir",)
 
 
 def test_an_output_in_a_bucket_is_refused_before_any_work(small_model, folder, tmp_path, monkeypatch):
