@@ -5,7 +5,8 @@ Dask is no part of the tests' requirements: `pip install 'apache-beam[dask]'` br
 
 import concurrent.futures
 import os
-import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -109,13 +110,17 @@ def test_an_output_in_a_bucket_is_refused_before_any_work(small_model, folder, t
 
 @pytest.fixture
 def on_dask():
-    """Beam's options for a cluster of two processes, and these processes."""
+    """Beam's options for a cluster of two workers, and their processes."""
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
-    with distributed.LocalCluster(**options) as cluster:
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs="CRITICAL") as cluster:
+        address = cluster.scheduler_address
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads=1", "--no-nanny"]
+        workers = [subprocess.Popen([*command, "--no-dashboard"], stderr=subprocess.DEVNULL) for _ in range(2)]
         runner = "--runner=apache_beam.runners.dask.dask_runner.DaskRunner"
-        address = f"--dask_client_address={cluster.scheduler_address}"
-        yield f"{runner} {address} --dask_partition_size=1", [worker.pid for worker in cluster.workers.values()]
+        yield f"{runner} --dask_client_address={address} --dask_partition_size=1", workers
+        for worker in workers:
+            worker.kill()
+            worker.wait()
 
 
 def test_dask_makes_the_same_as_the_direct_runner(small_model, folder, on_dask):
@@ -126,7 +131,7 @@ def test_dask_makes_the_same_as_the_direct_runner(small_model, folder, on_dask):
 
 
 def test_a_killed_worker_of_dask_loses_and_doubles_nothing(small_model, folder, on_dask):
-    options, processes = on_dask
+    options, workers = on_dask
     for i in range(9, 60):
         os.link(folder / f"{i % 9}.png", folder / f"{i}.png")
     expected, _ = stylize(folder, "direct", small_model, num_shards=10)
@@ -136,7 +141,8 @@ def test_a_killed_worker_of_dask_loses_and_doubles_nothing(small_model, folder, 
         while len(list(out.glob("train-*"))) < 2:
             time.sleep(0.01)
             assert not running.done(), running.result()
-        os.kill(processes[0], signal.SIGKILL)
+        workers[0].kill()
+        workers[0].wait()
         assert running.result()[0] == expected
     records = tf.data.TFRecordDataset([str(path) for path in sorted(out.glob("train-*"))]).as_numpy_iterator()
     names = [tf.train.Example.FromString(r).features.feature["image/filename"].bytes_list.value[0] for r in records]
