@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
 from magstyle.programs import launcher
 
-launcher.run("train")
+if __name__ == "__main__":  # Workers that are spawned import it again.
+    launcher.run("train")
