@@ -12,7 +12,6 @@ from absl import flags
 
 from magstyle.checkpoints import model_files
 from magstyle.data import photos
-from magstyle.figures.figure_files import figure
 from magstyle.figures.jobs import FigureJob
 from magstyle.programs import command_line, option_flags, shared_flags
 
@@ -39,7 +38,9 @@ def main(arguments: list[str]) -> None:
             "checkpoint": network,
             "which_styles": command_line.styles("which_styles", network.style_names, "all"),
         }
-    print(figure(**command_line.values_for(figure, **given)))
+    from magstyle.figures.figure_files import figure
+
+    print(figure(**command_line.values_for(FigureJob, **given)))
 
 
 def run() -> None:

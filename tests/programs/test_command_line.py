@@ -126,14 +126,15 @@ def test_names_of_files_that_are_no_text_are_printed_as_they_are(small_checkpoin
     )
 
 
-def test_launchers_are_three_lines_and_executable():
+def test_launchers_are_four_lines_and_executable():
     for program in PROGRAMS:
         path = ROOT / "bin" / f"{program}.py"
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
         assert lines == [
             "#!/usr/bin/env python3",
             "from magstyle.programs import launcher",
-            f'launcher.run("{program}")',
+            'if __name__ == "__main__":  # Workers that are spawned import it again.',
+            f'    launcher.run("{program}")',
         ]
         assert os.access(path, os.X_OK)
 
