@@ -22,7 +22,7 @@ import measuring
 import networks
 from magstyle.checkpoints import model_files
 from magstyle.models import vgg
-from magstyle.painting import memory
+from magstyle.painting import margin, memory
 from magstyle.painting.engines import KerasEngine, LiteRTEngine
 from magstyle.painting.stylizer import Stylizer
 
@@ -113,7 +113,8 @@ def grown(kind: str, alpha: float, vgg_checkpoint: str, side: int) -> tuple[list
         needed = memory.needed(network.convolutions, "keras", side, side)
     else:
         keeps = kind != "litert without addresses"
-        needed = memory.needed_in_one_piece(network.convolutions, side, side, regions, keeps)
+        framed = margin.framed(side)
+        needed = memory.needed_in_one_piece(network.convolutions, framed, framed, regions, keeps)
     return [1.0, max(memory.tensors(network.convolutions))], measured, needed / side**2 / 4
 
 

@@ -148,7 +148,7 @@ def _check(condition: tf.Tensor, *sentence: str | tf.Tensor) -> tf.Operation:
 
 
 def _reflected(side: tf.Tensor) -> tf.Tensor:
-    """Source index of each padded row or column, by reflection to the size that the network takes, as in Stylizer."""
+    """Source index of each padded row or column, by reflection to the size that the network takes."""
     padded = tf.maximum(-(-side // sizes.MULTIPLE) * sizes.MULTIPLE, sizes.SMALLEST_SIDE)
     period = tf.maximum(2 * (side - 1), 1)
     index = tf.range(padded) % period

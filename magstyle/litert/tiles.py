@@ -49,6 +49,7 @@ def paint(
     image: np.ndarray,
     style_weights: np.ndarray,
     *,
+    margin: int = 0,
     memory_limit: int | None = None,
     progress: Progress = lambda share: None,
 ) -> np.ndarray:
@@ -59,6 +60,8 @@ def paint(
         parameters: of every scope: `kernel` [k, k, C_in, C_out], `gamma` and `beta` [num_styles, C_out].
         image: [H, W, 3], RGB in [0, 1]. It is reflected at its lower and right borders to multiples of 4, from 8.
         style_weights: [num_styles], or [H, W, num_styles] for every pixel, averaged for smaller layers.
+        margin: how many pixels beyond every border the image, and weights of its pixels, are reflected as well; they
+            are painted, but not returned.
         memory_limit: bytes to take besides the image; if that is too little, the tiles are as small as possible. None
             for tiles of the fastest size.
         progress: called now and then with the share of the work done since the last call; the shares add up to 1.
@@ -66,7 +69,7 @@ def paint(
     Returns:
         float32 [H, W, 3], in [0, 1].
     """
-    painting = _Painting(convolutions, parameters, image.shape[:2], style_weights, progress)
+    painting = _Painting(convolutions, parameters, image.shape[:2], style_weights, margin, progress)
     return painting.paint(image, memory_limit)
 
 
@@ -112,7 +115,8 @@ class _Layer:
         values: the array.
         border: how far a window reaches beyond a border at most.
         mode: how the values go on there, as for `numpy.pad`.
-        size: height and width, if the array is reflected at its lower and right borders up to these.
+        size: height and width, if the array is first reflected at its borders up to these.
+        margin: how much of that lies before its upper and left borders.
     """
 
     def __init__(
@@ -121,11 +125,12 @@ class _Layer:
         border: int,
         mode: Literal["reflect", "edge"],
         size: Sequence[int] | None = None,
+        margin: int = 0,
     ):
         self._values, self._border = values, border
         # Source index of each padded row and column.
         self._places = [
-            np.pad(np.pad(np.arange(there), (0, side - there), "reflect"), border, mode)
+            np.pad(np.pad(np.arange(there), (margin, side - there - margin), "reflect"), border, mode)
             for there, side in zip(values.shape[:2], size or values.shape[:2], strict=True)
         ]
 
@@ -171,14 +176,17 @@ class _WeightsPerPixel(_Weights):
         size: of the smallest features.
         reduction: how many times smaller than the image they are.
         border: how far windows reach beyond the borders of a layer at most.
+        margin: how far the layers reach beyond the upper and left borders of the image, in its pixels.
     """
 
     per_pixel = True
 
-    def __init__(self, weights: np.ndarray, size: tuple[int, int], reduction: int, border: int):
+    def __init__(self, weights: np.ndarray, size: tuple[int, int], reduction: int, border: int, margin: int):
         super().__init__(weights)
         self.regions = weights.shape[2]
-        padding = [(0, reduction * side - there) for side, there in zip(size, weights.shape[:2], strict=True)]
+        padding = [
+            (margin, reduction * side - there - margin) for side, there in zip(size, weights.shape[:2], strict=True)
+        ]
         whole = np.pad(self._weights, [*padding, (0, 0)], "reflect") if np.any(padding) else self._weights
         maps, k = {1: whole}, 1
         while k < reduction:
@@ -215,7 +223,7 @@ class _Painting:
     """An image on its way through the network.
 
     Args:
-        convolutions, parameters, style_weights, progress: as for `paint`.
+        convolutions, parameters, style_weights, margin, progress: as for `paint`.
         image_size: height and width.
     """
 
@@ -225,6 +233,7 @@ class _Painting:
         parameters: Parameters,
         image_size: tuple[int, int],
         style_weights: np.ndarray,
+        margin: int,
         progress: Progress,
     ):
         # By scope, as they become known.
@@ -235,9 +244,10 @@ class _Painting:
         self._contracting, self._residual, self._expanding = _stages(convolutions)
         # No window reaches further beyond a border than this.
         self._border = max(row.kernel_size for row in convolutions)
-        self._size = _features_size(convolutions, *image_size)
+        self._margin = margin
+        self._size = _features_size(convolutions, *(side + 2 * margin for side in image_size))
         self._weights = (
-            _WeightsPerPixel(style_weights, self._size, self._smallest, self._border)
+            _WeightsPerPixel(style_weights, self._size, self._smallest, self._border, margin)
             if np.ndim(style_weights) == 3
             else _Weights(style_weights)
         )
@@ -265,7 +275,7 @@ class _Painting:
             height, width = (part.length for part in tile.parts)
             kept[tile.top :, tile.left :][:height, :width] = result
 
-        self._sweep(self._contracting, side, _Layer(image, self._border, "reflect", size), write)
+        self._sweep(self._contracting, side, _Layer(image, self._border, "reflect", size, self._margin), write)
         return kept
 
     def _transform(self, kept: np.ndarray, height: int) -> None:
@@ -324,8 +334,9 @@ class _Painting:
         picture = np.empty(shape, np.float32)
 
         def write(tile: stages.Tile, result: np.ndarray) -> None:
-            top, left = self._smallest * tile.top, self._smallest * tile.left
-            part = picture[top:, left:][: result.shape[0], : result.shape[1]]
+            top, left = (self._smallest * start - self._margin for start in (tile.top, tile.left))
+            result = result[max(-top, 0) :, max(-left, 0) :]
+            part = picture[max(top, 0) :, max(left, 0) :][: result.shape[0], : result.shape[1]]
             part[:] = result[: part.shape[0], : part.shape[1]]
 
         self._sweep(self._expanding, side, _Layer(features, self._border, "edge"), write)

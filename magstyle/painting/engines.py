@@ -20,7 +20,7 @@ import numpy as np
 from magstyle import project, sizes
 from magstyle.checkpoints.networks import Network
 from magstyle.errors import check_choice
-from magstyle.painting import memory
+from magstyle.painting import margin, memory
 
 if TYPE_CHECKING:
     import keras
@@ -128,16 +128,16 @@ class LiteRTEngine:
                 for scope, tables in parameters.items()
             }
         height, width, _ = image.shape
-        size = sizes.padded(height), sizes.padded(width)
+        size = margin.framed(height), margin.framed(width)
         with self._lock:
             if not self._fits(size, styles):
                 self._opened = None  # First, so that its memory is free.
                 return self._paint_in_tiles(parameters, image, style_weights, progress)
             if styles:
-                style_weights = _padded(style_weights)[None]
-            inputs = {"input_image": _padded(image)[None], "style_weights": style_weights}
+                style_weights = margin.laid(style_weights)[None]
+            inputs = {"input_image": margin.laid(image)[None], "style_weights": style_weights}
             runner = self._open(parameters, size, styles)
-            picture = runner.run(inputs)["stylized_image"][0, :height, :width]
+            picture = margin.cut(runner.run(inputs)["stylized_image"][0], height, width)
         progress(1.0)
         return picture
 
@@ -148,7 +148,7 @@ class LiteRTEngine:
         is only one, nothing is kept that only an image of the same size would need again: nearly half of the memory.
         """
         with self._lock:
-            self._expected = [(sizes.padded(height), sizes.padded(width)) for height, width in image_sizes]
+            self._expected = [(margin.framed(height), margin.framed(width)) for height, width in image_sizes]
             repeated = any(size == following for size, following in itertools.pairwise(self._expected))
             self._keep_addresses = repeated or not self._expected
             if self._opened and self._opened.keep_addresses != self._keep_addresses:
@@ -170,6 +170,7 @@ class LiteRTEngine:
             parameters,
             image,
             style_weights,
+            margin=margin.MARGIN,
             memory_limit=memory.available(),
             progress=progress,
         )
@@ -253,10 +254,10 @@ class KerasEngine:
         height, width, _ = image.shape
         compute = self._compute
         if style_weights.ndim == 3:
-            compute, style_weights = self._compute_per_pixel, _padded(style_weights)
-        stylized = compute([_padded(image)[None], style_weights[None]])
+            compute, style_weights = self._compute_per_pixel, margin.laid(style_weights)
+        stylized = compute([margin.laid(image)[None], style_weights[None]])
         progress(1.0)
-        return np.asarray(stylized)[0, :height, :width]
+        return margin.cut(np.asarray(stylized)[0], height, width)
 
     @functools.cached_property
     def _compute_per_pixel(self) -> Compute:
@@ -288,9 +289,3 @@ def _compiled(model: "keras.Model") -> Compute:
 def styles_in(style_weights: np.ndarray) -> list[int]:
     """The numbers of the styles that have a weight somewhere in [H, W, num_styles]; at least one."""
     return np.flatnonzero(style_weights.any(axis=(0, 1))).tolist() or [0]
-
-
-def _padded(image: np.ndarray) -> np.ndarray:
-    """An image [H, W, C], reflected at its lower and right borders to the size that the network takes."""
-    padding = [(0, sizes.padded(side) - side) for side in image.shape[:2]]
-    return np.pad(image, [*padding, (0, 0)], mode="reflect") if np.any(padding) else image

@@ -1,5 +1,6 @@
 """Whether a photo, or a step of training, fits into memory: how much it takes, and how much is free."""
 
+import bisect
 import dataclasses
 import pathlib
 import re
@@ -11,7 +12,7 @@ import psutil
 from magstyle import sizes
 from magstyle.errors import InputError
 from magstyle.models.architecture import Convolution, reductions
-from magstyle.painting import strokes
+from magstyle.painting import margin, strokes
 
 if TYPE_CHECKING:
     import keras
@@ -54,6 +55,16 @@ class Photo:
     regions: int = 0
     stroke_size: float = 1.0
 
+    @property
+    def painted(self) -> tuple[int, int]:
+        """The height and width at which it is painted, in pixels."""
+        return strokes.painting_size((self.height, self.width), self.stroke_size)
+
+    def scaled(self, side: int) -> "Photo":
+        """The same photo, with a shorter side of this many pixels."""
+        height, width = (round(length * side / min(self.height, self.width)) for length in (self.height, self.width))
+        return dataclasses.replace(self, height=height, width=width)
+
 
 def check(convolutions: Convolutions, engine: str, photo: Photo) -> None:
     """Raises an InputError if a photo does not fit; the message names a size that fits.
@@ -63,26 +74,33 @@ def check(convolutions: Convolutions, engine: str, photo: Photo) -> None:
         engine: the engine that computes it, "litert" or "keras".
         photo: the photo.
     """
-    size = photo.height, photo.width
-    painted = strokes.painting_size(size, photo.stroke_size)
-    free = max(available() - photo.keeps, 0)
-    bytes_needed = needed(convolutions, engine, *painted, photo.regions)
-    if painted != size:
-        bytes_needed += strokes.needed(*size)
-    takes = f"a photo of {photo.width} x {photo.height} pixels takes about {_gib(bytes_needed)}"
-    excess = bytes_needed / max(free, 1)
+    free, in_blocks = max(available() - photo.keeps, 0), engine == "keras" and _tensorflow_convolves_on_a_cpu()
+    # Linux grants no block larger than all of the memory, and a process that asks for one is aborted.
+    largest = psutil.virtual_memory().total + psutil.swap_memory().total
+
+    def is_refused(photo: Photo) -> bool:
+        if in_blocks and largest_block(convolutions, *photo.painted) > largest:
+            return True
+        return _takes(convolutions, engine, photo) > free
+
+    if not is_refused(photo):
+        return
+    takes = f"a photo of {photo.width} x {photo.height} pixels takes about {_gib(_takes(convolutions, engine, photo))}"
     has = f"{_gib(free)} free"
-    if engine == "keras" and _tensorflow_convolves_on_a_cpu():
-        # Linux grants no block larger than all of the memory, and a process that asks for one is aborted.
-        largest = psutil.virtual_memory().total + psutil.swap_memory().total
-        block = largest_block(convolutions, *painted)
-        takes += f", in blocks of up to {_gib(block)}"
+    if in_blocks:
+        takes += f", in blocks of up to {_gib(largest_block(convolutions, *photo.painted))}"
         has += f" of {_gib(largest)}"
-        excess = max(excess, block / largest)
-    if excess > 1:
-        side = int(min(size) / excess**0.5) // sizes.MULTIPLE * sizes.MULTIPLE
-        fits = f"image_size={side} fits" if side >= sizes.SMALLEST_SIDE else "no image_size fits"
-        raise InputError(f"{takes}; with {has}, {fits}", "image_size")
+    sides = range(sizes.SMALLEST_SIDE, min(photo.height, photo.width), sizes.MULTIPLE)
+    fitting = bisect.bisect_left(sides, True, key=lambda side: is_refused(photo.scaled(side)))
+    fits = f"image_size={sides[fitting - 1]} fits" if fitting else "no image_size fits"
+    raise InputError(f"{takes}; with {has}, {fits}", "image_size")
+
+
+def _takes(convolutions: Convolutions, engine: str, photo: Photo) -> int:
+    """How many bytes of this machine's memory a photo takes, those for larger strokes included."""
+    size = photo.height, photo.width
+    enlarging = strokes.needed(*size) if photo.painted != size else 0
+    return needed(convolutions, engine, *photo.painted, photo.regions) + enlarging
 
 
 def check_training(
@@ -172,6 +190,7 @@ def needed(convolutions: Convolutions, engine: str, height: int, width: int, reg
         convolutions, engine: as for `check`.
         height, width, regions: as for `Photo`.
     """
+    height, width = margin.framed(height), margin.framed(width)
     if engine == "litert":
         return min(
             needed_in_one_piece(convolutions, height, width, regions),
@@ -183,17 +202,18 @@ def needed(convolutions: Convolutions, engine: str, height: int, width: int, reg
     elif regions:
         per_channel *= 2
     per_pixel = constant + per_channel * max(tensors(convolutions)) + 2 * regions
-    return int(sizes.padded(height) * sizes.padded(width) * per_pixel * _FLOAT)
+    return int(height * width * per_pixel * _FLOAT)
 
 
 def needed_in_one_piece(
     convolutions: Convolutions, height: int, width: int, regions: int = 0, keep_addresses: bool = True
 ) -> int:
-    """How many bytes LiteRT takes for a photo of this size as a whole.
+    """How many bytes LiteRT takes for an image of this size, with its margin, as a whole.
 
     Args:
         convolutions: of the network.
-        height, width, regions: as for `Photo`.
+        height, width: of the image, in pixels.
+        regions: as for `Photo`.
         keep_addresses: as for `litert.runtime.Runner`.
     """
     constant, per_channel = _LITERT_PER_PIXEL if regions else _LITERT
@@ -204,20 +224,20 @@ def needed_in_one_piece(
 
 
 def _needed_in_tiles(convolutions: Convolutions, height: int, width: int, regions: int) -> int:
-    """How many bytes LiteRT takes for a photo of this size in the smallest tiles."""
+    """How many bytes LiteRT takes for an image of this size, with its margin, in the smallest tiles."""
     from magstyle.litert import tiles
 
     # The photo comes on top, and its bytes while it is read, or those of the picture while it is written.
-    return tiles.needed(convolutions, height, width, regions) + sizes.padded(height) * sizes.padded(width) * 5 * _FLOAT
+    return tiles.needed(convolutions, height, width, regions) + height * width * 5 * _FLOAT
 
 
 def largest_block(convolutions: Convolutions, height: int, width: int) -> int:
-    """The bytes of the largest block that TensorFlow reserves on a CPU, of which it touches little.
+    """The bytes of the largest block that TensorFlow reserves on a CPU for a photo, of which it touches little.
 
     It is the input of the first convolution, with the values under the kernel laid out for every pixel.
     """
     values = convolutions[0].kernel_size ** 2 * 3
-    return sizes.padded(height) * sizes.padded(width) * values * _FLOAT
+    return margin.framed(height) * margin.framed(width) * values * _FLOAT
 
 
 def available(process: str = "/proc/self/cgroup", cgroups: str = "/sys/fs/cgroup") -> int:

@@ -79,8 +79,8 @@ class Stylizer:
 
         Args:
             image: RGB [H, W, 3], of any size from 1 x 1: floats in [0, 1], uint8 from 0 to 255, or an image of
-                Pillow's, which counts as `read_image` would read it. It is reflected at its lower and right borders to
-                multiples of 4 (at least 8), and the result is cropped.
+                Pillow's, which counts as `read_image` would read it. It is painted with a margin that mirrors it, so
+                that the borders are painted like the rest, and the margin is cut off.
             style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles]; or
                 weights of every pixel, [H, W, num_styles], for which the network still paints once, without seams: it
                 mixes scales and offsets anew for every pixel, and normalises by the moments of the whole photo.
