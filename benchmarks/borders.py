@@ -40,10 +40,13 @@ def measure(
         found = np.mean([compare(stylizer, photo, style, margins) for photo in read], axis=0)
         rows.append(found.T.reshape(-1))
         yield [style, *(f"{figure:.2f}" for figure in rows[-1]), *[""] * len(margins)]
-    times = measuring.in_turns(
-        {pixels: lambda pixels=pixels: paint(stylizer, np.zeros((*PHOTO, 3)), 0, pixels) for pixels in {0, *margins}},
-        repetitions,
-    )
+    # A stylizer for each margin, since every change of size takes time.
+    stylizers = {pixels: Stylizer(model) for pixels in {0, *margins}}
+    calls = {
+        pixels: lambda pixels=pixels, stylizer=stylizer: paint(stylizer, np.zeros((*PHOTO, 3), np.float32), 0, pixels)
+        for pixels, stylizer in stylizers.items()
+    }
+    times = measuring.in_turns(calls, repetitions)
     ratios = [np.median(times[pixels] / times[0]) for pixels in margins]
     yield ["all", *(f"{figure:.2f}" for figure in [*np.mean(rows, axis=0), *ratios])]
 

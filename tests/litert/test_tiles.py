@@ -94,14 +94,15 @@ def test_windows_follow_the_kernels_of_the_table(kernel_sizes, per_pixel):
     np.testing.assert_allclose(found, expected["stylized_image"][0], atol=1e-4)
 
 
-@pytest.mark.parametrize(("height", "width"), [(45, 31), (5, 3)])
-def test_images_have_any_size(small, height, width):
+@pytest.mark.parametrize("margin", [0, 16, 6])
+@pytest.mark.parametrize(("height", "width"), [(45, 31), (5, 3), (1, 7)])
+def test_images_have_any_size_and_any_margin(small, height, width, margin):
     image = blotches(48, 32)[:height, :width]
-    padded = np.pad(
-        image, [(0, sizes.padded(height) - height), (0, sizes.padded(width) - width), (0, 0)], mode="reflect"
-    )
-    found = tiles.paint(*small, image, WEIGHTS, memory_limit=LITTLE)
-    np.testing.assert_allclose(found, in_one_piece(small, padded)[:height, :width], atol=1e-4)
+    after = [sizes.padded(side + 2 * margin) - side - margin for side in (height, width)]
+    padded = np.pad(image, [*((margin, more) for more in after), (0, 0)], mode="reflect")
+    found = tiles.paint(*small, image, WEIGHTS, margin=margin, memory_limit=LITTLE)
+    expected = in_one_piece(small, padded)[margin:, margin:][:height, :width]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_progress_adds_up(small):

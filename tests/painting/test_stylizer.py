@@ -35,19 +35,33 @@ def engine(request):
     return request.getfixturevalue(request.param)
 
 
-def test_a_size_that_4_divides_comes_out_as_the_model_gives_it(engine, small_model):
-    image = np.random.default_rng(0).random((24, 32, 3), np.float32)
+@pytest.mark.parametrize(("size", "rest"), [((24, 32), (0, 0)), ((21, 31), (3, 1)), ((1, 5), (3, 3))])
+def test_a_picture_is_the_middle_of_what_the_model_paints_of_the_mirrored_photo(engine, small_model, size, rest):
+    image = np.random.default_rng(0).random((*size, 3), np.float32)
     weights = np.array([0.2, 0.5, 0.3], np.float32)
-    expected = small_model([image[None], weights[None]])[0]
-    np.testing.assert_allclose(engine.stylize(image, weights), expected, atol=1e-5)
+    mirrored = np.pad(image, [*((16, 16 + more) for more in rest), (0, 0)], mode="reflect")
+    expected = small_model([mirrored[None], weights[None]])[0, 16:, 16:][: size[0], : size[1]]
+    np.testing.assert_allclose(engine.stylize(image, weights), expected, atol=1e-4)
 
 
-def test_another_size_is_reflected_and_cropped(engine, small_model):
-    image = np.random.default_rng(0).random((21, 31, 3), np.float32)
-    weights = engine.style_weights("wave")
-    reflected = np.pad(image, ((0, 3), (0, 1), (0, 0)), mode="reflect")
-    expected = small_model([reflected[None], weights[None]])[0, :21, :31]
-    np.testing.assert_allclose(engine.stylize(image, weights), expected, atol=1e-5)
+@pytest.mark.parametrize(("style", "pale", "lines"), [("van-gogh-starry-night", 0.9, 1.5), ("renoir", 0.8, 1.5)])
+def test_borders_are_painted_like_the_rest(style, pale, lines):
+    photo = strokes.resized(np.random.default_rng(0).random((40, 40, 3), np.float32), (160, 160))
+    picture = Stylizer("painters").stylize(photo, style)
+    sides = [np.rot90(picture, k) for k in range(4)]  # Each has another border on top.
+    for least, most, measure in ((pale, 1.1, detail), (0, lines, contrast_of_rows)):
+        border, inside = (sum(measure(side[start : start + 16]) for side in sides) for start in (0, 48))
+        assert least < border / inside < most
+
+
+def detail(strip):
+    """The energy of the differences between neighbouring pixels."""
+    return sum(np.square(np.diff(strip, axis=axis)).mean() for axis in (0, 1))
+
+
+def contrast_of_rows(strip):
+    """The energy of the differences between the mean colours of neighbouring rows."""
+    return np.square(np.diff(strip.mean(axis=1), axis=0)).mean()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 4), (4, 4), (5, 8), (7, 9), (1, 50), (61, 47)])
@@ -71,20 +85,20 @@ def test_photos_of_many_sizes_become_the_pictures_that_they_become_alone(small_m
 @pytest.mark.parametrize(("free", "allocations"), [(10, 1), (0.6, 0)])
 def test_a_second_size_makes_room_for_more_where_there_is_memory(small_model, monkeypatch, free, allocations):
     stylizer, made = Stylizer(small_model, "litert"), []
-    free = int(free * memory.needed_in_one_piece(small_model.convolutions, 40, 40))
-    stylizer.stylize(np.zeros((40, 40, 3)), 0)
+    free = int(free * memory.needed_in_one_piece(small_model.convolutions, 80, 80))
+    stylizer.stylize(np.zeros((48, 48, 3)), 0)  # With its margin, it has 80 x 80 pixels.
     make_room = Runner.make_room
     monkeypatch.setattr(Runner, "make_room", lambda self, shapes: made.append(shapes) or make_room(self, shapes))
     monkeypatch.setattr(memory, "available", lambda: free)
-    for size in [(64, 40), (48, 64), (80, 40), (40, 80)]:
+    for size in [(96, 48), (64, 96), (128, 48), (48, 128)]:
         assert stylizer.stylize(np.zeros((*size, 3)), 0).shape == (*size, 3)
     assert len(made) == allocations
 
 
 @pytest.mark.parametrize(("free", "allocations"), [(10, 1), (1.2, 0)])
 def test_the_first_photo_makes_room_for_those_that_are_expected(small_model, monkeypatch, free, allocations):
-    stylizer, made, photo_sizes = Stylizer(small_model, "litert"), [], [(40, 40), (40, 40), (64, 40), (32, 64)]
-    free = int(free * memory.needed_in_one_piece(small_model.convolutions, 40, 40))
+    stylizer, made, photo_sizes = Stylizer(small_model, "litert"), [], [(48, 48), (48, 48), (96, 48), (32, 96)]
+    free = int(free * memory.needed_in_one_piece(small_model.convolutions, 80, 80))
     monkeypatch.setattr(memory, "available", lambda: free)
     make_room = Runner.make_room
     monkeypatch.setattr(Runner, "make_room", lambda self, shapes: made.append(shapes) or make_room(self, shapes))
@@ -113,9 +127,9 @@ def test_what_is_expected_may_change(small_model):
 
 def test_a_single_picture_fits_into_memory_that_is_too_little_for_several(small_model, monkeypatch):
     stylizer, runs = Stylizer(small_model, "litert"), []
-    run, convolutions = Runner.run, small_model.convolutions
+    run, too_little = Runner.run, memory.needed_in_one_piece(small_model.convolutions, 432, 432) - 1
     monkeypatch.setattr(Runner, "run", lambda self, inputs: runs.append(self) or run(self, inputs))
-    monkeypatch.setattr(memory, "available", lambda: memory.needed_in_one_piece(convolutions, 400, 400) - 1)
+    monkeypatch.setattr(memory, "available", lambda: too_little)
     for count in (2, 1):
         stylizer.expect([(400, 400)] * count)
         stylizer.stylize(np.zeros((400, 400, 3)), 0)
@@ -293,9 +307,10 @@ def test_a_photo_painted_small_takes_less_memory(stylizer, monkeypatch):
     stylizer.check_size(1000, 1000, stroke_size=2)
     with pytest.raises(InputError, match=r"1000 x 1000 pixels takes .* image_size=\d+ fits") as caught:
         stylizer.check_size(1000, 1000, stroke_size=0.25)
-    # In tiles, what a photo takes does not quite grow with its area.
-    side = int(re.search(r"image_size=(\d+)", str(caught.value))[1]) - 16
+    side = int(re.search(r"image_size=(\d+)", str(caught.value))[1])
     stylizer.check_size(side, side, stroke_size=0.25)
+    with pytest.raises(InputError, match=f"image_size={side} fits"):
+        stylizer.check_size(side + 4, side + 4, stroke_size=0.25)
 
 
 def test_a_photo_that_does_not_fit_is_refused_before_any_work(stylizer, monkeypatch):
