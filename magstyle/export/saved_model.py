@@ -14,6 +14,7 @@ from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.export import tf_images
 from magstyle.models.transformer import StyleTransformer
+from magstyle.painting import margin
 
 STYLE_NAMES = "style_names.txt"
 LICENCE = "LICENSE.txt"
@@ -118,9 +119,9 @@ def _stylize(model: StyleTransformer, input_image: tf.Tensor, style_weights: tf.
         ),
     ]
     with tf.control_dependencies(checks):
-        padded = tf.gather(tf.gather(input_image, _reflected(height), axis=1), _reflected(width), axis=2)
-    stylized = model([padded, style_weights], training=False)
-    return {"stylized_image": stylized[:, :height, :width]}
+        framed = tf.gather(tf.gather(input_image, _framed(height), axis=1), _framed(width), axis=2)
+    stylized = model([framed, style_weights], training=False)
+    return {"stylized_image": stylized[:, margin.MARGIN :, margin.MARGIN :][:, :height, :width]}
 
 
 def _stylize_encoded(
@@ -147,9 +148,9 @@ def _check(condition: tf.Tensor, *sentence: str | tf.Tensor) -> tf.Operation:
     return tf.debugging.Assert(condition, sentence, summarize=1000)
 
 
-def _reflected(side: tf.Tensor) -> tf.Tensor:
-    """Source index of each padded row or column, by reflection to the size that the network takes."""
-    padded = tf.maximum(-(-side // sizes.MULTIPLE) * sizes.MULTIPLE, sizes.SMALLEST_SIDE)
+def _framed(side: tf.Tensor) -> tf.Tensor:
+    """Source index of each row or column of an image with its margin, as `margin.laid` lays it."""
+    framed = -(-(side + 2 * margin.MARGIN) // sizes.MULTIPLE) * sizes.MULTIPLE
     period = tf.maximum(2 * (side - 1), 1)
-    index = tf.range(padded) % period
+    index = tf.range(-margin.MARGIN, framed - margin.MARGIN) % period
     return tf.minimum(index, period - index)

@@ -15,6 +15,7 @@ from tests.samples import narrow_vgg, picture
 TINY = ["--alphas=0.1", "--repetitions=1"]
 # The columns of labels; all others hold numbers.
 LABELS = {
+    "style",
     "figure",
     "pixels",
     "painted at",
@@ -80,6 +81,14 @@ def test_programs_are_timed_from_start_to_end(small_checkpoint, tmp_path):
 def test_many_sizes_are_compared_with_equal_ones():
     (row,) = measure("sizes", "--sides=16", "--engines=litert", *TINY)
     assert row["engine"] == "litert" and row["many / equal"] > 0
+
+
+def test_borders_are_measured_for_every_margin(small_checkpoint):
+    given = [f"--photos={ROOT}/examples/coffee.jpg", f"--model={small_checkpoint}", "--styles", "scream", "wave"]
+    rows = measure("borders", *given, "--margins", 0, 16, "--repetitions=1")
+    assert [row["style"] for row in rows] == ["scream", "wave", "all"]
+    assert all(row[f"{name}, {pixels}"] > 0 for row in rows for name in ("detail", "lines") for pixels in (0, 16))
+    assert rows[-1]["time / bare, 0"] == 1 and rows[-1]["time / bare, 16"] > 0
 
 
 def test_clips_are_compared_with_painting_alone(small_checkpoint, tmp_path):

@@ -20,6 +20,7 @@ from PIL import Image
 
 from magstyle.data import images
 from magstyle.export import page
+from magstyle.painting import margin
 from magstyle.painting.stylizer import Stylizer
 from tests.places import ENV, ROOT
 from tests.processes import run, start
@@ -250,7 +251,10 @@ def photo(tmp_path):
 
 
 def painted_by_python(model, photo, mixture, **brush):
-    return Stylizer(model).stylize(images.read_image(photo), mixture, **brush)
+    """The picture without a margin, which the page does without."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(margin, "MARGIN", 0)
+        return Stylizer(model).stylize(images.read_image(photo), mixture, **brush)
 
 
 def test_the_page_paints_what_python_paints_and_asks_no_other_host(browser, server, small_model, photo):
