@@ -69,16 +69,19 @@ class Brush:
             if isinstance(value, np.ndarray) or value != getattr(Brush, name)  # Arrays have no truth value.
         }
 
-    def paint(
+    def paint(self, stylizer: Stylizer, image: np.ndarray, style: StyleOrWeights) -> np.ndarray:
+        """The picture of an image; arguments and errors are those of `Stylizer.stylize`."""
+        return self.recolor(image, self.stylize(stylizer, image, style))
+
+    def stylize(
         self,
         stylizer: Stylizer,
         image: np.ndarray,
         style: StyleOrWeights,
         progress: Callable[[float], object] = lambda share: None,
     ) -> np.ndarray:
-        """The picture of an image; arguments and errors are those of `Stylizer.stylize`."""
-        picture = stylizer.stylize(image, style, progress, strength=self.strength, stroke_size=self.stroke_size)
-        return self.recolor(image, picture)
+        """The picture in the colours of its style, as `recolor` takes it; arguments are those of `Stylizer.stylize`."""
+        return stylizer.stylize(image, style, progress, strength=self.strength, stroke_size=self.stroke_size)
 
     def recolor(self, image: np.ndarray, picture: np.ndarray) -> np.ndarray:
         """A picture of an image, both [H, W, 3] in [0, 1], in the colours that are asked for."""

@@ -19,7 +19,7 @@ from magstyle.errors import InputError
 from magstyle.names import in_file_name
 from magstyle.painting import grids
 from magstyle.painting.jobs import PhotoJob
-from magstyle.painting.regions import PHOTO, Regions
+from magstyle.painting.regions import PHOTO, Part, Regions, blended
 from magstyle.painting.stylizer import Styles, Stylizer, listed
 
 if TYPE_CHECKING:
@@ -120,12 +120,14 @@ class _Work:
             keeps = ahead + self._regions.memory(*size)
             if self._job.sheet:
                 keeps += grids.memory_of_sheet(len(self.styles) + 1)
-            styles = self._regions.num_styles(self.styles.values())
             try:
-                self._stylizer.check_size(*size, keeps, regions=styles, stroke_size=self._job.stroke_size)
+                self._stylizer.check_size(*size, keeps, stroke_size=self._job.stroke_size)
             except InputError as error:
                 raise InputError(f"{photo}: {error}", *error.arguments) from error
-        self._stylizer.expect([size for size in sizes.values() for _ in self.styles], stroke_size=self._job.stroke_size)
+        paintings = sum(map(self._regions.num_paintings, self.styles.values()))
+        self._stylizer.expect(
+            [size for size in sizes.values() for _ in range(paintings)], stroke_size=self._job.stroke_size
+        )
 
     def paint(
         self, photo: str, image: np.ndarray, paths: Sequence[pathlib.Path]
@@ -135,10 +137,7 @@ class _Work:
         companions = images.read_companions(photo, image.shape[:2])
         tiles = [grids.tile(image, pathlib.Path(photo).name)] if self._job.sheet else []
         for path, (name, rest) in zip(paths, self.styles.items(), strict=False):
-            weights = self._regions.style_weights(areas, rest)
-            assert weights is not None  # Only masks let the photo stay as it is.
-            with _watched(path.name) as progress:
-                picture = self._job.paint(self._stylizer, image, weights, progress)
+            picture = self._job.recolor(image, self._stylized(image, self._regions.parts(areas, rest), path.name))
             if rest is None:
                 picture = self._regions.leave_rest(areas, image, picture)
             images.write_picture(path, picture, companions)
@@ -148,6 +147,15 @@ class _Work:
         if self._job.sheet:
             images.write_image(paths[-1], grids.sheet(tiles))
             yield paths[-1], False
+
+    def _stylized(self, image: np.ndarray, parts: Sequence[Part], name: str) -> np.ndarray:
+        """The picture of an image before it is recoloured; `name` is shown beside its progress."""
+        with _watched(name) as progress:
+
+            def stylize(weights: np.ndarray) -> np.ndarray:
+                return self._job.stylize(self._stylizer, image, weights, lambda share: progress(share / len(parts)))
+
+            return blended(parts, stylize)
 
 
 def _sizes(paths: Iterable[str], image_size: int | None) -> tuple[dict[str, tuple[int, int]], dict[str, InputError]]:

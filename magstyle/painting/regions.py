@@ -1,9 +1,15 @@
-"""Regions of a photo in styles of their own. Masks are white inside and black outside, and may have soft edges."""
+"""Regions of a photo in styles of their own. Masks are white inside and black outside, and may have soft edges.
+
+Each style paints the whole photo, and the masks blend the pictures. So a region looks as it does in the whole picture
+of its style. One pass with the weights of every pixel does not achieve that: its normalisations take the moments of a
+layer in which all styles are mixed, and each style has few of its own colours left.
+"""
 
 import os
 import pathlib
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +26,20 @@ Masks = Sequence[tuple[Mask, int | str | Mapping[int | str, float]]]
 PHOTO = "photo"
 # How far the aspect ratios of a mask and a photo may differ by rounding, as that of a small mask may.
 _LARGEST_DISTORTION = 0.05
+# Added to masks whose surroundings nobody sees: enough to divide by, too little to show.
+_TINY = np.float32(1e-6)
+
+
+class Part(NamedTuple):
+    """A style's part of a picture.
+
+    Attributes:
+        weights: of the style or mixture, [num_styles].
+        share: of each pixel, float32 [H, W] in [0, 1]. The shares of all parts add up to 1.
+    """
+
+    weights: np.ndarray
+    share: np.ndarray
 
 
 class Regions:
@@ -43,7 +63,6 @@ class Regions:
         self._images = [image for image, _ in masks]
         self._weights = [stylizer.style_weights(style) for _, style in masks]
         self._labels = [stylizer.label(style) for _, style in masks]
-        self._num_styles = stylizer.network.num_styles
 
     def of_rest(self, style: Style, stylizer: Stylizer) -> np.ndarray | None:
         """The weights [num_styles] where there is no mask; None for "photo", which leaves the photo as it is there.
@@ -83,27 +102,39 @@ class Regions:
                     "mask",
                 )
 
-    def num_styles(self, others: Iterable[np.ndarray | None]) -> int:
-        """The number of styles used by the masks or by `others`, weights [num_styles]; 0 without masks."""
-        in_use = [weights for weights in (*self._weights, *others) if weights is not None]
-        return int(np.count_nonzero(np.any(in_use, axis=0))) if self else 0
+    def num_paintings(self, rest: np.ndarray | None) -> int:
+        """How often a photo is painted, once in every style; `rest` is as for `parts`."""
+        return len({weights.tobytes() for weights in self._all_weights(rest)})
 
     def memory(self, height: int, width: int) -> int:
-        """The bytes that masks of this size take, with the weights of every pixel."""
-        return height * width * (3 * len(self._images) + 2 + self._num_styles) * 4 if self else 0
+        """The bytes that masks of this size and the blend take, besides painting in one style."""
+        # The masks, in a clip those of the canvas as well, and the shares of all styles; and three pictures: the blend,
+        # and the one that is added to it, plain and times its share.
+        return height * width * (3 * len(self._images) + 1 + 3 * 3) * 4 if self else 0
 
     def read(self, size: tuple[int, int]) -> list[np.ndarray]:
         """The masks, float32 [H, W] in [0, 1] each, scaled to this height and width."""
         return [np.clip(strokes.averaged(mask, size)[..., 0], 0, 1) for mask in self._masks]
 
-    def style_weights(self, areas: Sequence[np.ndarray], rest: np.ndarray | None) -> np.ndarray | None:
-        """The weights of the styles for every pixel, float32 [H, W, num_styles]; without masks, those of the rest.
+    def parts(self, areas: Sequence[np.ndarray], rest: np.ndarray | None) -> list[Part]:
+        """The parts that `blended` makes a picture of, one for each style that is seen.
 
         Args:
-            areas: the masks, as `read` returns them.
-            rest: [num_styles] where there is no mask; None if the photo stays as it is there.
+            areas: the masks, as `read` returns them. Where they add up to more than 1, they share.
+            rest: [num_styles] where there is no mask; None if the photo stays as it is there, so that the styles of the
+                masks may continue.
         """
-        return style_weights(areas, self._weights, rest) if self else rest
+        every = self._all_weights(rest)
+        if not self:
+            return [Part(weights, np.ones((1, 1), np.float32)) for weights in every]
+        found: dict[bytes, Part] = {}
+        for weights, share in zip(every, _shares(areas, rest is not None), strict=True):
+            style = weights.tobytes()
+            found[style] = Part(weights, found[style].share + share if style in found else share)
+        return [part for part in found.values() if part.share.any()]
+
+    def _all_weights(self, rest: np.ndarray | None) -> list[np.ndarray]:
+        return [*self._weights, *([] if rest is None else [rest])]
 
     def leave_rest(self, areas: Sequence[np.ndarray], image: np.ndarray, picture: np.ndarray) -> np.ndarray:
         """A picture [H, W, 3] where there are masks, and elsewhere its photo."""
@@ -117,22 +148,25 @@ def in_name(image: object, pixels: np.ndarray) -> str:
     return f"{zlib.crc32(np.ascontiguousarray(pixels).data):08x}"
 
 
-def style_weights(masks: Sequence[np.ndarray], weights: Sequence[np.ndarray], rest: np.ndarray | None) -> np.ndarray:
-    """The weights of the styles for every pixel, float32 [H, W, num_styles].
+def blended(parts: Sequence[Part], paint: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A picture, float32 [H, W, 3] in [0, 1], of parts that `paint` paints whole, given their weights [num_styles]."""
+    if len(parts) == 1:
+        return paint(parts[0].weights)
+    picture = np.zeros((*parts[0].share.shape, 3), np.float32)
+    for weights, share in parts:
+        picture += share[..., None] * paint(weights)
+    return np.clip(picture, 0, 1, out=picture)
 
-    Args:
-        masks: [H, W] in [0, 1] each. Where they add up to more than 1, they share.
-        weights: [num_styles] of each mask.
-        rest: [num_styles] where there is no mask; None if nobody sees it, so that the styles of the masks continue.
-    """
-    if rest is None:
-        # Where there is a mask, it is as good as alone; elsewhere all masks have the same share.
-        shares, weights = [mask + np.float32(1e-3) for mask in masks], list(weights)
-    else:
-        shares, weights = [*masks, 1 - covered(masks)], [*weights, rest]
-    mixed = np.stack(shares, axis=-1)
-    mixed /= mixed.sum(axis=-1, keepdims=True)
-    return mixed @ np.stack(weights).astype(np.float32)
+
+def _shares(masks: Sequence[np.ndarray], with_rest: bool) -> list[np.ndarray]:
+    """The shares of masks in each pixel, float32 [H, W], and that of the area outside, if a style paints it."""
+    total = sum(masks, np.float32(0))
+    if with_rest:
+        most = np.maximum(total, 1)
+        return [*(mask / most for mask in masks), 1 - covered(masks)]
+    # Outside all masks, each of them has the same share.
+    total += len(masks) * _TINY
+    return [(mask + _TINY) / total for mask in masks]
 
 
 def covered(masks: Sequence[np.ndarray]) -> np.ndarray:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -17,7 +16,7 @@ from magstyle import files, options
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.painting import strokes
-from magstyle.painting.regions import Regions
+from magstyle.painting.regions import Regions, blended
 from magstyle.painting.stylizer import Stylizer, listed
 from magstyle.video import codec, optical_flow
 from magstyle.video.camera import Placement
@@ -26,6 +25,8 @@ from magstyle.video.steadiness import FramePainter, Steadiness
 
 # A frame, with its motion from the previous one if pictures are to be steady and there is one.
 MovingFrame = tuple[codec.Frame, optical_flow.Motion | None]
+# The weights [num_styles] of the area outside all masks, given a time in seconds; None if it stays unpainted.
+_StyleAt = Callable[[Fraction], np.ndarray | None]
 # The number of float32 pictures of a frame's size in memory at a time: those being read, painted and written; and those
 # that motion and steadiness add, as measured.
 _PICTURES, _PICTURES_OF_STEADINESS = 12, 24
@@ -66,18 +67,6 @@ def stylize_video(job: ClipJob) -> pathlib.Path:
     return output
 
 
-class _Styles(NamedTuple):
-    """The weights [num_styles] that a clip is painted with.
-
-    Attributes:
-        at: gives the weights at a time, in seconds; None if the area outside all masks stays unpainted.
-        ends: the weights that those at any time are mixed from.
-    """
-
-    at: Callable[[Fraction], np.ndarray | None]
-    ends: Sequence[np.ndarray]
-
-
 class _ClipPainter:
     """Paints the frames of a clip, first to last.
 
@@ -96,7 +85,7 @@ class _ClipPainter:
         self._job, self._size = job, clip.size
         self._stylizer = Stylizer(job.checkpoint, job.engine)
         self._regions = Regions(job.mask, self._stylizer)
-        self._styles = _styles_over_time(job, self._stylizer, self._regions, clip)
+        self._style_at = _styles_over_time(job, self._stylizer, self._regions, clip)
         self._regions.check_shape(clip.size, str(clip.path))
         self._areas = self._regions.read(clip.size)
         _ = job.colors  # An image that cannot be read is refused now.
@@ -107,17 +96,17 @@ class _ClipPainter:
         largest = self._painter.largest_canvas() if self._job.steady else self._size
         pictures = _PICTURES + (_PICTURES_OF_STEADINESS if self._job.steady else 0)
         keeps = pictures * math.prod(self._size) * 3 * 4 + self._regions.memory(*largest)
-        styles = self._regions.num_styles(self._styles.ends)
-        self._stylizer.check_size(*largest, keeps, regions=styles, stroke_size=self._job.stroke_size)
+        self._stylizer.check_size(*largest, keeps, stroke_size=self._job.stroke_size)
 
     def paint(self, frame: codec.Frame, motion: optical_flow.Motion | None) -> np.ndarray:
         """The picture of a frame, float32 [H, W, 3] in [0, 1]."""
 
         def stylize(canvas: np.ndarray, placement: Placement) -> np.ndarray:
             areas = [placement.lay(area) for area in self._areas]
-            weights = self._regions.style_weights(areas, self._styles.at(frame.time))
-            assert weights is not None  # Only a clip with masks may stay as it is elsewhere.
-            return self._stylizer.stylize(canvas, weights, stroke_size=self._job.stroke_size)
+            return blended(
+                self._regions.parts(areas, self._style_at(frame.time)),
+                lambda weights: self._stylizer.stylize(canvas, weights, stroke_size=self._job.stroke_size),
+            )
 
         image = images.to_float(frame.image)
         picture = self._painter.paint(image, motion, stylize)
@@ -128,7 +117,7 @@ class _ClipPainter:
         """The picture of a frame as it is written, uint8 [H, W, 3]."""
         image = images.to_float(frame.image)
         picture = self._job.recolor(image, self._steadiness.steady(picture, motion))
-        if self._styles.at(frame.time) is None:
+        if self._style_at(frame.time) is None:
             picture = self._regions.leave_rest(self._areas, image, picture)
         return images.to_uint8(picture)
 
@@ -254,7 +243,7 @@ def _frames(clip: codec.Clip, with_motion: bool) -> Iterator[MovingFrame]:
         before = frame.image
 
 
-def _styles_over_time(job: ClipJob, stylizer: Stylizer, regions: Regions, clip: codec.Clip) -> _Styles:
+def _styles_over_time(job: ClipJob, stylizer: Stylizer, regions: Regions, clip: codec.Clip) -> _StyleAt:
     """The styles of a clip; with masks, "photo" may be one of them."""
     several = listed(job.which_styles, stylizer.network.style_names)
     if job.walk and len(several) < 2:
@@ -269,11 +258,11 @@ def _styles_over_time(job: ClipJob, stylizer: Stylizer, regions: Regions, clip: 
         )
     if not job.walk:
         weights = regions.of_rest(several[0], stylizer)
-        return _Styles(lambda time: weights, [] if weights is None else [weights])
+        return lambda time: weights
     return _walk([stylizer.style_weights(style) for style in several], clip)
 
 
-def _walk(weights: Sequence[np.ndarray], clip: codec.Clip) -> _Styles:
+def _walk(weights: Sequence[np.ndarray], clip: codec.Clip) -> _StyleAt:
     """From each of several weights [num_styles] to the next, from the first frame of a clip to the last."""
     if not clip.duration:
         raise InputError(
@@ -286,4 +275,4 @@ def _walk(weights: Sequence[np.ndarray], clip: codec.Clip) -> _Styles:
         before = min(int(place), len(weights) - 2)
         return weights[before] + np.float32(place - before) * (weights[before + 1] - weights[before])
 
-    return _Styles(weights_at, weights)
+    return weights_at

@@ -150,9 +150,9 @@ def test_a_mask_is_painted_in_its_style_and_the_rest_in_another(folder, small_mo
     (path,) = magstyle.stylize_photos(
         folder / "2.jpg", tmp_path, checkpoint=small_model, which_styles="scream", mask=[(sky, "wave")]
     )
-    share = strokes.averaged(sky[..., None], (20, 24))
-    weights = share * [0, 1, 0] + (1 - share) * [1, 0, 0]
-    expected = magstyle.Stylizer(small_model).stylize(images.read_image(folder / "2.jpg"), weights)
+    share, stylizer = strokes.averaged(sky[..., None], (20, 24)), magstyle.Stylizer(small_model)
+    wave, scream = (stylizer.stylize(images.read_image(folder / "2.jpg"), style) for style in ("wave", "scream"))
+    expected = share * wave + (1 - share) * scream
     np.testing.assert_allclose(images.read_image(path), expected, atol=1.01 / 255)
 
 
@@ -178,9 +178,22 @@ def test_masks_that_overlap_share(folder, small_model, tmp_path):
     everywhere = np.ones((5, 6, 3))
     arguments = {"input_image": folder / "2.jpg", "checkpoint": small_model, "which_styles": "scream"}
     shared = magstyle.stylize_photos(output_dir=tmp_path, mask=[(everywhere, 1), (everywhere, 2)], **arguments)
-    arguments["which_styles"] = {1: 0.5, 2: 0.5}
-    mixed = magstyle.stylize_photos(output_dir=tmp_path, **arguments)
-    np.testing.assert_allclose(images.read_image(shared[0]), images.read_image(mixed[0]), atol=1.01 / 255)
+    arguments["which_styles"] = [1, 2]
+    both = magstyle.stylize_photos(output_dir=tmp_path, **arguments)
+    mean = sum(images.read_image(path) for path in both) / 2
+    np.testing.assert_allclose(images.read_image(shared[0]), mean, atol=1.01 / 255)
+
+
+def test_in_a_hard_mask_everything_is_as_in_the_whole_picture(folder, small_model, tmp_path):
+    upper = np.repeat([1.0, 0.0], 10)[:, None].repeat(24, axis=1)
+    arguments = {"input_image": folder / "2.jpg", "output_dir": tmp_path, "checkpoint": small_model}
+    arguments |= {"strength": 1.3, "stroke_size": 2, "preserve_color": True}
+    mixture = {"wave": 0.5, "scream": 0.5}
+    (path,) = magstyle.stylize_photos(which_styles="starry_night", mask=[(upper, mixture)], **arguments)
+    (above,) = magstyle.stylize_photos(which_styles=mixture, **arguments)
+    (below,) = magstyle.stylize_photos(which_styles="starry_night", **arguments)
+    picture, above, below = (images.read_image(each) for each in (path, above, below))
+    np.testing.assert_array_equal(picture, np.concatenate([above[:10], below[10:]]))
 
 
 def test_a_mask_file_counts_by_its_light(folder, small_model, tmp_path, sky):

@@ -110,14 +110,29 @@ def test_a_mask_stays_where_it_is_while_the_camera_moves(small_model, tmp_path):
     path = magstyle.stylize_video(
         tmp_path / "a.mp4", tmp_path / "b.mp4", checkpoint=small_model, mask=[(left, "scream")], which_styles="wave"
     )
-    stylizer, frame = magstyle.Stylizer(small_model), frames_of(tmp_path / "a.mp4")[-1] / np.float32(255)
-    weights = np.zeros((96, 160, small_model.num_styles), np.float32)
-    weights[:, :80, stylizer.style_index("scream")] = 1
-    weights[:, 80:, stylizer.style_index("wave")] = 1
-    as_masked, the_other_way = (255 * stylizer.stylize(frame, each) for each in (weights, weights[:, ::-1]))
-    last = frames_of(path)[-1]
-    for side in (slice(None, 76), slice(84, None)):
-        assert distance(last[:, side], as_masked[:, side]) < 0.4 * distance(last[:, side], the_other_way[:, side])
+    frame, last = frames_of(tmp_path / "a.mp4")[-1], frames_of(path)[-1]
+    scream, wave = painted([frame, frame], small_model, "scream", "wave")
+    for side, style, other in ((slice(None, 76), scream, wave), (slice(84, None), wave, scream)):
+        assert distance(last[:, side], style[:, side]) < 0.4 * distance(last[:, side], other[:, side])
+
+
+def test_inside_a_hard_mask_a_clip_looks_as_it_does_all_in_that_style(clip, small_model, tmp_path):
+    left = np.zeros((48, 64), np.float32)
+    left[:, :32] = 1
+    mixture, options = {"wave": 0.5, "starry_night": 0.5}, {"checkpoint": small_model, "steady": False}
+    ways = [
+        {"which_styles": "scream", "mask": [(left, mixture)]},
+        {"which_styles": "photo", "mask": [(left, mixture)]},
+        {"which_styles": mixture},
+        {"which_styles": "scream"},
+    ]
+    on_scream, on_photo, mixed, scream = (
+        frames_of(magstyle.stylize_video(clip, tmp_path / f"{k}.mp4", **options, **way)) for k, way in enumerate(ways)
+    )
+    inside, outside = np.s_[:, :, :28], np.s_[:, :, 36:]  # Away from the edge, around which encoding blurs.
+    assert distance(on_scream[inside], mixed[inside]) < 0.1 * distance(mixed[inside], scream[inside])
+    assert distance(on_photo[inside], mixed[inside]) < 0.1 * distance(mixed[inside], scream[inside])
+    assert distance(on_scream[outside], scream[outside]) < 0.1 * distance(mixed[outside], scream[outside])
 
 
 def _png(image, path):
@@ -360,17 +375,19 @@ def test_a_second_ctrl_c_waits_for_the_frame_that_is_being_written(clip, small_m
     assert len(frames_of(tmp_path / "b.mp4")) == 1
 
 
-@pytest.mark.parametrize(("rest", "in_use"), [(2, 2), ("photo", 1)])
-def test_memory_is_foreseen_for_the_styles_in_use_alone(rest, in_use, clip, small_checkpoint, monkeypatch, tmp_path):
-    asked = []
+def test_the_memory_of_masks_is_foreseen(clip, small_checkpoint, monkeypatch, tmp_path):
+    kept = []
 
-    def refuse(*_, regions, **__):
-        asked.append(regions)
+    def refuse(stylizer, height, width, keeps, **_):
+        kept.append((keeps, height * width * 4))
         raise magstyle.InputError("too large")
 
     monkeypatch.setattr(magstyle.Stylizer, "check_size", refuse)
-    mask = [(np.eye(48, 64, dtype=np.float32), 0)]
-    with pytest.raises(magstyle.InputError, match="too large"):
-        magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_checkpoint, which_styles=rest, mask=mask)
-    assert asked == [in_use]
+    mask = (np.eye(48, 64, dtype=np.float32), 0)
+    for masks in ([], [mask], [mask, mask]):
+        with pytest.raises(magstyle.InputError, match="too large"):
+            magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_checkpoint, mask=masks)
+    (without, plane), (with_one, _), (with_two, _) = kept
+    # Three pictures of three colours; and each mask on the frame and on its canvas, and its share.
+    assert with_one - without >= 12 * plane and with_two - with_one >= 3 * plane
     assert not (tmp_path / "b.mp4").exists()
