@@ -82,8 +82,9 @@ class Stylizer:
                 Pillow's, which counts as `read_image` would read it. It is painted with a margin that mirrors it, so
                 that the borders are painted like the rest, and the margin is cut off.
             style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles]; or
-                weights of every pixel, [H, W, num_styles], for which the network still paints once, without seams: it
-                mixes scales and offsets anew for every pixel, and normalises by the moments of the whole photo.
+                weights of every pixel, [H, W, num_styles], for gradual changes of style. For these, the network paints
+                once: it mixes scales and offsets for every pixel, and normalises by the moments of the whole photo.
+                Regions with edges keep their styles in `magstyle.painting.regions` alone.
             progress: called with the share of the work done since its last call; the shares add up to 1.
             strength: from 0, which gives the photo back, to 1, the style, and on to 1.5.
             stroke_size: how large strokes are, from 0.25 to 8; 1 leaves them as the model paints them. The photo is

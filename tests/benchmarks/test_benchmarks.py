@@ -10,7 +10,7 @@ from magstyle import create_style_dataset
 from magstyle.models import vgg
 from tests import clips, processes
 from tests.places import ENV, ROOT
-from tests.samples import narrow_vgg, picture
+from tests.samples import STYLES, narrow_vgg, picture
 
 TINY = ["--alphas=0.1", "--repetitions=1"]
 # The columns of labels; all others hold numbers.
@@ -121,6 +121,18 @@ def test_every_clip_has_a_row_for_each_other_value_of_a_constant(of_steadiness):
     tuned, less, _ = rows = measure("steadiness", *of_steadiness, "--vary", *varied)
     assert [row["clip"] for row in rows] == ["a", *(f"a {constant}" for constant in varied)]
     assert tuned["steady / one by one"] < less["steady / one by one"]
+
+
+def test_regions_are_compared_with_whole_pictures(small_checkpoint, vgg_file, tmp_path):
+    for k, name in enumerate(STYLES):
+        picture(k, (70, 64)).save(tmp_path / f"{name}.png")
+    styles = create_style_dataset(tmp_path, tmp_path / "styles.tfrecord", vgg_checkpoint=vgg_file)
+    given = [f"--style_dataset_file={styles}", f"--vgg_checkpoint={vgg_file}", f"--model={small_checkpoint}"]
+    tiny = [f"--photos={ROOT}/examples/coffee.jpg", "--image_size=64", "--numbers=2", "--repetitions=1"]
+    (row,) = measure("regions", *given, *tiny)
+    assert row["regions"] == 2
+    assert abs(row["style loss / whole"] - 1) < abs(row["style loss of one pass / whole"] - 1)
+    assert row["style loss / whole"] <= row["worst region"]
 
 
 @pytest.mark.parametrize("engine", ["litert", "keras"])
