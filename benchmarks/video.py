@@ -51,7 +51,7 @@ def paint(frames: Sequence[np.ndarray], model: str, steady: bool) -> None:
     before = None
     for frame in frames:
         motion = optical_flow.motion(before, frame) if steady and before is not None else None
-        picture = painter.paint(images.to_float(frame), motion, lambda canvas, _: stylizer.stylize(canvas, 0))
+        picture = painter.paint(images.to_float(frame), motion, lambda canvas: stylizer.stylize(canvas, 0))
         steadiness.steady(picture, motion)
         before = frame
 

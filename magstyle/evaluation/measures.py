@@ -297,7 +297,7 @@ def _steady_pictures(
     """The pictures of frames, painted as a clip is; `motions` are those between one frame and the next."""
     painter, steadiness = FramePainter(frames[0].shape[:2]), Steadiness()
 
-    def stylize(canvas: np.ndarray, _placement: object) -> np.ndarray:
+    def stylize(canvas: np.ndarray) -> np.ndarray:
         return stylizer.stylize(canvas, style)
 
     return [

@@ -151,11 +151,11 @@ class _Work:
     def _stylized(self, image: np.ndarray, parts: Sequence[Part], name: str) -> np.ndarray:
         """The picture of an image before it is recoloured; `name` is shown beside its progress."""
         with _watched(name) as progress:
-
-            def stylize(weights: np.ndarray) -> np.ndarray:
-                return self._job.stylize(self._stylizer, image, weights, lambda share: progress(share / len(parts)))
-
-            return blended(parts, stylize)
+            pictures = (
+                self._job.stylize(self._stylizer, image, part.weights, lambda share: progress(share / len(parts)))
+                for part in parts
+            )
+            return blended(parts, pictures)
 
 
 def _sizes(paths: Iterable[str], image_size: int | None) -> tuple[dict[str, tuple[int, int]], dict[str, InputError]]:

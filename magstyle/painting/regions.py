@@ -8,7 +8,7 @@ layer in which all styles are mixed, and each style has few of its own colours l
 import os
 import pathlib
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -108,8 +108,8 @@ class Regions:
 
     def memory(self, height: int, width: int) -> int:
         """The bytes that masks of this size and the blend take, besides painting in one style."""
-        # The masks, in a clip those of the canvas as well, and the shares of all styles; and three pictures: the blend,
-        # and the one that is added to it, plain and times its share.
+        # The masks, and the shares of all styles, in a clip for two frames; and three pictures: the blend, and the one
+        # that is added to it, plain and times its share.
         return height * width * (3 * len(self._images) + 1 + 3 * 3) * 4 if self else 0
 
     def read(self, size: tuple[int, int]) -> list[np.ndarray]:
@@ -148,13 +148,13 @@ def in_name(image: object, pixels: np.ndarray) -> str:
     return f"{zlib.crc32(np.ascontiguousarray(pixels).data):08x}"
 
 
-def blended(parts: Sequence[Part], paint: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """A picture, float32 [H, W, 3] in [0, 1], of parts that `paint` paints whole, given their weights [num_styles]."""
+def blended(parts: Sequence[Part], pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """A picture, float32 [H, W, 3] in [0, 1], of several parts, given the whole pictures in their styles."""
     if len(parts) == 1:
-        return paint(parts[0].weights)
+        return next(iter(pictures))
     picture = np.zeros((*parts[0].share.shape, 3), np.float32)
-    for weights, share in parts:
-        picture += share[..., None] * paint(weights)
+    for part, whole in zip(parts, pictures, strict=True):
+        picture += part.share[..., None] * whole
     return np.clip(picture, 0, 1, out=picture)
 
 

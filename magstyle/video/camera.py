@@ -37,7 +37,7 @@ class Placement(NamedTuple):
     matrix: np.ndarray | None = None
 
     def lay(self, image: np.ndarray) -> np.ndarray:
-        """The canvas, with an image of the frame's size on it, [H, W, 3] or [H, W] in [0, 1], mirrored beyond."""
+        """The canvas, with an image of the frame's size on it, [H, W, 3] in [0, 1], mirrored beyond."""
         return self._warped(image, self.canvas, inverse=False)
 
     def take(self, picture: np.ndarray) -> np.ndarray:

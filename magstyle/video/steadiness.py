@@ -24,7 +24,7 @@ from collections.abc import Callable
 import numpy as np
 
 from magstyle.video import optical_flow
-from magstyle.video.camera import Camera, Placement
+from magstyle.video.camera import Camera
 
 # The constants of this and of the other modules of motion weigh flicker against style, as `benchmarks/steadiness.py`
 # prints them: "0.48, + 12 %" means 0.48 of the flicker of frames painted one by one, and a style loss 12 % higher. With
@@ -120,20 +120,20 @@ class FramePainter:
         self,
         image: np.ndarray,
         motion: optical_flow.Motion | None,
-        stylize: Callable[[np.ndarray, Placement], np.ndarray],
+        stylize: Callable[[np.ndarray], np.ndarray],
     ) -> np.ndarray:
         """The picture of a frame, float32 [H, W, 3] in [0, 1].
 
         Args:
             image: the frame, float32 [H, W, 3] in [0, 1].
             motion: its motion from the previous frame; None for the first frame, or to paint each frame by itself.
-            stylize: paints a canvas, given the placement of the frame on it.
+            stylize: paints a canvas.
 
         Raises:
             InputError: if there is motion and OpenCV is missing.
         """
         placement = self._camera.follow(motion)
-        picture = placement.take(stylize(placement.lay(self._trace.under(image, motion)), placement))
+        picture = placement.take(stylize(placement.lay(self._trace.under(image, motion))))
         self._trace.keep(image, picture)
         return picture
 

@@ -1,6 +1,7 @@
 """Clips in files to painted clips in files, with their sound."""
 
 import contextlib
+import functools
 import math
 import os
 import pathlib
@@ -16,10 +17,9 @@ from magstyle import files, options
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.painting import strokes
-from magstyle.painting.regions import Regions, blended
+from magstyle.painting.regions import Part, Regions, blended
 from magstyle.painting.stylizer import Stylizer, listed
 from magstyle.video import codec, optical_flow
-from magstyle.video.camera import Placement
 from magstyle.video.jobs import ClipJob
 from magstyle.video.steadiness import FramePainter, Steadiness
 
@@ -27,9 +27,12 @@ from magstyle.video.steadiness import FramePainter, Steadiness
 MovingFrame = tuple[codec.Frame, optical_flow.Motion | None]
 # The weights [num_styles] of the area outside all masks, given a time in seconds; None if it stays unpainted.
 _StyleAt = Callable[[Fraction], np.ndarray | None]
+# The parts of a frame, each with the whole picture in its style, float32 [H, W, 3] in [0, 1].
+_Layers = list[tuple[Part, np.ndarray]]
 # The number of float32 pictures of a frame's size in memory at a time: those being read, painted and written; and those
-# that motion and steadiness add, as measured.
-_PICTURES, _PICTURES_OF_STEADINESS = 12, 24
+# that motion and steadiness add, as measured. For each style beyond the first, these are two that are painted or
+# finished, the strokes of the one before, and the one before as it was finished.
+_PICTURES, _PICTURES_OF_STEADINESS, _PICTURES_OF_STYLE = 12, 24, 4
 
 
 @options.takes(ClipJob)
@@ -71,7 +74,8 @@ class _ClipPainter:
     """Paints the frames of a clip, first to last.
 
     Each frame goes through `paint`, then through `finish`, while the next one may be painted already. Without motion,
-    each is painted by itself.
+    each is painted by itself. Every style paints whole frames, and is kept steady by itself, so that nothing in motion
+    carries the strokes of one style into the region of another.
 
     Args:
         job: the styles, and how to paint.
@@ -89,34 +93,39 @@ class _ClipPainter:
         self._regions.check_shape(clip.size, str(clip.path))
         self._areas = self._regions.read(clip.size)
         _ = job.colors  # An image that cannot be read is refused now.
-        self._painter, self._steadiness = FramePainter(clip.size, job.stroke_size), Steadiness()
+        most = len(job.mask) + 1  # Styles: one for each mask, and one for the rest.
+        self._painters = [FramePainter(clip.size, job.stroke_size) for _ in range(most)]
+        self._steadiness = [Steadiness() for _ in range(most)]
 
     def check_size(self) -> None:
         """Raises an InputError if painting such frames does not fit into memory."""
-        largest = self._painter.largest_canvas() if self._job.steady else self._size
+        largest = self._painters[0].largest_canvas() if self._job.steady else self._size
         pictures = _PICTURES + (_PICTURES_OF_STEADINESS if self._job.steady else 0)
-        keeps = pictures * math.prod(self._size) * 3 * 4 + self._regions.memory(*largest)
+        pictures += _PICTURES_OF_STYLE * (len(self._painters) - 1)
+        keeps = pictures * math.prod(self._size) * 3 * 4 + self._regions.memory(*self._size)
         self._stylizer.check_size(*largest, keeps, stroke_size=self._job.stroke_size)
 
-    def paint(self, frame: codec.Frame, motion: optical_flow.Motion | None) -> np.ndarray:
-        """The picture of a frame, float32 [H, W, 3] in [0, 1]."""
-
-        def stylize(canvas: np.ndarray, placement: Placement) -> np.ndarray:
-            areas = [placement.lay(area) for area in self._areas]
-            return blended(
-                self._regions.parts(areas, self._style_at(frame.time)),
-                lambda weights: self._stylizer.stylize(canvas, weights, stroke_size=self._job.stroke_size),
+    def paint(self, frame: codec.Frame, motion: optical_flow.Motion | None) -> _Layers:
+        """The pictures of a frame in the styles that are seen."""
+        image, layers = images.to_float(frame.image), []
+        parts = self._regions.parts(self._areas, self._style_at(frame.time))
+        for painter, part in zip(self._painters, parts, strict=False):
+            stylize = functools.partial(
+                self._stylizer.stylize, style_weights=part.weights, stroke_size=self._job.stroke_size
             )
+            picture = painter.paint(image, motion, stylize)
+            # The strength refers to the frame itself, not to the frame on its canvas.
+            layers.append((part, strokes.with_strength(picture, image, self._job.strength)))
+        return layers
 
-        image = images.to_float(frame.image)
-        picture = self._painter.paint(image, motion, stylize)
-        # The strength refers to the frame itself, not to the frame on its canvas.
-        return strokes.with_strength(picture, image, self._job.strength)
-
-    def finish(self, frame: codec.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> np.ndarray:
+    def finish(self, frame: codec.Frame, motion: optical_flow.Motion | None, layers: _Layers) -> np.ndarray:
         """The picture of a frame as it is written, uint8 [H, W, 3]."""
-        image = images.to_float(frame.image)
-        picture = self._job.recolor(image, self._steadiness.steady(picture, motion))
+        image, parts = images.to_float(frame.image), [part for part, _ in layers]
+        pictures = (
+            steadiness.steady(picture, motion)
+            for steadiness, (_, picture) in zip(self._steadiness, layers, strict=False)
+        )
+        picture = self._job.recolor(image, blended(parts, pictures))
         if self._style_at(frame.time) is None:
             picture = self._regions.leave_rest(self._areas, image, picture)
         return images.to_uint8(picture)
@@ -130,7 +139,7 @@ class _Pipeline:
 
     Args:
         frames: the frames to paint.
-        write: writes a frame with its picture; called for one after the other.
+        write: writes a frame with its pictures; called for one after the other.
 
     Attributes:
         written: the number of frames written so far.
@@ -139,7 +148,7 @@ class _Pipeline:
     def __init__(
         self,
         frames: Iterator[MovingFrame],
-        write: Callable[[codec.Frame, optical_flow.Motion | None, np.ndarray], None],
+        write: Callable[[codec.Frame, optical_flow.Motion | None, _Layers], None],
     ):
         self._frames, self._write = frames, write
         self._reading, self._writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
@@ -156,24 +165,24 @@ class _Pipeline:
         finally:
             self._check()
 
-    def run(self, paint: Callable[[codec.Frame, optical_flow.Motion | None], np.ndarray]) -> None:
+    def run(self, paint: Callable[[codec.Frame, optical_flow.Motion | None], _Layers]) -> None:
         """Paints all frames.
 
         Args:
-            paint: gives the picture of a frame.
+            paint: gives the pictures of a frame.
         """
         following, writing = self._reading.submit(next, self._frames, None), None
         while (read := following.result()) is not None:
             following = self._reading.submit(next, self._frames, None)
-            picture = paint(*read)
+            layers = paint(*read)
             if writing:
                 writing.result()
             self._check()
-            writing = self._writing.submit(self._write_one, *read, picture)
+            writing = self._writing.submit(self._write_one, *read, layers)
 
-    def _write_one(self, frame: codec.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> None:
+    def _write_one(self, frame: codec.Frame, motion: optical_flow.Motion | None, layers: _Layers) -> None:
         try:
-            self._write(frame, motion, picture)
+            self._write(frame, motion, layers)
         except BaseException as error:
             self._failure = error
         else:
@@ -214,8 +223,8 @@ def _write(output: pathlib.Path, clip: codec.Clip, painter: _ClipPainter, steady
         tqdm(total=total, unit="frame") as bar,
     ):
 
-        def write(frame: codec.Frame, motion: optical_flow.Motion | None, picture: np.ndarray) -> None:
-            writer.write(painter.finish(frame, motion, picture), frame.time, frame.duration)
+        def write(frame: codec.Frame, motion: optical_flow.Motion | None, layers: _Layers) -> None:
+            writer.write(painter.finish(frame, motion, layers), frame.time, frame.duration)
             bar.update()
 
         pipeline = _Pipeline(_frames(clip, steady), write)

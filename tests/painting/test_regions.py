@@ -27,7 +27,7 @@ def parts_of(masks, rest, stylizer, size=(24, 32)):
 
 
 def paint(parts, stylizer):
-    return blended(parts, lambda weights: stylizer.stylize(PHOTO, weights))
+    return blended(parts, (stylizer.stylize(PHOTO, part.weights) for part in parts))
 
 
 @pytest.mark.parametrize("rest", ["starry_night", None])
@@ -79,8 +79,8 @@ def test_masks_take_the_memory_that_is_foreseen(count, rest, stylizer):
     tracemalloc.start()
     try:
         areas = regions.read((300, 300))
-        of_canvas = [area.copy() for area in areas]  # As in a clip.
-        regions.leave_rest(areas, picture, blended(regions.parts(of_canvas, rest), lambda weights: picture.copy()))
+        parts = regions.parts(areas, rest)
+        regions.leave_rest(areas, picture, blended(parts, (picture.copy() for _ in parts)))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
