@@ -116,10 +116,14 @@ def test_a_mask_stays_where_it_is_while_the_camera_moves(small_model, tmp_path):
         assert distance(last[:, side], style[:, side]) < 0.4 * distance(last[:, side], other[:, side])
 
 
-def test_inside_a_hard_mask_a_clip_looks_as_it_does_all_in_that_style(clip, small_model, tmp_path):
+@pytest.mark.parametrize("steady", [False, True])
+def test_inside_a_hard_mask_a_clip_looks_as_it_does_all_in_that_style(clip, small_model, monkeypatch, tmp_path, steady):
+    # As if everything came from the other region.
+    crossing = optical_flow.Motion(np.full((48, 64, 2), [24, 0], np.float32), np.ones((48, 64), bool))
+    monkeypatch.setattr(optical_flow, "motion", lambda before, frame: crossing)
     left = np.zeros((48, 64), np.float32)
     left[:, :32] = 1
-    mixture, options = {"wave": 0.5, "starry_night": 0.5}, {"checkpoint": small_model, "steady": False}
+    mixture, options = {"wave": 0.5, "starry_night": 0.5}, {"checkpoint": small_model, "steady": steady}
     ways = [
         {"which_styles": "scream", "mask": [(left, mixture)]},
         {"which_styles": "photo", "mask": [(left, mixture)]},
