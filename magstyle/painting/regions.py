@@ -103,14 +103,14 @@ class Regions:
                 )
 
     def num_paintings(self, rest: np.ndarray | None) -> int:
-        """How often a photo is painted, once in every style; `rest` is as for `parts`."""
+        """How many whole pictures of a photo are painted, one in each style; `rest` is as for `parts`."""
         return len({weights.tobytes() for weights in self._all_weights(rest)})
 
     def memory(self, height: int, width: int) -> int:
         """The bytes that masks of this size and the blend take, besides painting in one style."""
         # The masks, and the shares of all styles, in a clip for two frames; and three pictures: the blend, and the one
         # that is added to it, plain and times its share.
-        return height * width * (3 * len(self._images) + 1 + 3 * 3) * 4 if self else 0
+        return height * width * (3 * len(self._images) + 2 + 3 * 3) * 4 if self else 0
 
     def read(self, size: tuple[int, int]) -> list[np.ndarray]:
         """The masks, float32 [H, W] in [0, 1] each, scaled to this height and width."""
@@ -124,11 +124,11 @@ class Regions:
             rest: [num_styles] where there is no mask; None if the photo stays as it is there, so that the styles of the
                 masks may continue.
         """
-        every = self._all_weights(rest)
+        styles = self._all_weights(rest)
         if not self:
-            return [Part(weights, np.ones((1, 1), np.float32)) for weights in every]
+            return [Part(weights, np.ones((1, 1), np.float32)) for weights in styles]
         found: dict[bytes, Part] = {}
-        for weights, share in zip(every, _shares(areas, rest is not None), strict=True):
+        for weights, share in zip(styles, _shares(areas, rest is not None), strict=True):
             style = weights.tobytes()
             found[style] = Part(weights, found[style].share + share if style in found else share)
         return [part for part in found.values() if part.share.any()]

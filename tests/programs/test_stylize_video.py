@@ -139,6 +139,23 @@ def test_inside_a_hard_mask_a_clip_looks_as_it_does_all_in_that_style(clip, smal
     assert distance(on_scream[outside], scream[outside]) < 0.1 * distance(mixed[outside], scream[outside])
 
 
+def test_a_walk_may_begin_in_the_style_of_a_mask(clip, small_model, tmp_path):
+    left = np.zeros((48, 64), np.float32)
+    left[:, :32] = 1
+    path = magstyle.stylize_video(
+        clip,
+        tmp_path / "b.mp4",
+        checkpoint=small_model,
+        which_styles=["scream", "wave"],
+        walk=True,
+        mask=[(left, "scream")],
+    )
+    frame, last = frames_of(clip)[-1], frames_of(path)[-1]
+    scream, wave = painted([frame, frame], small_model, "scream", "wave")
+    for side, style, other in ((slice(None, 28), scream, wave), (slice(36, None), wave, scream)):
+        assert distance(last[:, side], style[:, side]) < 0.6 * distance(last[:, side], other[:, side])
+
+
 def _png(image, path):
     magstyle.write_image(path, image / np.float32(255))
     return path
