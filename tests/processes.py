@@ -12,6 +12,7 @@ import os
 import pathlib
 import resource
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -123,6 +124,7 @@ def _become(
     streams: Sequence[os.PathLike],
     largest_file: int | None,
 ) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Whoever runs the tests may ignore it, as by `nohup`.
     os.environ.clear()
     os.environ.update(env)
     tempfile.tempdir = None  # Forget the cached value; read TMPDIR again.

@@ -18,12 +18,13 @@ def run(program: str) -> None:
 
 
 def stopping_signals() -> list[signal.Signals]:
-    """The signals that ask a program to stop, where it was not started to ignore them, as by `nohup`.
+    """The signals that ask a program to stop.
 
-    They are Ctrl-C, SIGTERM, and SIGHUP, which tells that the terminal has gone.
+    They are Ctrl-C, SIGTERM, and SIGHUP, which tells that the terminal has gone, unless the program was started to
+    ignore that, as by `nohup`.
     """
-    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    hangs_up = hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
 
 
 def on_stop(handler: Callable[[int, object], NoReturn]) -> None:
