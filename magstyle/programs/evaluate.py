@@ -106,7 +106,8 @@ def print_losses(losses: "Mapping[str, np.ndarray]", styles: Sequence[str]) -> N
     width = max(len("mean"), *map(len, styles))
     rows = {style: {name: losses[name][k] for name in names} for k, style in enumerate(styles)}
     rows["mean"] = {name: losses[name].mean() for name in names}
-    for columns in _fitting(names, shutil.get_terminal_size((sys.maxsize, 0)).columns - width):
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    for columns in _fitting(names, room - width):
         print(f"{'style':{width}}  {'  '.join(columns)}")
         for title, values in rows.items():
             print(f"{title:{width}}  {'  '.join(f'{values[name]:{len(name)}.4g}' for name in columns)}")

@@ -1,6 +1,7 @@
 import re
 import shutil
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -171,6 +172,7 @@ def test_tables_are_no_wider_than_the_terminal(capsys, monkeypatch):
     print_losses(losses, STYLES)
     header, *_ = capsys.readouterr().out.splitlines()
     assert header.split() == ["style", *losses]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
     print_losses(losses, STYLES)
     lines = capsys.readouterr().out.splitlines()
