@@ -344,8 +344,7 @@ def _prepare_streams() -> None:
 
 
 def _stop(number: int, _: object) -> NoReturn:
-    if number not in (signal.SIGINT, signal.SIGTERM):
-        # A terminal that closes says so more than once, which is no wish to stop without cleaning up.
+    if number not in launcher.INSISTENT:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(128 + number)
 

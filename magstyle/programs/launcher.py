@@ -4,11 +4,14 @@ It imports nothing heavy, so that a signal that comes while the program is being
 """
 
 import functools
-import importlib
+import importlib.util
 import os
 import signal
 from collections.abc import Callable
 from typing import NoReturn
+
+# Those by which somebody asks again to stop at once. A terminal that closes may say so twice, and asks for nothing.
+INSISTENT = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(program: str) -> None:
@@ -24,7 +27,7 @@ def stopping_signals() -> list[signal.Signals]:
     ignore that, as by `nohup`.
     """
     hangs_up = hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
+    return [*INSISTENT, *([signal.SIGHUP] if hangs_up else [])]
 
 
 def on_stop(handler: Callable[[int, object], NoReturn]) -> None:
@@ -35,8 +38,8 @@ def on_stop(handler: Callable[[int, object], NoReturn]) -> None:
 
 def __getattr__(program: str) -> Callable[[], None]:
     """A function that runs a program: a console script must name one."""
-    if program.startswith("_"):
-        raise AttributeError(program)
+    if program.startswith("_") or not importlib.util.find_spec(f"magstyle.programs.{program}"):
+        raise AttributeError(f"there is no program {program}")
     return functools.partial(run, program)
 
 

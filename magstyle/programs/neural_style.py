@@ -25,9 +25,8 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     style_images = [*FLAGS.style_images, *arguments]
-    images.read_size(
-        files.expanded(FLAGS.content_image), image_size=FLAGS.image_size
-    )  # Refuses a missing image at once.
+    # Refuses a missing image at once.
+    images.read_size(files.expanded(FLAGS.content_image), image_size=FLAGS.image_size)
     photos.find(style_images)
     command_line.import_tensorflow()
     from magstyle.optimization.neural_style_files import neural_style

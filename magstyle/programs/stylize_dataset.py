@@ -29,9 +29,8 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     source = shared_flags.photos(arguments, "tfrecord_files", "tfds_name")
-    DatasetJob(
-        **command_line.values_for(DatasetJob, **source)
-    )  # Refuses invalid options before TensorFlow is imported.
+    # Refuses invalid options before TensorFlow is imported.
+    DatasetJob(**command_line.values_for(DatasetJob, **source))
     command_line.import_tensorflow()
     shared_flags.import_engine()
     network = model_files.read_network(FLAGS.checkpoint)

@@ -64,7 +64,7 @@ def train(function: str, job: type[TrainingOptions], arguments: list[str]) -> No
 
 
 def _end_at_once_when_told_twice() -> None:
-    """Ends the process when a signal to stop comes a second time; the last checkpoint is whole at any time.
+    """Ends the process when Ctrl-C or SIGTERM comes a second time; the last checkpoint is whole at any time.
 
     Python handles signals only between two steps, and a step can take half a minute; its wakeup descriptor reports them
     at once.
@@ -78,9 +78,9 @@ def _end_at_once_when_told_twice() -> None:
         heard = set()
         while True:
             [number] = receiver.recv(1)
-            if number in heard:
+            if number in heard and number in launcher.INSISTENT:
                 os._exit(128 + number)
-            if number in stopping:
+            if number in stopping and number not in heard:
                 heard.add(number)
                 with contextlib.suppress(OSError):
                     os.write(2, b"\nStopping after this step. Ctrl-C again stops at once, at the last checkpoint.\n")

@@ -197,6 +197,28 @@ next(iter(tf.data.Dataset.range(1).map(lambda x: tf.numpy_function(wait, [x], tf
         assert process.wait(timeout=60) == 130
 
 
+def test_a_terminal_that_closes_twice_does_not_end_a_step_at_once():
+    code = """
+import signal, sys
+from magstyle.programs import training_flags
+
+for number in (signal.SIGHUP, signal.SIGINT):
+    signal.signal(number, lambda *_: None)
+training_flags._end_at_once_when_told_twice()
+print(flush=True)
+sys.stdin.read()
+"""
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes, text=True, env=ENV) as process:
+        process.stdout.readline()
+        for number, is_answered in ((signal.SIGHUP, True), (signal.SIGHUP, False), (signal.SIGINT, True)):
+            process.send_signal(number)
+            if is_answered:
+                assert (process.stderr.readline(), process.stderr.readline()[:8]) == ("\n", "Stopping")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+
+
 def test_photos_that_all_vanish_end_the_training_with_a_checkpoint(training_flags, photos, tmp_path, run):
     moved, folder = tmp_path / "photos", tmp_path / "train"
     shutil.copytree(photos, moved)
