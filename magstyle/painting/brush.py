@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import numbers
 import os
 from collections.abc import Callable
 
@@ -59,7 +60,9 @@ class Brush:
         given = self._given()
         if self.colors is not None:
             given["color_from"] = regions.in_name(self.color_from, self.colors)
-        return [name if value is True else f"{name}-{value}" for name, value in given.items()]
+        # In Python, a number may be whole where a flag makes a float of it.
+        texts = {name: f"{value:g}" if isinstance(value, numbers.Real) else value for name, value in given.items()}
+        return [name if given[name] is True else f"{name}-{text}" for name, text in texts.items()]
 
     def _given(self) -> dict[str, object]:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(Brush)}

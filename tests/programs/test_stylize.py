@@ -215,10 +215,10 @@ def masks(tmp_path):
     [
         (
             ["--image_size=2000", "--strength=0"],
-            "photo_0_strength-0.0_2000px.png",
+            "photo_0_strength-0_2000px.png",
             "photo.jpg is large for its strokes; --stroke_size=2 makes them show\n",
         ),
-        (["--image_size=2000", "--stroke_size=8"], "photo_0_stroke_size-8.0_2000px.png", ""),
+        (["--image_size=2000", "--stroke_size=8"], "photo_0_stroke_size-8_2000px.png", ""),
         ([], "photo_0.png", ""),
     ],
 )
@@ -233,7 +233,7 @@ def test_masks_strength_stroke_size_and_colours_are_flags(run, small_checkpoint,
     colors = tmp_path / "colors.png"
     images.write_image(colors, np.random.default_rng(1).random((9, 7, 3)) * [1, 0.5, 0.2])
     given = {"strength": 0.7, "stroke_size": 2, "which_styles": "scream"}
-    name = "photo_scream_mask-upper-starry_night_strength-0.7_stroke_size-2.0_color_from-colors.png"
+    name = "photo_scream_mask-upper-starry_night_strength-0.7_stroke_size-2_color_from-colors.png"
     result = run(
         "stylize",
         photo,
