@@ -15,7 +15,12 @@ from magstyle.training.saving import SaveAndResume
 
 # What TensorFlow raises for another machine that is down, that was started again, or that does not answer
 # (tensorflow/python/distribute/collective_all_reduce_strategy.py, _check_health).
-WORKER_LOST = (tf.errors.UnavailableError, tf.errors.FailedPreconditionError, tf.errors.DeadlineExceededError)
+WORKER_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnavailableError,
+)
 _CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
