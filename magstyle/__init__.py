@@ -9,7 +9,8 @@ Everything that the programs do can be called from here, with the same names and
 - `create_style_dataset`, `train` and `finetune` make a model of paintings, and `evaluate` says how good it is.
 - `neural_style`, `reconstruct` and `deep_dream` optimise the pixels of one picture, without a trained network; `figure`
   arranges pictures.
-- `convert_tflite`, `export_saved_model` and `build_page` take a model to phones, servers and browsers.
+- `convert_tflite`, `convert_onnx`, `export_saved_model` and `build_page` take a model to phones, apps, servers and
+  browsers.
 - `read_image` and `write_image` turn image files into arrays and back.
 
 Invalid input raises `InputError` with a one-sentence explanation. `keras.saving.load_model` opens our `.keras` files,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from magstyle.datasets.dataset_files import stylize_dataset
     from magstyle.errors import InputError
     from magstyle.evaluation.measures import evaluate
+    from magstyle.export.onnx_files import convert_onnx
     from magstyle.export.page import build_page
     from magstyle.export.saved_model import export_saved_model
     from magstyle.export.tflite import convert_tflite
@@ -51,6 +53,7 @@ _MODULES = {
     "magstyle.datasets.dataset_files": ("stylize_dataset",),
     "magstyle.errors": ("InputError",),
     "magstyle.evaluation.measures": ("evaluate",),
+    "magstyle.export.onnx_files": ("convert_onnx",),
     "magstyle.export.page": ("build_page",),
     "magstyle.export.saved_model": ("export_saved_model",),
     "magstyle.export.tflite": ("convert_tflite",),
@@ -92,6 +95,7 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
     "deep_dream",
     "figure",
     "convert_tflite",
+    "convert_onnx",
     "export_saved_model",
     "build_page",
     "InputError",

@@ -15,6 +15,7 @@ _OPTIONAL = {
     "av": ("PyAV", "av opencv-python-headless"),
     "cv2": ("OpenCV", "av opencv-python-headless"),
     "apache_beam": ("Apache Beam", "apache-beam"),
+    "onnx": ("ONNX", "onnx"),
     "pillow_heif": ("pillow-heif", "pillow-heif"),
 }
 
@@ -67,7 +68,7 @@ def needing(module: str) -> Iterator[None]:
     """A guard around the import of an optional module; other errors pass, as with `needing_tensorflow`.
 
     Args:
-        module: "av", "cv2", "apache_beam" or "pillow_heif".
+        module: "av", "cv2", "apache_beam", "onnx" or "pillow_heif".
 
     Raises:
         InputError: if it is not installed, with the command that installs it.

@@ -34,6 +34,7 @@ BEYOND_64_BITS = 2**63
         *[("create_style_dataset", ["nowhere", "never"], {"image_size": side}) for side in (12, 100000)],
         *[("stylize_dataset", ["never"], {name: -1}) for name in ("image_size", "seed", "num_shards")],
         *[("convert_tflite", ["painters", "never"], {"image_size": side}) for side in (-4, 100000, BEYOND_64_BITS)],
+        *[("convert_onnx", ["painters", "never"], {"opset": version}) for version in (10, 23, 11.0, True)],
         *[("build_page", ["painters", "never"], {name: 100000}) for name in ("image_size", "preview_size")],
         *[
             ("neural_style", ["nowhere.jpg", "nowhere.jpg", "never.png"], argument)
@@ -94,7 +95,7 @@ PHOTO = ROOT / "examples" / "coffee.jpg"
         ("stylize_photos", [ROOT / "examples"]),
         ("stylize_dataset", []),
         ("train", ["nowhere"]),
-        *[(name, ["painters"]) for name in ("convert_tflite", "export_saved_model", "build_page")],
+        *[(name, ["painters"]) for name in ("convert_tflite", "convert_onnx", "export_saved_model", "build_page")],
         ("neural_style", [PHOTO, PHOTO]),
         *[(name, [PHOTO]) for name in ("deep_dream", "figure", "reconstruct")],
     ],

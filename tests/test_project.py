@@ -30,6 +30,7 @@ def test_only_what_is_missing_is_to_be_installed(monkeypatch):
         ("av", "PyAV is missing; pip install av opencv-python-headless brings it"),
         ("cv2", "OpenCV is missing; pip install av opencv-python-headless brings it"),
         ("apache_beam", "Apache Beam is missing; pip install apache-beam brings it"),
+        ("onnx", "ONNX is missing; pip install onnx brings it"),
     ],
 )
 def test_the_packages_of_an_optional_module_are_named(monkeypatch, module, sentence):

@@ -21,6 +21,7 @@ PROGRAMS = {
     "finetune": (magstyle.finetune, set()),
     "stylize_dataset": (magstyle.stylize_dataset, set()),
     "convert_tflite": (magstyle.convert_tflite, {"num_styles", "alpha", "quantize"}),
+    "convert_onnx": (magstyle.convert_onnx, set()),
     "export_saved_model": (magstyle.export_saved_model, set()),
     "build_page": (magstyle.build_page, set()),
     "neural_style": (magstyle.neural_style, set()),

@@ -15,6 +15,8 @@ from magstyle.painting.stylizer import StyleOrWeights
 # How a LiteRT file stores its numbers.
 Precision = Literal["float32", "float16", "dynamic_int8", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+# How an ONNX file stores its weights.
+Weights = Literal["float32", "float16"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
@@ -52,6 +54,29 @@ class LiteRTJob:
                 "precision=int8 needs representative_images, some photos like those that it will paint",
                 *("precision", "representative_images"),
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class ONNXJob:
+    """A model to write as an ONNX file, for images of any size.
+
+    Args:
+        checkpoint: the model, anything that `magstyle.load_model` opens.
+        output_model: file to write, such as model.onnx, which must not exist; or a folder, for a file that is named
+            after the checkpoint.
+        precision: how the file stores its weights; float16 halves the file. Numbers are computed as float32 either way.
+        opset: version of ONNX's operators that the file asks for. Every runtime reads files up to a version of its own,
+            so lower is better, unless a tool asks for more.
+    """
+
+    checkpoint: Checkpoint
+    output_model: options.OutputPath
+    _: dataclasses.KW_ONLY
+    precision: Weights = "float32"
+    opset: limits.Opset = 11
+
+    def __post_init__(self) -> None:
+        options.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

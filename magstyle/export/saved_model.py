@@ -12,19 +12,12 @@ from magstyle.checkpoints import model_files
 from magstyle.checkpoints.networks import Checkpoint
 from magstyle.data import images
 from magstyle.errors import InputError
-from magstyle.export import tf_images
+from magstyle.export import LICENCE_TEXT, tf_images
 from magstyle.models.transformer import StyleTransformer
 from magstyle.painting import margin
 
 STYLE_NAMES = "style_names.txt"
 LICENCE = "LICENSE.txt"
-LICENCE_TEXT = """\
-This graph was written by magstyle, which is licensed under the Apache License, Version 2.0:
-https://www.apache.org/licenses/LICENSE-2.0
-
-So are the weights of the models that come with magstyle. Those of any other model are under the terms of whoever
-trained it, and of the painters of its styles where their copyright has not ended.
-"""
 
 
 def export_saved_model(checkpoint: Checkpoint, output_dir: str | os.PathLike) -> pathlib.Path:

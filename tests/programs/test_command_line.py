@@ -179,6 +179,7 @@ def test_a_signal_that_a_program_was_started_to_ignore_as_by_nohup_does_not_stop
         "figure --kind=strip --content_images=examples/coffee.jpg --which_styles=0,1 --output_image=OUT/LONG.png",
         "convert_checkpoint --checkpoint=random:0 --output=OUT/LONG.keras",
         "convert_tflite --checkpoint=random:0 --output_model=OUT/LONG.tflite",
+        "convert_onnx --checkpoint=random:0 --output_model=OUT/LONG.onnx",
         "create_style_dataset --style_files=examples/coffee.jpg --output_file=OUT/LONG.tfrecord",
         "export_saved_model --checkpoint=random:0 --output_dir=OUT/LONG",
         "build_page --checkpoint=random:0 --output_dir=OUT/LONG",

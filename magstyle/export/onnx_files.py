@@ -1,0 +1,30 @@
+"""ONNX files, for apps, game engines, servers and browsers."""
+
+import pathlib
+
+from magstyle import files, options, project
+from magstyle.checkpoints import model_files
+from magstyle.export.jobs import ONNXJob
+
+
+@options.takes(ONNXJob)
+def convert_onnx(job: ONNXJob) -> pathlib.Path:
+    """Writes a model as an ONNX file, which ONNX's own checker has passed; `onnx_network.draw` describes its content.
+
+    It needs the package onnx, and neither TensorFlow nor Keras.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        InputError: as for load_model; for a file that exists or cannot be written, an unknown precision, an opset that
+            is too old or too new, or if the package onnx is missing.
+    """
+    output = files.inside(job.output_model, job.checkpoint, ".onnx")
+    files.check_new(output, "output_model")
+    with project.needing("onnx"):
+        from magstyle.export import onnx_network
+    network = model_files.read_network(job.checkpoint)
+    with files.replacing(output) as temporary:
+        temporary.write_bytes(onnx_network.build(network, job.precision, job.opset))
+    return output

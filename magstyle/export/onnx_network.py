@@ -1,0 +1,193 @@
+"""The style transformer as an ONNX graph, in operators that old runtimes know, too.
+
+It computes the same numbers as `magstyle.models.transformer`, from the same table of convolutions and the same
+parameters, for any batch of images of any size. The differences from the Keras model, and the reasons:
+
+- The image is transposed at both ends, because ONNX's convolutions take [B, C, H, W].
+- The picture is cropped to the size of the image, whose sides need not be multiples of 4.
+- Instance normalisation is ONNX's own operator: runtimes find mean and variance without overflow, even those that
+  compute with 16 bits on a GPU. It takes no batches of different scales and offsets, so these follow.
+- A 3 x 3 convolution of an image up-sampled by 2 sees 2 x 2 different pixels. So it is one 2 x 2 convolution of the
+  small image to four times as many channels, laid out by DepthToSpace: 4/9 of the multiplications.
+- The last convolution has 3 channels, which leaves most lanes of a vector unit empty. So it computes blocks of 2 x 2
+  pixels as 12 channels.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+import magstyle
+from magstyle.checkpoints.networks import Network
+from magstyle.errors import InputError
+from magstyle.export import LICENCE_TEXT
+from magstyle.models.architecture import Convolution
+
+EPSILON = 1e-5
+_BLOCK = 2
+
+
+def build(network: Network, precision: str = "float32", opset: int = 11) -> bytes:
+    """A network as the content of an ONNX file.
+
+    Its inputs are `input_image` [B, H, W, 3], RGB in [0, 1], H and W at least 5, and `style_weights` [B, num_styles];
+    its output is `stylized_image` [B, H, W, 3]. All are float32. The metadata has `style_names`, one name a line, and
+    `model_license`.
+
+    Args:
+        network: the network.
+        precision: float32, or float16 for weights of 16 bits, which the graph makes float32 again.
+        opset: the version of ONNX's operators, at least 11.
+
+    Raises:
+        InputError: for weights that 16 bits cannot hold.
+    """
+    graph = _Graph(half=precision == "float16")
+    _paint(graph, network)
+    sides = ["batch", "height", "width", 3]
+    drawn = helper.make_graph(
+        graph.nodes,
+        "style_transformer",
+        [_float32("input_image", sides), _float32("style_weights", ["batch", network.num_styles])],
+        [_float32("stylized_image", sides)],
+        list(graph.constants.values()),
+    )
+    operators = [helper.make_opsetid("", opset)]
+    model = helper.make_model(
+        drawn,
+        opset_imports=operators,
+        ir_version=helper.find_min_ir_version_for(operators),
+        producer_name="magstyle",
+        producer_version=magstyle.__version__,
+    )
+    helper.set_model_props(model, {"style_names": "\n".join(network.style_names), "model_license": LICENCE_TEXT})
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+class _Graph:
+    """An ONNX graph that grows with every call. Tensors are known by their names.
+
+    Args:
+        half: whether to store weights with 16 bits.
+
+    Attributes:
+        nodes: its operations, in order.
+        constants: by name.
+    """
+
+    def __init__(self, half: bool):
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+        self._half = half
+
+    def add(self, operator: str, name: str, *inputs: str, **attributes: int | float | str | Sequence[int]) -> str:
+        """The result of an operator, which gets this name."""
+        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
+        return name
+
+    def weights(self, name: str, values: np.ndarray) -> str:
+        """A float32 constant."""
+        if not self._half:
+            return self._constant(name, values.astype(np.float32))
+        with np.errstate(over="ignore"):
+            stored = values.astype(np.float16)
+        if not np.isfinite(stored).all():
+            raise InputError(f"precision=float16 cannot hold the weights of {name}, as they are too large", "precision")
+        return self.add("Cast", name, self._constant(f"{name}/float16", stored), to=onnx.TensorProto.FLOAT)
+
+    def repeated(self, value: float, count: int) -> str:
+        """A float32 constant [count] of one value; equal ones are stored once."""
+        return self._constant(f"{value:g}/{count}", np.full(count, value, np.float32))
+
+    def integers(self, *values: int) -> str:
+        """An int64 constant; equal ones are stored once."""
+        return self._constant(f"integers/{','.join(map(str, values))}", np.array(values, np.int64))
+
+    def _constant(self, name: str, values: np.ndarray) -> str:
+        self.constants[name] = numpy_helper.from_array(values, name)
+        return name
+
+
+def _paint(graph: _Graph, network: Network) -> None:
+    """Draws the network between its inputs and its output."""
+    x = graph.add("Transpose", "image", "input_image", perm=[0, 3, 1, 2])
+    inputs = {}
+    for row in network.convolutions:
+        parameters = network.parameters[row.scope]
+        inputs[row.scope] = x
+        y = _convolved(graph, row, x, parameters["kernel"], last=row is network.convolutions[-1])
+        x = _normalized(graph, row.scope, y, parameters["gamma"], parameters["beta"])
+        if row.activation:
+            x = graph.add(row.activation.capitalize(), f"{row.scope}/{row.activation}", x)
+        if row.shortcut:
+            x = graph.add("Add", f"{row.scope}/shortcut", inputs[row.shortcut], x)
+    size = graph.add("Slice", "size", graph.add("Shape", "shape", "input_image"), *map(graph.integers, (1, 3)))
+    picture = graph.add("Slice", "picture", x, graph.integers(0, 0), size, graph.integers(2, 3))
+    graph.add("Transpose", "stylized_image", picture, perm=[0, 2, 3, 1])
+
+
+def _convolved(graph: _Graph, row: Convolution, x: str, kernel: np.ndarray, last: bool) -> str:
+    """The convolution of x [B, C_in, H, W]; that of the last row computes blocks."""
+    name, padding = row.scope, row.kernel_size // 2
+    if row.upsampling == 1 and not last:
+        return _conv2d(graph, name, _padded(graph, name, x, padding, "reflect"), kernel, row.strides)
+    if row.upsampling == 1:
+        x = _padded(graph, name, x, padding, "reflect")
+        y = _conv2d(graph, name, x, _in_blocks(kernel), strides=_BLOCK)
+        return graph.add("DepthToSpace", f"{name}/result", y, blocksize=_BLOCK)
+    # Up-sampling doubles every border pixel, so a reflection is a copy of the small image's border.
+    y = _conv2d(graph, name, _padded(graph, name, x, 1, "edge"), _up_sampling(kernel))
+    y = graph.add("DepthToSpace", f"{name}/with_border", y, blocksize=2)
+    return graph.add("Slice", f"{name}/result", y, *(graph.integers(*pair) for pair in ((1, 1), (-1, -1), (2, 3))))
+
+
+def _padded(graph: _Graph, scope: str, x: str, padding: int, mode: str) -> str:
+    """An image [B, C, H, W] with a border of this many pixels."""
+    border = (0, 0, padding, padding)
+    return graph.add("Pad", f"{scope}/padded", x, graph.integers(*border, *border), mode=mode)
+
+
+def _conv2d(graph: _Graph, scope: str, x: str, kernel: np.ndarray, strides: int = 1) -> str:
+    """The convolution with a kernel [k, l, C_in, C_out], without padding."""
+    weights = graph.weights(f"{scope}/kernel", kernel.transpose(3, 2, 0, 1))
+    sides = list(kernel.shape[:2])
+    return graph.add("Conv", f"{scope}/convolution", x, weights, kernel_shape=sides, strides=[strides, strides])
+
+
+def _normalized(graph: _Graph, scope: str, x: str, gammas: np.ndarray, betas: np.ndarray) -> str:
+    """Conditional instance normalisation of x [B, C, H, W]; the tables of scales and offsets are [num_styles, C]."""
+    channels = gammas.shape[1]
+    neutral = graph.repeated(1, channels), graph.repeated(0, channels)
+    x = graph.add("InstanceNormalization", f"{scope}/normalized", x, *neutral, epsilon=EPSILON)
+    mixed = []
+    for name, table in (("gamma", gammas), ("beta", betas)):
+        weights = graph.weights(f"{scope}/{name}s", table)
+        vectors = graph.add("MatMul", f"{scope}/{name}_of_batch", "style_weights", weights)
+        mixed.append(graph.add("Reshape", f"{scope}/{name}", vectors, graph.integers(0, channels, 1, 1)))
+    return graph.add("Add", f"{scope}/shifted", graph.add("Mul", f"{scope}/scaled", x, mixed[0]), mixed[1])
+
+
+def _in_blocks(kernel: np.ndarray) -> np.ndarray:
+    """A kernel [k, k, C_in, C_out] as one for blocks of pixels, [k + 1, k + 1, C_in, 4 C_out]."""
+    size, _, channels_in, channels_out = kernel.shape
+    blocks = np.zeros((size + _BLOCK - 1, size + _BLOCK - 1, channels_in, _BLOCK, _BLOCK, channels_out), np.float32)
+    for i, j in np.ndindex(_BLOCK, _BLOCK):
+        blocks[i : i + size, j : j + size, :, i, j] = kernel
+    return blocks.reshape(*blocks.shape[:3], -1)
+
+
+def _up_sampling(kernel: np.ndarray) -> np.ndarray:
+    """A kernel [3, 3, C_in, C_out] as one [2, 2, C_in, 4 C_out] of an image that is to be up-sampled by 2."""
+    # Two rows i, i + 1 of the small image give the rows 2 i + 1 and 2 i + 2 of the large one. The former sees
+    # up-sampled copies of i, i, i + 1, the latter of i, i + 1, i + 1: [output row, input row, kernel row].
+    taps = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
+    kernel = np.einsum("pik,qjl,klco->ijcpqo", taps, taps, kernel)
+    return kernel.reshape(*kernel.shape[:3], -1)
+
+
+def _float32(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+    """An input or an output; words stand for sides that the caller chooses."""
+    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
