@@ -44,7 +44,7 @@ CropSize = Annotated[int, Limits(sizes.SMALLEST_FOR_VGG, _LONGEST_SIDE, sizes.MU
 PaintingSize = Annotated[int, Limits(sizes.SMALLEST_FOR_VGG, _LONGEST_SIDE)]
 # A side of the network's images; 0 leaves it open.
 NetworkSide = Annotated[int, Limits(0, _LONGEST_SIDE)]
-# Versions of ONNX's operators: DepthToSpace and Pad are as we need them since 11; 22 is of 2024.
+# Versions of ONNX's operators: before 11, Pad took no widths as an input; 22 is of 2024.
 Opset = Annotated[int, Limits(11, 22)]
 # Options of painting.
 Strength = Annotated[float, Limits(0.0, 1.5)]

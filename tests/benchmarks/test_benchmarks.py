@@ -4,6 +4,7 @@ import re
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 
 from magstyle import create_style_dataset
@@ -186,6 +187,20 @@ def test_litert_files_paint_the_same_and_are_compared_with_the_plain_one():
     rows = {row["file"]: row for row in measure("litert_files", "--sides=16", *TINY)}
     assert list(rows) == ["plain", "float32", "float16", "dynamic_int8", "int8", "any size"]
     assert max(rows[name]["largest difference"] for name in ("plain", "float32", "any size")) < 1e-4
+
+
+def test_onnx_files_paint_the_same_as_litert_and_are_compared_with_a_peer(tmp_path):
+    images, weights = ([1, 3, "h", "w"], [4])
+    information = onnx.helper.make_tensor_value_info
+    inputs = [information("image", onnx.TensorProto.FLOAT, images), information("style_weights", 1, weights)]
+    copying = onnx.helper.make_node("Identity", ["image"], ["stylized"])
+    graph = onnx.helper.make_graph([copying], "peer", inputs, [information("stylized", 1, images)])
+    onnx.save(onnx.helper.make_model(graph, ir_version=8), tmp_path / "peer.onnx")
+    given = ["--models", "random:0", f"--peer={tmp_path}/peer.onnx"]
+    rows = {row["file"]: row for row in measure("onnx_files", *given, "--sides=16", "--repetitions=1")}
+    assert list(rows) == ["ONNX float32", "ONNX float16", "LiteRT", "peer"]
+    assert rows["ONNX float32"]["largest difference"] < 1e-4
+    assert rows["peer"]["operations"] == 1 and rows["peer"]["largest difference"] > 0.1
 
 
 def test_optimised_pixels_are_compared_with_vgg_alone(tmp_path):

@@ -1,7 +1,13 @@
 """ONNX files, as ONNX Runtime paints with them."""
 
+import functools
+import http.server
+import re
+import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import onnx
@@ -16,7 +22,7 @@ from tests.places import ENV, ROOT
 from tests.samples import picture
 
 MIXTURE = np.array([0.5, 0.75, -0.25], np.float32)
-# All are in Unity Sentis and in the Windows ML of Windows 10, and none is of a domain of its own.
+# All are ONNX's own, and known to ONNX Runtime 1.0, Windows 11 and Unity Sentis.
 OPERATORS = {
     *("Add", "Conv", "DepthToSpace", "InstanceNormalization", "MatMul", "Mul", "Pad", "Relu", "Reshape", "Shape"),
     *("Sigmoid", "Slice", "Transpose"),
@@ -191,3 +197,75 @@ def test_without_the_package_onnx_one_sentence_says_so_before_any_work(tmp_path)
     result = python(without("onnx") + code, tmp_path)
     assert result.stdout == "ONNX is missing; pip install onnx brings it\n", result.stderr
     assert not list(tmp_path.iterdir())
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def onnxruntime_web(tmp_path_factory):
+    """The folder of ONNX Runtime for browsers, as npm unpacks it."""
+    npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("npm")
+    if not (npm and shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("needs npm and chromium: apt-get install npm chromium chromium-driver")
+    command = [npm, "pack", "onnxruntime-web@1.30.0", f"--pack-destination={folder}", "--fetch-retries=0"]
+    if subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode:
+        pytest.skip("needs npm and a connection")
+    (archive,) = folder.iterdir()
+    shutil.unpack_archive(archive, folder)
+    return folder / "package" / "dist"
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A folder, and the address that serves it."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield tmp_path, f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def browser():
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+PIXELS = """
+    const { width, height } = document.querySelector("#picture");
+    const context = document.querySelector("#picture").getContext("2d");
+    return [width, height, ...context.getImageData(0, 0, width, height).data];
+"""
+
+
+def test_the_page_of_the_docs_paints_the_same_in_chromium(onnxruntime_web, content, small_model, site, browser):
+    folder, address = site
+    text = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")
+    [page] = re.findall(r"^```html\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (folder / "index.html").write_text(page)
+    (folder / "painters.onnx").write_bytes(content)
+    for name in re.findall(r"`(ort[\w.-]+\.(?:mjs|wasm))`", text.partition("```html")[0]):
+        shutil.copy(onnxruntime_web / name, folder)
+    picture(0, (31, 22)).save(folder / "photo.jpg", format="PNG")  # So that Chromium decodes the same numbers.
+    browser.get(address)
+    wanted = 255 * expected(small_model, [image(22, 31)], np.eye(3, dtype=np.float32)[2:])[0]
+    end = time.monotonic() + 60
+    while True:
+        width, height, *pixels = browser.execute_script(PIXELS)
+        found = np.reshape(pixels, (height, width, 4))[..., :3]
+        if found.shape == wanted.shape and np.abs(found - wanted).max() < 1:
+            break
+        assert time.monotonic() < end, browser.get_log("browser")
+        time.sleep(0.05)
