@@ -64,6 +64,8 @@ def open_file(file: str, content: bytes, photo: np.ndarray, weights: np.ndarray)
         return time.perf_counter() - start, lambda: runner.run(inputs)["stylized_image"]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
+    # Else its threads would wait for more work without sleeping, while another file paints.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     seconds = time.perf_counter() - start
     if file != "peer":

@@ -118,7 +118,7 @@ def _paint(graph: _Graph, network: Network) -> None:
     for row in network.convolutions:
         parameters = network.parameters[row.scope]
         inputs[row.scope] = x
-        y = _convolved(graph, row, x, parameters["kernel"], last=row is network.convolutions[-1])
+        y = _convolved(graph, row, x, parameters["kernel"], in_blocks=row == network.convolutions[-1])
         x = _normalized(graph, row.scope, y, parameters["gamma"], parameters["beta"])
         if row.activation:
             x = graph.add(row.activation.capitalize(), f"{row.scope}/{row.activation}", x)
@@ -129,15 +129,14 @@ def _paint(graph: _Graph, network: Network) -> None:
     graph.add("Transpose", "stylized_image", picture, perm=[0, 2, 3, 1])
 
 
-def _convolved(graph: _Graph, row: Convolution, x: str, kernel: np.ndarray, last: bool) -> str:
-    """The convolution of x [B, C_in, H, W]; that of the last row computes blocks."""
+def _convolved(graph: _Graph, row: Convolution, x: str, kernel: np.ndarray, in_blocks: bool) -> str:
+    """The convolution of x [B, C_in, H, W], computed in blocks of pixels or one by one."""
     name, padding = row.scope, row.kernel_size // 2
-    if row.upsampling == 1 and not last:
-        return _conv2d(graph, name, _padded(graph, name, x, padding, "reflect"), kernel, row.strides)
-    if row.upsampling == 1:
-        x = _padded(graph, name, x, padding, "reflect")
-        y = _conv2d(graph, name, x, _in_blocks(kernel), strides=_BLOCK)
+    if in_blocks:
+        y = _conv2d(graph, name, _padded(graph, name, x, padding, "reflect"), _in_blocks(kernel), strides=_BLOCK)
         return graph.add("DepthToSpace", f"{name}/result", y, blocksize=_BLOCK)
+    if row.upsampling == 1:
+        return _conv2d(graph, name, _padded(graph, name, x, padding, "reflect"), kernel, row.strides)
     # Up-sampling doubles every border pixel, so a reflection is a copy of the small image's border.
     y = _conv2d(graph, name, _padded(graph, name, x, 1, "edge"), _up_sampling(kernel))
     y = graph.add("DepthToSpace", f"{name}/with_border", y, blocksize=2)

@@ -97,6 +97,12 @@ def test_inputs_and_output_have_the_names_of_every_other_export_and_open_sides(c
     assert {entry.type for entry in [*graph.get_inputs(), *graph.get_outputs()]} == {"tensor(float)"}
 
 
+def test_convolutions_after_up_sampling_compute_blocks_of_pixels(content):
+    shapes = {constant.name: list(constant.dims) for constant in onnx.load_from_string(content).graph.initializer}
+    kernels = [shapes[f"expand/conv{row}/conv/kernel"] for row in (1, 2, 3)]
+    assert kernels == [[24, 8, 2, 2], [16, 6, 2, 2], [12, 4, 10, 10]]
+
+
 @pytest.mark.parametrize("opset", [11, 13, 18, 22])
 def test_old_and_new_operators_paint_the_same(content, small_model, opset):
     of_version = onnx_network.build(networks.from_model(small_model), opset=opset)
