@@ -16,7 +16,7 @@ from magstyle.painting.stylizer import StyleOrWeights
 Precision = Literal["float32", "float16", "dynamic_int8", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # How an ONNX file stores its weights.
-Weights = Literal["float32", "float16"]
+ONNXPrecision = Literal["float32", "float16"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
@@ -72,7 +72,7 @@ class ONNXJob:
     checkpoint: Checkpoint
     output_model: options.OutputPath
     _: dataclasses.KW_ONLY
-    precision: Weights = "float32"
+    precision: ONNXPrecision = "float32"
     opset: limits.Opset = 11
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from magstyle.export.jobs import ONNXJob
 
 @options.takes(ONNXJob)
 def convert_onnx(job: ONNXJob) -> pathlib.Path:
-    """Writes a model as an ONNX file, which ONNX's own checker has passed; `onnx_network.draw` describes its content.
+    """Writes a model as an ONNX file, which ONNX's own checker has passed; `onnx_network.build` describes its content.
 
     It needs the package onnx, and neither TensorFlow nor Keras.
 

@@ -5,8 +5,9 @@ parameters, for any batch of images of any size. The differences from the Keras 
 
 - The image is transposed at both ends, because ONNX's convolutions take [B, C, H, W].
 - The picture is cropped to the size of the image, whose sides need not be multiples of 4.
-- Instance normalisation is ONNX's own operator: runtimes find mean and variance without overflow, even those that
-  compute with 16 bits on a GPU. It takes no batches of different scales and offsets, so these follow.
+- Instance normalisation is ONNX's own operator, which every runtime computes in one step. It has one scale and one
+  offset for the whole batch, so those of the styles follow as a product and a sum. (They could be its inputs if the
+  batch were laid out as channels: a twelfth less time on a CPU, but some runtimes want constants there.)
 - A 3 x 3 convolution of an image up-sampled by 2 sees 2 x 2 different pixels. So it is one 2 x 2 convolution of the
   small image to four times as many channels, laid out by DepthToSpace: 4/9 of the multiplications.
 - The last convolution has 3 channels, which leaves most lanes of a vector unit empty. So it computes blocks of 2 x 2
@@ -23,9 +24,9 @@ import magstyle
 from magstyle.checkpoints.networks import Network
 from magstyle.errors import InputError
 from magstyle.export import LICENCE_TEXT
-from magstyle.models.architecture import Convolution
+from magstyle.models.architecture import Convolution, kernel_before_up_sampling
 
-EPSILON = 1e-5
+_EPSILON = 1e-5
 _BLOCK = 2
 
 
@@ -46,7 +47,7 @@ def build(network: Network, precision: str = "float32", opset: int = 11) -> byte
     """
     graph = _Graph(half=precision == "float16")
     _paint(graph, network)
-    sides = ["batch", "height", "width", 3]
+    sides: list[int | str] = ["batch", "height", "width", 3]
     drawn = helper.make_graph(
         graph.nodes,
         "style_transformer",
@@ -85,7 +86,9 @@ class _Graph:
 
     def add(self, operator: str, name: str, *inputs: str, **attributes: int | float | str | Sequence[int]) -> str:
         """The result of an operator, which gets this name."""
-        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
+        node = helper.make_node(operator, inputs, [name], name)
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self.nodes.append(node)
         return name
 
     def weights(self, name: str, values: np.ndarray) -> str:
@@ -138,7 +141,7 @@ def _convolved(graph: _Graph, row: Convolution, x: str, kernel: np.ndarray, in_b
     if row.upsampling == 1:
         return _conv2d(graph, name, _padded(graph, name, x, padding, "reflect"), kernel, row.strides)
     # Up-sampling doubles every border pixel, so a reflection is a copy of the small image's border.
-    y = _conv2d(graph, name, _padded(graph, name, x, 1, "edge"), _up_sampling(kernel))
+    y = _conv2d(graph, name, _padded(graph, name, x, 1, "edge"), kernel_before_up_sampling(kernel))
     y = graph.add("DepthToSpace", f"{name}/with_border", y, blocksize=2)
     return graph.add("Slice", f"{name}/result", y, *(graph.integers(*pair) for pair in ((1, 1), (-1, -1), (2, 3))))
 
@@ -160,7 +163,7 @@ def _normalized(graph: _Graph, scope: str, x: str, gammas: np.ndarray, betas: np
     """Conditional instance normalisation of x [B, C, H, W]; the tables of scales and offsets are [num_styles, C]."""
     channels = gammas.shape[1]
     neutral = graph.repeated(1, channels), graph.repeated(0, channels)
-    x = graph.add("InstanceNormalization", f"{scope}/normalized", x, *neutral, epsilon=EPSILON)
+    x = graph.add("InstanceNormalization", f"{scope}/normalized", x, *neutral, epsilon=_EPSILON)
     mixed = []
     for name, table in (("gamma", gammas), ("beta", betas)):
         weights = graph.weights(f"{scope}/{name}s", table)
@@ -176,15 +179,6 @@ def _in_blocks(kernel: np.ndarray) -> np.ndarray:
     for i, j in np.ndindex(_BLOCK, _BLOCK):
         blocks[i : i + size, j : j + size, :, i, j] = kernel
     return blocks.reshape(*blocks.shape[:3], -1)
-
-
-def _up_sampling(kernel: np.ndarray) -> np.ndarray:
-    """A kernel [3, 3, C_in, C_out] as one [2, 2, C_in, 4 C_out] of an image that is to be up-sampled by 2."""
-    # Two rows i, i + 1 of the small image give the rows 2 i + 1 and 2 i + 2 of the large one. The former sees
-    # up-sampled copies of i, i, i + 1, the latter of i, i + 1, i + 1: [output row, input row, kernel row].
-    taps = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
-    kernel = np.einsum("pik,qjl,klco->ijcpqo", taps, taps, kernel)
-    return kernel.reshape(*kernel.shape[:3], -1)
 
 
 def _float32(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:

@@ -28,7 +28,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from magstyle.litert.graph import Graph, Tensor, serialize
-from magstyle.models.architecture import Convolution, reductions
+from magstyle.models.architecture import Convolution, kernel_before_up_sampling, reductions
 
 EPSILON = 1e-5
 # Output channels that XNNPACK computes at once, with AVX2.
@@ -374,11 +374,7 @@ def _expand(x: Tensor, kernel: np.ndarray) -> Tensor:
     Returns:
         [1, 2 H + 2, 2 W + 2, C_out]: the convolution, with its border repeated once too.
     """
-    # Two rows i, i + 1 of the small image give the rows 2 i + 1 and 2 i + 2 of the large one. The former sees
-    # up-sampled copies of i, i, i + 1, the latter of i, i + 1, i + 1: [output row, input row, kernel row].
-    taps = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
-    kernel = np.einsum("pik,qjl,klco->ijcpqo", taps, taps, kernel)
-    return x.graph.depth_to_space(x.graph.conv2d(x, kernel.reshape(*kernel.shape[:3], -1)), 2)
+    return x.graph.depth_to_space(x.graph.conv2d(x, kernel_before_up_sampling(kernel)), 2)
 
 
 def _by_columns(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,8 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from magstyle.names import printable
 
 FILTERS = (32, 64, 128)
@@ -131,6 +133,23 @@ def reductions(table: Iterable[Convolution]) -> dict[str, int]:
         reduction = reduction * row.strides // row.upsampling
         found[row.scope] = reduction
     return found
+
+
+def kernel_before_up_sampling(kernel: np.ndarray) -> np.ndarray:
+    """The kernel that convolves an image before it is up-sampled by 2, instead of afterwards.
+
+    Args:
+        kernel: [3, 3, C_in, C_out], of the convolution after up-sampling.
+
+    Returns:
+        [2, 2, C_in, 4 C_out], for an image [H + 2, W + 2, C_in] with its border repeated. Of the result, depth to space
+        makes [2 H + 2, 2 W + 2, C_out]: the picture and a border of one pixel.
+    """
+    # Two rows i, i + 1 of the small image give the rows 2 i + 1 and 2 i + 2 of the large one. The former sees
+    # up-sampled copies of i, i, i + 1, the latter of i, i + 1, i + 1: [output row, input row, kernel row].
+    taps = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
+    kernel = np.einsum("pik,qjl,klco->ijcpqo", taps, taps, kernel)
+    return kernel.reshape(*kernel.shape[:3], -1)
 
 
 def residual_scopes(block: int) -> tuple[str, str]:
