@@ -9,9 +9,12 @@ REFERENCE := magstyle magstyle.models magstyle.losses magstyle.training magstyle
 .PHONY: demo gallery page docs notebook test constraints
 
 demo: $(VENV)/installed
-	@$(VENV)/bin/python bin/stylize.py examples/pagoda.jpg --which_styles=all --sheet --format=jpg
-	@echo "All pictures in one: out/pagoda_sheet.jpg. Your own photo:"
-	@echo "    $(VENV)/bin/python bin/stylize.py PHOTO --which_styles=all --sheet"
+	@$(VENV)/bin/magstyle examples/pagoda.jpg --which_styles=all --sheet --format=jpg
+	@echo
+	@echo "A photo is painted in every style; out/pagoda_sheet.jpg shows all pictures. Try next, also with photos of yours:"
+	@echo "    $(VENV)/bin/magstyle examples/coffee.jpg --which_styles=starry"
+	@echo "    $(VENV)/bin/magstyle styles"
+	@echo "    $(VENV)/bin/magstyle --help"
 
 # The sheets smaller than the program makes them, as the repository is small.
 gallery: $(VENV)/installed

@@ -1,4 +1,4 @@
-"""Installs magstyle and its programs, under the names that Magenta's image_stylization gave them."""
+"""Installs magstyle: the command `magstyle`, and each program under the name that Magenta's image_stylization gave it."""
 
 import pathlib
 import re
@@ -9,6 +9,7 @@ from setuptools.command import build_py
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.*)"', (ROOT / "magstyle/__init__.py").read_text(encoding="utf-8"))[1]
 PROGRAMS = {
+    "magstyle": "commands",
     "image_stylization_transform": "stylize",
     "image_stylization_convert_checkpoint": "convert_checkpoint",
     "image_stylization_export_saved_model": "export_saved_model",

@@ -160,14 +160,14 @@ def _in_float16(model: "StyleTransformer") -> "StyleTransformer":
 def _read(checkpoint: str | os.PathLike) -> Network:
     if os.fspath(checkpoint).startswith("random:"):
         return networks.random(random_seed(os.fspath(checkpoint)))
-    path = _find(checkpoint)
+    path = find(checkpoint)
     network = next(read for suffix, read in _READERS.items() if path.endswith(suffix))(path)
     if not all(np.isfinite(value).all() for values in network.parameters.values() for value in values.values()):
         raise InputError(f"cannot use {checkpoint}: some of its weights are NaN or infinite")
     return network
 
 
-def _find(checkpoint: str | os.PathLike) -> str:
+def find(checkpoint: str | os.PathLike) -> str:
     """The path of a checkpoint or, if it is in several files, the prefix of their names.
 
     Raises:

@@ -359,12 +359,12 @@ def check_writable(path: str | os.PathLike, height: int, width: int) -> None:
         raise InputError(f"cannot write {path}: no side of a {suffix} file can be longer than {longest} pixels")
 
 
-def check_output(path: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:
-    """Raises an InputError if a picture would be written over one of the images that it is made from."""
+def check_output(path: str | os.PathLike, inputs: Iterable[str | os.PathLike], argument: str = "output_image") -> None:
+    """Raises an InputError, about an argument, if a picture would be written over one of the images it is made from."""
     for image in inputs:
         if os.path.realpath(os.path.expanduser(image)) == os.path.realpath(path):
             raise InputError(
-                f"{path} would overwrite the image that it is made from; choose another output_image", "output_image"
+                f"{path} would overwrite the image that it is made from; choose another {argument}", argument
             )
 
 

@@ -64,6 +64,26 @@ def sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)])
 
 
+def every_style(stylizer: Stylizer, photo: np.ndarray, name: str) -> np.ndarray:
+    """A sheet of a photo and its pictures in every style, under their numbers and names.
+
+    Args:
+        stylizer: of the model.
+        photo: [H, W, 3] in [0, 1].
+        name: that of the photo.
+
+    Returns:
+        RGB [H, W, 3] in [0, 1].
+    """
+    from tqdm import tqdm
+
+    names = stylizer.network.style_names
+    pictures = (stylizer.stylize(photo, number) for number in range(len(names)))
+    labels = (f"{number} {style}" for number, style in enumerate(names))
+    painted = tqdm(zip(pictures, labels, strict=True), total=len(names), unit="picture")
+    return sheet([tile(photo, name), *(tile(picture, label) for picture, label in painted)])
+
+
 def figure(rows: Sequence[Sequence[tuple[str, np.ndarray]]], margin: int = 8) -> np.ndarray:
     """Rows of images under their labels, on white, with margins.
 

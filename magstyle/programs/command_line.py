@@ -13,6 +13,7 @@ import io
 import os
 import pathlib
 import re
+import shutil
 import signal
 import sys
 import warnings
@@ -23,7 +24,7 @@ from absl import app, flags, logging
 
 from magstyle import files, limits, names, options, project
 from magstyle.errors import InputError
-from magstyle.programs import launcher, option_flags
+from magstyle.programs import commands, launcher, option_flags
 from magstyle.silence import silent_stderr
 
 FLAGS = flags.FLAGS
@@ -46,12 +47,12 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
             and refusals come at once.
     """
     launcher.on_stop(_stop)  # Unfinished work cleans up after itself.
-    _prepare_streams()
+    prepare_streams()
     # Pillow warns of damage that it can live with and of large files; whether a photo fits, the stylizer says.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     define_flags()
     # absl shows the docstring of the main module and the flags of sys.argv[0], which a launcher does not have.
-    sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
+    sys.modules["__main__"].__doc__ = commands.in_commands(sys.modules[main.__module__].__doc__ or "")
     for flag in FLAGS.get_key_flags_for_module(define_flags.__module__):
         FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
@@ -171,6 +172,16 @@ def print_above_bars(line: str, file: TextIO | None = None) -> None:
         tqdm.write(line, file)
     else:
         print(line, file=file)
+
+
+def print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Prints the rows of a table; on a terminal that is too narrow, the last column on lines of its own."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    last = "  " if sum(widths) + 2 * len(widths[1:]) <= room else "\n    "
+    for *firsts, end in rows:
+        line = "  ".join(f"{text:{width}}" for text, width in zip(firsts, widths, strict=False))
+        print(f"{line}{last}{end}" if end else line.rstrip())
 
 
 def start_again() -> None:
@@ -328,7 +339,8 @@ def _as_it_is_or_escaped(error: UnicodeError) -> tuple[str | bytes, int]:
         return codecs.lookup_error("backslashreplace")(error)
 
 
-def _prepare_streams() -> None:
+def prepare_streams() -> None:
+    """Makes stdout and stderr print every name, and end the program without a traceback if they cannot be written."""
     codecs.register_error(_ERRORS, _as_it_is_or_escaped)
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:  # It is closed, by `>&-`.
