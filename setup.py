@@ -1,4 +1,4 @@
-"""Installs magstyle: the command `magstyle`, and each program under the name that Magenta's image_stylization gave it."""
+"""Installs magstyle: the command `magstyle`, and every program under Magenta's name for it."""
 
 import pathlib
 import re

@@ -95,6 +95,21 @@ def start(program: str, *args, **options) -> Program:
     return Program([str(ROOT / "bin" / f"{program}.py"), *map(str, args)], **options)
 
 
+def command(*words, **options) -> subprocess.CompletedProcess:
+    """Runs the command `magstyle` to its end."""
+    return run([str(console_script()), *map(str, words)], **options)
+
+
+@functools.cache
+def console_script() -> pathlib.Path:
+    """A file like the one that pip makes of the console script `magstyle`."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    path = pathlib.Path(folder.name) / "magstyle"
+    path.write_text("import sys\nfrom magstyle.programs.launcher import commands\nsys.exit(commands())\n")
+    return path
+
+
 def wait_for(condition: Callable[[], bool], program: Program, seconds: float = 100) -> None:
     """Waits until the condition holds; the program must still be running."""
     end = time.monotonic() + seconds

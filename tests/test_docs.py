@@ -29,6 +29,7 @@ from PIL import Image
 
 import magstyle
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
+from magstyle.programs import commands
 from magstyle.training.jobs import FinetuningJob, TrainingJob
 from tests import clips, processes
 from tests.places import ENV, ROOT
@@ -173,18 +174,30 @@ def tensorflow_serving(monkeypatch):
     monkeypatch.setattr(urllib.request, "urlopen", answer)
 
 
+def program_of(command: str) -> str | None:
+    """The module of the program that a command runs, by `magstyle` or in bin/; None for any other command."""
+    name, *words = command.removeprefix(".venv/bin/").split()
+    if name == "magstyle":
+        return commands.find(words)[0].module if words and words[0] not in ("--help", "COMMAND") else "commands"
+    launcher = re.fullmatch(r"bin/(\w+)\.py", name)
+    return launcher and launcher[1]
+
+
 def run_command(command: str, folder: pathlib.Path) -> None:
-    """Runs a program of bin/ with small settings."""
-    program = re.match(r"bin/(\w+)\.py ", command)
+    """Runs a command with small settings."""
+    program = program_of(command)
     assert program, f"no program: {command}"
-    settings = " ".join(f"--{name}={value}" for name, value in SMALL.get(program[1], {}).items())
+    settings = " ".join(f"--{name}={value}" for name, value in SMALL.get(program, {}).items())
     shell = ["sh", "-c", f"printf '%s\\0' {command} {settings}"]
     arguments = subprocess.run(shell, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\0")[:-1]
-    # Python runs it below; a shell needs the mode and the first line.
-    assert os.access(folder / arguments[0], os.X_OK), arguments[0]
-    assert read(folder / arguments[0]).startswith("#!/usr/bin/env python3\n"), arguments[0]
+    if arguments[0].startswith("bin/"):
+        # Python runs it below; a shell needs the mode and the first line.
+        assert os.access(folder / arguments[0], os.X_OK), arguments[0]
+        assert read(folder / arguments[0]).startswith("#!/usr/bin/env python3\n"), arguments[0]
+    else:
+        arguments[0] = str(processes.console_script())
     result = processes.run(arguments, ENV, folder)
-    if program[1] == "build_page" and _OFFLINE in result.stderr:
+    if program == "build_page" and _OFFLINE in result.stderr:
         return
     assert result.returncode == 0, f"{command}\n{result.stderr}"
     for path in re.findall(r"^\S+/\S+$", result.stdout, re.MULTILINE):
@@ -224,11 +237,20 @@ def test_what_a_page_shows_works(page, clone, small, tensorflow_serving):
             run_command(text, clone)
 
 
+def test_what_make_demo_ends_with_works(clone):
+    suggested = re.findall(r'^\t@echo "    \$\(VENV\)/bin/(magstyle .*)"$', read(ROOT / "Makefile"), re.MULTILINE)
+    assert len(suggested) == 3
+    for command in suggested:
+        run_command(command, clone)
+
+
 def test_the_pages_show_every_program_and_every_public_function():
     text = "".join(map(read, PAGES))
-    shown = "".join(block for page in PAGES for _, block in blocks(page))
-    for program in (ROOT / "bin").glob("[!_]*.py"):
-        assert f"bin/{program.name} --" in shown, program.name
+    shown = {program_of(block) for page in PAGES for kind, block in blocks(page) if kind == "command"}
+    programs = {command.module for command in commands.COMMANDS.values()}
+    assert programs - shown <= {"models", "completion"}  # The pages name these in passing.
+    for command in commands.COMMANDS:
+        assert re.search(rf"magstyle {command}\b|magstyle photo", text), command
     for name in magstyle.__all__:
         assert re.search(rf"\b{name}\b", text), name
 
@@ -238,10 +260,10 @@ def flags():
     """The flags of every program, by its name."""
 
     def of(program):
-        text = processes.run([str(program), "--help"], ENV).stdout
+        text = processes.command(*program.words.split(), "--help").stdout
         return set(re.findall(r"^\s+(?:-\w,)?--(?:\[no\])?(\w+):", text, re.MULTILINE))
 
-    return {program.stem: of(program) for program in (ROOT / "bin").glob("[!_]*.py")}
+    return {program.module: of(program) for program in commands.COMMANDS.values()}
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=name_of)
@@ -252,9 +274,9 @@ def test_the_flags_that_a_page_names_are_those_of_our_programs(page, flags):
         r"`([^`\n]+)`|^    (.*)$", re.sub("^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.M
     ):
         code = "".join(code)
-        program = re.match(r"bin/(\w+)\.py ", code)
-        allowed = flags[program[1]] | _FOREIGN if program else known
-        if not re.match(r"(docker|dask|pip|python)\b|\.venv", code):
+        program = program_of(code) if re.match(r"bin/|(\.venv/bin/)?magstyle ", code) else None
+        allowed = flags.get(program, set()) | _FOREIGN if program else known
+        if not re.match(r"(docker|dask|pip|python)\b|\.venv/bin/p", code):
             for flag in re.findall(r"(?<![\w-])--(\w+)", code):
                 assert flag in allowed or flag.removeprefix("no") in allowed, code
 

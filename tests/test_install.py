@@ -168,6 +168,7 @@ def test_a_light_installation_paints_photos_and_clips_and_builds_the_page(light,
         assert all(pathlib.Path(path).exists() for path in result.stdout.splitlines())
 
     clips.write_clip("clip.mp4", 2)
+    assert run(light / "magstyle", "photo.png", env=env).stdout == "out/photo_0.png\n"
     made("transform", "photo.png", "--which_styles=scream, wave", "--sheet", "--stroke_size=2", "--output_dir=pictures")
     made("stylize_video", "clip.mp4", "painted.mp4")
     made("figure", "--kind=strip", "--content_images=photo.png", "--which_styles=scream, wave", "--output_image=s.png")
