@@ -46,7 +46,7 @@ _magstyle() {
     elif (( COMP_CWORD == 1 )); then
         words=%(first)s
     elif (( COMP_CWORD == 2 )); then
-        case $command in
+        case ${COMP_WORDS[1]} in
 %(second)s
         esac
     fi

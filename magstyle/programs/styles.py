@@ -33,12 +33,12 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     if arguments and not FLAGS["checkpoint"].present:
-        FLAGS.checkpoint = arguments.pop(0)
+        FLAGS["checkpoint"].value = arguments.pop(0)
     command_line.refuse(arguments)
     if FLAGS.sheet:
         write_sheet()
     elif FLAGS.photo:
-        raise InputError("the photo is for a sheet; name one by --sheet=FILE", "photo")
+        raise InputError("photo needs sheet=FILE, the sheet to paint", "photo", "sheet")
     else:
         list_styles()
 
