@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     if FLAGS.sheet:
         write_sheet()
     elif FLAGS.photo:
-        raise InputError("photo needs sheet=FILE, the sheet to paint", "photo", "sheet")
+        raise InputError("photo needs sheet=FILE", "photo", "sheet")
     else:
         list_styles()
 

@@ -185,7 +185,7 @@ def test_help_is_that_of_the_program_with_commands_that_can_be_typed(command, ru
         ("export tflite --output_model=a --precision=int8", "magstyle export tflite: "),
         ("styles --checkpoint=nowhere", "magstyle styles: there is no checkpoint at nowhere; "),
         ("styles painters more", "magstyle styles: unexpected argument more"),
-        ("styles --photo=photo.jpg", "magstyle styles: --photo needs --sheet=FILE, the sheet to paint"),
+        ("styles --photo=photo.jpg", "magstyle styles: --photo needs --sheet=FILE"),
         ("styles --sheet=a.xyz", "magstyle styles: cannot write a.xyz: its name must end in one of "),
         ("styles --sheet=photo.jpg --photo=photo.jpg", "magstyle styles: photo.jpg would overwrite the image"),
         ("models more", "magstyle models: unexpected argument more"),
