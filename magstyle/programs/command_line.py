@@ -5,11 +5,9 @@ ends it with 1.
 """
 
 import ast
-import codecs
 import contextlib
 import gc
 import inspect
-import io
 import os
 import pathlib
 import re
@@ -24,12 +22,10 @@ from absl import app, flags, logging
 
 from magstyle import files, limits, names, options, project
 from magstyle.errors import InputError
-from magstyle.programs import commands, launcher, option_flags
+from magstyle.programs import commands, launcher, option_flags, streams
 from magstyle.silence import silent_stderr
 
 FLAGS = flags.FLAGS
-# The name under which `_as_it_is_or_escaped` is registered with Python.
-_ERRORS = "magstyle.as_it_is_or_escaped"
 # Flags of Magenta's training programs.
 _OF_PARAMETER_SERVERS = ("master", "ps_tasks", "task")
 _SUCCESSOR = (
@@ -47,7 +43,7 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
             and refusals come at once.
     """
     launcher.on_stop(_stop)  # Unfinished work cleans up after itself.
-    prepare_streams()
+    streams.prepare()
     # Pillow warns of damage that it can live with and of large files; whether a photo fits, the stylizer says.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     define_flags()
@@ -61,18 +57,19 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
             with project.needing_tensorflow("this"):
                 main(argv[1:])
         except InputError as error:
-            _exit(_in_flags(error))
+            streams.exit_with(_in_flags(error))
 
     def parse_or_exit(argv: list[str]) -> list[str]:
         try:
             return parse(argv)
         except flags.UnrecognizedFlagError as error:
             gone = error.flagname in _OF_PARAMETER_SERVERS and "distribution" in FLAGS
-            _exit(f"--{error.flagname} {_SUCCESSOR}" if gone else str(error))
+            streams.exit_with(f"--{error.flagname} {_SUCCESSOR}" if gone else str(error))
         except flags.Error as error:
-            _exit(str(error))
+            missing = re.findall(r"--(\w+) must have a value other than None", str(error))
+            streams.exit_with(f"give --{' and --'.join(missing)}; --help shows how" if missing else str(error))
         except InputError as error:
-            _exit(_in_flags(error))
+            streams.exit_with(_in_flags(error))
 
     try:
         app.run(guarded, flags_parser=parse_or_exit)
@@ -317,44 +314,6 @@ def _style(style: Any, flag: str, style_names: Sequence[str]) -> Any:
     return found[0] if found else style
 
 
-class _StandardOutput(io.FileIO):
-    """Ends the program if its output cannot be written: in silence if the reader, such as `| head`, has gone."""
-
-    def write(self, data: Any, /) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            # Python writes the rest when it exits, and would complain again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
-            if isinstance(error, BrokenPipeError):
-                sys.exit(1)
-            _exit(f"cannot write to standard output: {error.strerror}")
-
-
-def _as_it_is_or_escaped(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Prints file names that are not valid text byte by byte, and characters that the terminal lacks as Python does."""
-    try:
-        return codecs.lookup_error("surrogateescape")(error)
-    except UnicodeError:
-        return codecs.lookup_error("backslashreplace")(error)
-
-
-def prepare_streams() -> None:
-    """Makes stdout and stderr print every name, and end the program without a traceback if they cannot be written."""
-    codecs.register_error(_ERRORS, _as_it_is_or_escaped)
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        if getattr(sys, name) is None:  # It is closed, by `>&-`.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-            setattr(sys, name, os.fdopen(number, "w", closefd=False))
-    before = sys.stdout
-    sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(_StandardOutput(before.fileno(), "w", closefd=False)),
-        before.encoding,
-        _ERRORS,
-        line_buffering=bool(before.line_buffering or getattr(before, "write_through", False)),
-    )
-
-
 def _stop(number: int, _: object) -> NoReturn:
     if number not in launcher.INSISTENT:
         signal.signal(number, signal.SIG_IGN)
@@ -365,7 +324,3 @@ def _in_flags(error: InputError) -> str:
     """The sentence of an error, with the arguments that it names written as flags."""
     names = "|".join(name for name in error.arguments if name in FLAGS)
     return re.sub(rf"(?<![\w-])({names})\b", r"--\1", str(error)) if names else str(error)
-
-
-def _exit(sentence: str) -> NoReturn:
-    sys.exit(f"{os.path.basename(sys.argv[0])}: {' '.join(sentence.split())}")

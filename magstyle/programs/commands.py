@@ -10,10 +10,10 @@ It imports nothing but the program that is asked for.
 import os
 import re
 import sys
-from typing import NamedTuple, NoReturn, TextIO
+from typing import NamedTuple, NoReturn
 
 from magstyle.errors import InputError
-from magstyle.programs import launcher
+from magstyle.programs import launcher, streams
 
 
 class Command(NamedTuple):
@@ -64,17 +64,17 @@ _IN_PATHS = "./\\~*?["
 
 def run() -> None:
     """Runs the command that is typed, to its exit."""
-    arguments = sys.argv[1:]
+    sys.argv[0], *arguments = "magstyle", *sys.argv[1:]
     if not arguments:
-        _print_help("", sys.stderr, 1)
+        _print_help("", 1)
     if arguments[0] in _HELP:
-        _print_help("", sys.stdout, 0)
+        _print_help("", 0)
     if following(arguments[0]) and arguments[1:2] and arguments[1] in _HELP:
-        _print_help(arguments[0], sys.stdout, 0)
+        _print_help(arguments[0], 0)
     try:
         command, rest = find(arguments)
     except InputError as error:
-        sys.exit(f"magstyle: {error}")
+        streams.exit_with(str(error))
     named = command.words.split() == arguments[: len(arguments) - len(rest)]
     if named:
         _tell_of_photos_with_that_name(arguments)
@@ -129,11 +129,9 @@ def help_text(word: str = "") -> str:
     return "\n".join(lines)
 
 
-def _print_help(word: str, file: TextIO, exit_code: int) -> NoReturn:
-    from magstyle.programs import command_line
-
-    command_line.prepare_streams()
-    print(help_text(word), file=file)
+def _print_help(word: str, exit_code: int) -> NoReturn:
+    streams.prepare()
+    print(help_text(word), file=sys.stderr if exit_code else sys.stdout, flush=True)
     sys.exit(exit_code)
 
 

@@ -13,7 +13,6 @@ from absl import flags
 
 from magstyle import project
 from magstyle.checkpoints import model_cards, model_files
-from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.names import printable
 from magstyle.programs import command_line, shared_flags
@@ -57,15 +56,16 @@ def list_styles() -> None:
 
 def write_sheet() -> None:
     """Paints a photo in every style, and writes the sheet."""
+    from magstyle.data import images  # Imported here, as a list needs none of these.
+    from magstyle.painting import grids
+    from magstyle.painting.stylizer import Stylizer
+
     path, photo = command_line.path_of("sheet"), command_line.path_of("photo") or project.file("examples", "pagoda.jpg")
     assert path
     images.check_output(path, [photo], "sheet")
     images.check_writable(path, 1, 1)  # The name alone; the size fits.
     image = images.read_image(photo, _SIDE)
     shared_flags.import_engine()
-    from magstyle.painting import grids
-    from magstyle.painting.stylizer import Stylizer
-
     images.write_image(path, grids.every_style(Stylizer(FLAGS.checkpoint), image, pathlib.Path(photo).name))
     print(path)
 

@@ -58,8 +58,12 @@ def test_help_and_lists_come_at_once_and_import_no_program_but_their_own():
         "print(*sorted(name for name in sys.modules if name.startswith('magstyle.programs.')), file=sys.stderr)\n"
         "assert not {{'tensorflow', 'keras'}} & set(sys.modules)\n"
     )
-    shared = {"command_line", "commands", "launcher", "option_flags"}
-    for words, own in ((["--help"], set()), (["styles"], {"styles", "shared_flags"}), (["models"], {"models"})):
+    always, programs = {"commands", "launcher", "streams"}, {"command_line", "option_flags"}
+    for words, own in (
+        (["--help"], set()),
+        (["styles"], {"styles", "shared_flags", *programs}),
+        (["models"], {"models", *programs}),
+    ):
         before = os.times()
         result = subprocess.run(
             [sys.executable, "-c", code.format(words=words)], capture_output=True, text=True, env=ENV, cwd=ROOT
@@ -68,7 +72,17 @@ def test_help_and_lists_come_at_once_and_import_no_program_but_their_own():
         assert after.children_user + after.children_system - before.children_user - before.children_system < 0.9
         assert result.returncode == 0, result.stderr
         imported = {name.removeprefix("magstyle.programs.") for name in result.stderr.splitlines()[-1].split()}
-        assert imported == shared | own
+        assert imported == always | own
+
+
+def test_help_that_cannot_be_printed_is_one_sentence_or_silence():
+    for redirected, code, sentence in (
+        ("> /dev/full", 1, "magstyle: cannot write to standard output: No space left on device\n"),
+        (">&-", 0, ""),
+    ):
+        command = f"{sys.executable} -m magstyle --help {redirected}"
+        result = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, env=ENV, cwd=ROOT)
+        assert (result.returncode, result.stderr) == (code, sentence)
 
 
 def test_without_arguments_there_is_help_on_stderr():
@@ -175,6 +189,7 @@ def test_help_is_that_of_the_program_with_commands_that_can_be_typed(command, ru
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        ("finetune", "magstyle finetune: give --style_dataset_file and --train_dir; --help shows how"),
         ("video", "magstyle video: which clip, and where to? "),
         ("--nonsense photo.jpg", "magstyle: Unknown command line flag 'nonsense'"),
         (
