@@ -9,12 +9,13 @@ import dataclasses
 import glob
 import logging
 import os
+import pathlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
-from magstyle.data import images
+from magstyle.data import formats, images
 from magstyle.errors import InputError
 from magstyle.files import check_regular, for_tensorflow
 
@@ -64,7 +65,10 @@ def places(patterns: Patterns, outside: str | os.PathLike | None = None) -> dict
     for pattern in _as_list(patterns):
         at_pattern = _found(pattern, _images_below, outside)
         if not at_pattern:
-            raise InputError(f"no image at {pattern}")
+            others = _found(pattern, _others_below, outside)
+            heic = any(pathlib.Path(path).suffix.lower() in formats.HEIF_SUFFIXES for path in others)
+            hint = "; the HEIC photos there need pillow-heif, and pip install pillow-heif brings it"
+            raise InputError(f"no image at {pattern}{hint * heic}")
         for path, place in at_pattern.items():
             found.setdefault(path, place)
     return found

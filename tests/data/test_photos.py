@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from magstyle import files
+from magstyle import files, project
 from magstyle.data import images, photos, shards
 from magstyle.errors import InputError
 from tests.sources import STEP, Colours, colour, write_files, write_shards
@@ -465,3 +465,12 @@ def test_any_dataset_of_tfds_with_images_will_do_and_brings_its_labels(tmp_path,
 def test_a_dataset_of_tfds_that_is_unknown_or_without_images_is_one_sentence(tmp_path, name):
     with pytest.raises(InputError, match=name.split("/")[0]):
         photos.from_tfds(name, str(tmp_path))
+
+
+def test_a_folder_of_heic_photos_alone_says_what_reads_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(project, "has", lambda module: False)
+    (tmp_path / "IMG_0001.HEIC").touch()
+    with pytest.raises(InputError) as error:
+        photos.find(tmp_path)
+    hint = "the HEIC photos there need pillow-heif, and pip install pillow-heif brings it"
+    assert str(error.value) == f"no image at {tmp_path}; {hint}"
