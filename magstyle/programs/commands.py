@@ -47,6 +47,7 @@ GROUPS = {
         Command("page", "build_page", "a web page that paints"),
         Command("export saved-model", "export_saved_model", "for servers"),
         Command("export tflite", "convert_tflite", "for phones, browsers and small computers"),
+        Command("export onnx", "convert_onnx", "for apps, game engines and Node"),
         Command("convert-checkpoint", "convert_checkpoint", "to .keras or Magenta's format; merges models"),
     ),
     "optimise": (
