@@ -6,11 +6,9 @@ for its function.
 """
 
 import ast
-import base64
 import dataclasses
 import functools
 import glob
-import io
 import json
 import os
 import pathlib
@@ -19,19 +17,17 @@ import shutil
 import subprocess
 import sys
 import types
-import urllib.request
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 import magstyle
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
 from magstyle.programs import commands
 from magstyle.training.jobs import FinetuningJob, TrainingJob
-from tests import clips, processes
+from tests import clips, processes, servers
 from tests.places import ENV, ROOT
 from tests.samples import narrow_vgg, picture
 
@@ -54,8 +50,11 @@ SMALL = {
     "deep_dream": {"octaves": 1, "steps": 1, "frames": 1, "model": VGG["vgg_checkpoint"], "end_points": "conv3_1"},
 }
 # Tests cannot run these: they need another environment, other machines, ImageNet or many minutes.
-_COMMANDS = r"(make|source|export|docker|dask|pip|python -m|python benchmarks/\w+\.py)\b"
+_COMMANDS = r"(make|source|export|docker|dask|pip|python -m|python (benchmarks|examples/server)/\w+\.py)\b"
 _ELSEWHERE = rf"{_COMMANDS}|.*--(distribution|tfds_name|tfrecord_files)"
+# A shell runs these.
+_SHELL = r"(curl|printf|python -c)\b"
+WITH_PYTHON = {**ENV, "PATH": os.pathsep.join([os.path.dirname(sys.executable), ENV["PATH"]])}
 # The web page's runtime comes by npm.
 _OFFLINE = "cannot fetch LiteRT.js"
 
@@ -88,6 +87,7 @@ OF_A_CLUSTER = {"ps_tasks", "task", "master"}
 _FOREIGN = {"flagfile", "help", "logdir"} | {
     *("direct_num_workers", "direct_running_mode", "runner", "dask_client_address", "dask_partition_size"),
     *("job_endpoint", "environment_type", "environment_config"),
+    *("enable_batching", "batching_parameters_file", "memory", "restart"),
 }
 
 
@@ -159,19 +159,10 @@ def small(monkeypatch):
 
 
 @pytest.fixture
-def tensorflow_serving(monkeypatch):
-    """Stands in for TensorFlow Serving at port 8501, with the models in the folder `serving`."""
-
-    def answer(url, data):
-        model = re.fullmatch(r"http://localhost:8501/v1/models/(\w+):predict", url)[1]
-        body = json.loads(data)
-        signature = tf.saved_model.load(f"serving/{model}/1").signatures[body["signature_name"]]
-        decoded = {k: base64.b64decode(v["b64"]) if isinstance(v, dict) else v for k, v in body["inputs"].items()}
-        ((name, output),) = signature(**{k: tf.constant(v) for k, v in decoded.items()}).items()
-        assert name.endswith("_bytes")  # TensorFlow Serving sends outputs of such names as base64.
-        return io.BytesIO(json.dumps({"outputs": {"b64": base64.b64encode(output.numpy()).decode()}}).encode())
-
-    monkeypatch.setattr(urllib.request, "urlopen", answer)
+def addresses():
+    """The addresses of the servers that a page has, each with the one where it is tried."""
+    with servers.web_service() as service, servers.tensorflow_serving("serving") as serving:
+        yield {"http://localhost:8080": service, "http://localhost:8501": serving}
 
 
 def program_of(command: str) -> str | None:
@@ -185,6 +176,11 @@ def program_of(command: str) -> str | None:
 
 def run_command(command: str, folder: pathlib.Path) -> None:
     """Runs a command with small settings."""
+    if re.match(_SHELL, command):
+        subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=WITH_PYTHON, check=True)
+        for name in re.findall(r"(?:--output|>) (\S+)", command):
+            assert (folder / name).stat().st_size, name
+        return
     program = program_of(command)
     assert program, f"no program: {command}"
     settings = " ".join(f"--{name}={value}" for name, value in SMALL.get(program, {}).items())
@@ -227,10 +223,13 @@ def prepare(page: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if list(blocks(page))], ids=name_of)
-def test_what_a_page_shows_works(page, clone, small, tensorflow_serving):
+def test_what_a_page_shows_works(page, clone, small, request):
     prepare(page)
+    addresses = request.getfixturevalue("addresses") if page.stem == "server" else {}
     names = {}
     for kind, text in blocks(page):
+        for shown, tried in addresses.items():
+            text = text.replace(shown, tried)
         if kind == "python":
             run_python(text, names, clone)
         elif not re.match(_ELSEWHERE, text):
@@ -276,7 +275,7 @@ def test_the_flags_that_a_page_names_are_those_of_our_programs(page, flags):
         code = "".join(code)
         program = program_of(code) if re.match(r"bin/|(\.venv/bin/)?magstyle ", code) else None
         allowed = flags.get(program, set()) | _FOREIGN if program else known
-        if not re.match(r"(docker|dask|pip|python)\b|\.venv/bin/p", code):
+        if not re.match(r"(docker|dask|pip|python|curl)\b|\.venv/bin/p", code):
             for flag in re.findall(r"(?<![\w-])--(\w+)", code):
                 assert flag in allowed or flag.removeprefix("no") in allowed, code
 
