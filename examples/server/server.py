@@ -7,6 +7,7 @@ import threading
 import urllib.parse
 import wsgiref.simple_server
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from PIL import Image
 
@@ -18,6 +19,7 @@ MOST_PHOTOS = 3  # One is painted, and two wait. Waitress needs one more thread,
 # magstyle refuses photos of more than twice as many pixels before it decodes them, unless image_size scales them down.
 Image.MAX_IMAGE_PIXELS = 12_000_000
 TEXT = "text/plain; charset=utf-8"
+Number = TypeVar("Number", int, float)
 
 stylizer = Stylizer(os.environ.get("CHECKPOINT", "painters"))
 places, turn = threading.BoundedSemaphore(MOST_PHOTOS), threading.Lock()
@@ -78,7 +80,7 @@ def style_and_weight(text: str) -> tuple[str | int, float]:
     return number(style, int) if style.isdecimal() else style, number(weight or "1", float)
 
 
-def number(text: str, kind: Callable[[str], float]) -> float:
+def number(text: str, kind: type[Number]) -> Number:
     """A number in a query."""
     try:
         return kind(text)
