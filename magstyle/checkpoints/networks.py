@@ -4,21 +4,25 @@ import dataclasses
 import io
 import json
 import os
+import typing
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
 from magstyle import files, project
 from magstyle.errors import InputError
-from magstyle.models.architecture import Architecture, Convolution, names_of_styles
+from magstyle.models.architecture import Architecture, Convolution, PredictorArchitecture, names_of_styles
 
 if TYPE_CHECKING:
+    import h5py
+
+    from magstyle.models.predictor import ArbitraryStyleTransformer, StylePredictor
     from magstyle.models.transformer import StyleTransformer
 
-# The name under which StyleTransformer is registered with Keras.
-_REGISTERED = "magstyle>StyleTransformer"
+# The names under which StyleTransformer and ArbitraryStyleTransformer are registered with Keras.
+_TRANSFORMER, _ARBITRARY = "magstyle>StyleTransformer", "magstyle>ArbitraryStyleTransformer"
 _KIND = "model of this project"
 
 
@@ -45,6 +49,19 @@ class StyleParameters:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Predictor:
+    """A style predictor as plain arrays.
+
+    Attributes:
+        architecture: its shape.
+        parameters: `kernel` and `bias` of every layer, as in `PredictorArchitecture.shapes`, all float32.
+    """
+
+    architecture: PredictorArchitecture
+    parameters: dict[str, dict[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Network:
     """A style transformer as plain arrays.
 
@@ -52,11 +69,14 @@ class Network:
         architecture: its shape.
         style_names: one name per style, in order.
         parameters: `kernel`, `gamma` and `beta` of every scope, as in `Architecture.shapes`, all float32.
+        predictor: of a network for any painting, what gives the weights of its styles, which are directions of a space
+            of styles then.
     """
 
     architecture: Architecture
     style_names: tuple[str, ...]
     parameters: dict[str, dict[str, np.ndarray]]
+    predictor: Predictor | None = None
 
     @property
     def num_styles(self) -> int:
@@ -92,6 +112,19 @@ class Network:
             {scope: values[part][row] for scope, values in self.parameters.items()} for part in ("gamma", "beta")
         )
         return StyleParameters(self.style_names[row], gamma, beta)
+
+    def mixture(self, name: str, style_weights: np.ndarray) -> StyleParameters:
+        """The style that a mixture of the network's styles is, under a name of its own.
+
+        Args:
+            name: its name.
+            style_weights: [num_styles].
+        """
+        gamma, beta = (
+            {scope: style_weights @ values[part] for scope, values in self.parameters.items()}
+            for part in ("gamma", "beta")
+        )
+        return StyleParameters(name, gamma, beta)
 
     def with_styles(self, styles: Sequence[StyleParameters]) -> "Network":
         """A network with the same convolutions that knows these styles instead.
@@ -129,13 +162,22 @@ def same_arrays(arrays: Mapping[str, np.ndarray], others: Mapping[str, np.ndarra
     return arrays.keys() == others.keys() and all(np.array_equal(arrays[name], others[name]) for name in arrays)
 
 
-def from_model(model: "StyleTransformer") -> Network:
-    """The network of a StyleTransformer, with copies of the weights that it has now."""
-    parameters = {
-        scope: {name: np.asarray(value).astype(np.float32) for name, value in model.parameters(scope).items()}
-        for scope in model.scopes
-    }
-    return Network(model.architecture, model.style_names, parameters)
+def from_model(model: "StyleTransformer | ArbitraryStyleTransformer") -> Network:
+    """The network of a model, with copies of the weights that it has now."""
+    network, of_model = typing.cast(
+        "tuple[StyleTransformer, StylePredictor | None]",
+        (getattr(model, "network", model), getattr(model, "predictor", None)),
+    )
+    predictor = None
+    if of_model is not None:
+        layers = of_model.architecture.shapes
+        predictor = Predictor(of_model.architecture, {name: _arrays(of_model, name) for name in layers})
+    parameters = {scope: _arrays(network, scope) for scope in network.scopes}
+    return Network(network.architecture, network.style_names, parameters, predictor)
+
+
+def _arrays(model: "StyleTransformer | StylePredictor", name: str) -> dict[str, np.ndarray]:
+    return {part: np.asarray(value).astype(np.float32) for part, value in model.parameters(name).items()}
 
 
 def to_model(network: Network) -> "StyleTransformer":
@@ -173,23 +215,25 @@ def read_keras(path: str | os.PathLike) -> Network:
             saved = json.loads(archive.read("config.json"))
             weights = io.BytesIO(archive.read("model.weights.h5"))
         registered_name, config = saved["registered_name"], saved["config"]
-    if registered_name != _REGISTERED:
+    if registered_name not in (_TRANSFORMER, _ARBITRARY):
         raise InputError(f"cannot read {path}: it is a Keras model, but not a style transformer")
     with files.parsing(path, _KIND):
         architecture, style_names = _parse_config(config)
+        of_predictor = _parse_predictor(config) if registered_name == _ARBITRARY else None
         stored = files.check_hdf5(path, weights)
-    if 2 * architecture.size > stored:  # Each weight takes two bytes, or four.
+    asked = architecture.size + (of_predictor.size if of_predictor else 0)
+    if 2 * asked > stored:  # Each weight takes two bytes, or four.
         raise InputError(f"cannot read {path}: its config asks for more weights than it holds")
     with files.parsing(path, _KIND):
-        parameters = _read_weights(weights, architecture)
-    return _read_with_keras(path) if parameters is None else Network(architecture, style_names, parameters)
+        network = _read_network(weights, architecture, style_names, of_predictor)
+    return network or _read_with_keras(path)
 
 
 def _read_with_keras(path: str | os.PathLike) -> Network:
     with project.needing_tensorflow(f"{path}, written by Keras before 3.12,"):
         import keras
 
-        import magstyle.models.transformer  # noqa: F401  Registers its class with Keras.
+        import magstyle.models.predictor  # noqa: F401  Registers its classes with Keras.
 
     with files.parsing(path, _KIND):
         model = keras.saving.load_model(path, compile=False)
@@ -202,24 +246,72 @@ def _parse_config(config: Mapping[str, Any]) -> tuple[Architecture, tuple[str, .
     architecture = Architecture(
         config["num_styles"], config["alpha"], filters, expand_filters, config["residual_blocks"]
     )
-    return architecture, names_of_styles(architecture.num_styles, config["style_names"])
+    return architecture, names_of_styles(architecture.num_styles, config.get("style_names"))
 
 
-def _read_weights(weights: io.BytesIO, architecture: Architecture) -> dict[str, dict[str, np.ndarray]] | None:
-    """The parameters in an HDF5 file; None where they are not laid out as Keras 3.12 and later do it."""
+def _parse_predictor(config: Mapping[str, Any]) -> PredictorArchitecture:
+    """The architecture of the predictor in a config, which may be any JSON."""
+    filters, units = tuple(config["predictor_filters"]), tuple(config["predictor_units"])
+    return PredictorArchitecture(config["num_styles"] - 1, filters, units)
+
+
+def _read_network(
+    weights: io.BytesIO,
+    architecture: Architecture,
+    style_names: tuple[str, ...],
+    of_predictor: PredictorArchitecture | None,
+) -> Network | None:
+    """The network in an HDF5 file; None where it is not laid out as Keras 3.12 and later do it."""
     import h5py  # Here, as not every network comes from a file.
 
-    parameters: dict[str, dict[str, np.ndarray]] = {}
     with h5py.File(weights, "r") as content:
-        # By the name of the layer; the folders are numbered by its class.
-        variables = [layer["vars"] for layer in content.get("layers", {}).values() if "vars" in layer]
-        layers = {group.attrs.get("name"): group for group in variables}
-        for scope, shapes in architecture.shapes.items():
-            name = scope.replace("/", "_")
-            kernel, norm = layers.get(name, {}), layers.get(f"{name}_instance_norm", {})
-            found = {"kernel": kernel.get("0"), "gamma": norm.get("0"), "beta": norm.get("1")}
-            if any(value is None or value.shape != shapes[part] for part, value in found.items()):
-                return None
-            # Read as they are: HDF5 is slow at making 32 bits of 16.
-            parameters[scope] = {part: value[()].astype(np.float32) for part, value in found.items()}
+        if of_predictor is None:
+            parameters = _parameters(_transformer_layers(content), architecture.shapes)
+            return None if parameters is None else Network(architecture, style_names, parameters)
+        parts = content["layers"]
+        parameters = _parameters(_transformer_layers(parts["style_transformer"]), architecture.shapes)
+        of_layers = _parameters(_predictor_layers(parts["style_predictor"]), of_predictor.shapes)
+    if parameters is None or of_layers is None:
+        return None
+    return Network(architecture, style_names, parameters, Predictor(of_predictor, of_layers))
+
+
+def _layers(model: "h5py.Group") -> dict[str, "h5py.Group"]:
+    """The variables of a model's layers, by the name of the layer; in the file, they are numbered by its class."""
+    variables = [layer["vars"] for layer in model.get("layers", {}).values() if "vars" in layer]
+    return {group.attrs.get("name"): group for group in variables}
+
+
+def _transformer_layers(model: "h5py.Group") -> Callable[[str], dict[str, "h5py.Dataset | None"]]:
+    layers = _layers(model)
+
+    def of_scope(scope: str) -> dict[str, "h5py.Dataset | None"]:
+        name = scope.replace("/", "_")
+        kernel, norm = layers.get(name, {}), layers.get(f"{name}_instance_norm", {})
+        return {"kernel": kernel.get("0"), "gamma": norm.get("0"), "beta": norm.get("1")}
+
+    return of_scope
+
+
+def _predictor_layers(model: "h5py.Group") -> Callable[[str], dict[str, "h5py.Dataset | None"]]:
+    layers = _layers(model)
+
+    def of_layer(name: str) -> dict[str, "h5py.Dataset | None"]:
+        layer = layers.get(name, {})
+        return {"kernel": layer.get("0"), "bias": layer.get("1")}
+
+    return of_layer
+
+
+def _parameters(
+    find: Callable[[str], dict[str, "h5py.Dataset | None"]], all_shapes: Mapping[str, Mapping[str, tuple[int, ...]]]
+) -> dict[str, dict[str, np.ndarray]] | None:
+    """The arrays that `find` gives for each name; None if one is missing or has another shape."""
+    parameters: dict[str, dict[str, np.ndarray]] = {}
+    for name, shapes in all_shapes.items():
+        found = find(name)
+        if any(value is None or value.shape != shapes[part] for part, value in found.items()):
+            return None
+        # Read as they are: HDF5 is slow at making 32 bits of 16.
+        parameters[name] = {part: value[()].astype(np.float32) for part, value in found.items() if value is not None}
     return parameters

@@ -53,7 +53,9 @@ class Painter:
     def __init__(self, stylizer: Stylizer, job: DatasetJob):
         self._stylizer = stylizer
         self._job = job
-        self._style_weights = None if job.style == "random" else stylizer.style_weights(job.style)
+        drawn = job.style == "random"
+        style_weights = stylizer.style_weights(0 if drawn else job.style)  # A model without styles is refused.
+        self._style_weights = None if drawn else style_weights
         self._network = stylizer.network
         self._handle = shared.Shared()
         # In this process, `setup` gets this stylizer.

@@ -68,7 +68,7 @@ def stylize_dataset(job: DatasetJob) -> StylizedDataset:
     folder = output.absolute()  # Workers may run in another one.
     source = _open_photos(job, folder)
     pipeline = beam_pipeline.open_pipeline(job.beam_options)
-    painter = beam_pipeline.Painter(Stylizer(job.checkpoint), job)
+    painter = beam_pipeline.Painter(Stylizer(job.model), job)
     files.make_folder(folder)
     photos_of_shards = _digest(source) if job.output_format == "tfrecord" else False
     _check_settings(folder, {**painter.settings(), "content_files": photos_of_shards})

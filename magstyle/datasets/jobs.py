@@ -5,21 +5,18 @@ import os
 from typing import Literal
 
 from magstyle import limits, options
-from magstyle.checkpoints.networks import Checkpoint
 from magstyle.data import photos
 from magstyle.errors import InputError
-from magstyle.painting.brush import Brush
+from magstyle.painting.brush import ModelBrush
 from magstyle.painting.stylizer import Style
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
-class DatasetJob(Brush):
+class DatasetJob(ModelBrush):
     """A dataset of photos to paint, and where the pictures go. The photos come from just one source.
 
     Args:
         output_dir: folder for shards or pictures, made if it is missing. All workers must see it under this name.
-        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
-            folder, a Magenta checkpoint or .pb.
         content_files: the photos: image files, globs, and folders with everything below them; one or several.
         tfrecord_files: or: TFRecord files or globs, of Examples with the feature `image/encoded`.
         tfds_name: or: an image dataset of TensorFlow Datasets, such as imagenet2012.
@@ -36,7 +33,6 @@ class DatasetJob(Brush):
 
     output_dir: options.OutputPath
     _: dataclasses.KW_ONLY
-    checkpoint: Checkpoint = "painters"
     content_files: photos.Patterns | None = None
     tfrecord_files: photos.Patterns | None = None
     tfds_name: str | None = None

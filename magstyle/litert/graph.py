@@ -105,8 +105,21 @@ class Graph:
             entry.type = schema.TensorType.FLOAT32 if values.dtype == np.float32 else schema.TensorType.INT32
         return self._constants[key]
 
-    def conv2d(self, x: Tensor, kernel: np.ndarray, strides: int | tuple[int, int] = 1) -> Tensor:
-        """The convolution of x [B, H, W, C_in] with a kernel [k, l, C_in, C_out], without padding."""
+    def conv2d(
+        self,
+        x: Tensor,
+        kernel: np.ndarray,
+        strides: int | tuple[int, int] = 1,
+        bias: np.ndarray | None = None,
+    ) -> Tensor:
+        """The convolution of x [B, H, W, C_in] with a kernel [k, l, C_in, C_out], without padding.
+
+        Args:
+            x: the input.
+            kernel: the kernel.
+            strides: in both directions, or of rows and of columns.
+            bias: [C_out], added to the result; zeros by default.
+        """
         rows, columns, _, channels = kernel.shape
         options = schema.Conv2DOptionsT()
         options.padding = schema.Padding.VALID
@@ -118,7 +131,10 @@ class Graph:
             side and (side - k) // stride + 1
             for side, k, stride in ((height, rows, options.strideH), (width, columns, options.strideW))
         ]
-        constants = [self.constant(kernel.transpose(3, 0, 1, 2)), self.constant(np.zeros(channels, np.float32))]
+        constants = [
+            self.constant(kernel.transpose(3, 0, 1, 2)),
+            self.constant(np.zeros(channels, np.float32) if bias is None else bias),
+        ]
         return self._operation("CONV_2D", options, [x, *constants], (batch, *sides, channels))
 
     def concatenate(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
@@ -145,6 +161,11 @@ class Graph:
 
     def relu(self, x: Tensor) -> Tensor:
         return self._operation("RELU", None, [x], x.shape)
+
+    def gelu(self, x: Tensor) -> Tensor:
+        options = schema.GeluOptionsT()
+        options.approximate = False
+        return self._operation("GELU", options, [x], x.shape)
 
     def rsqrt(self, x: Tensor) -> Tensor:
         return self._operation("RSQRT", None, [x], x.shape)

@@ -103,6 +103,71 @@ class Architecture:
         return size(0) + self.residual_blocks * (size(1) - size(0))
 
 
+@dataclasses.dataclass(frozen=True)
+class PredictorArchitecture:
+    """The shape of a style predictor: convolutions, the moments of their results, dense layers on these.
+
+    Attributes:
+        num_weights: numbers that it predicts, one less than the directions of the network that takes them.
+        filters: output channels of each stage. A stage has two 3 x 3 convolutions with relu and without padding; from
+            the second stage on, the first of them halves the image.
+        units: outputs of the dense layers before the last one.
+
+    Raises:
+        ValueError: for numbers that do not make a predictor.
+    """
+
+    num_weights: int
+    filters: tuple[int, ...] = (16, 32, 64, 128, 256)
+    units: tuple[int, ...] = (512, 256)
+
+    def __post_init__(self) -> None:
+        if min(self.num_weights, len(self.filters), *self.filters, *self.units) < 1:
+            raise ValueError(f"There is no predictor of {self.num_weights} weights, {self.filters} and {self.units}.")
+
+    @property
+    def convolutions(self) -> tuple[tuple[str, int, int], ...]:
+        """The name, the output channels and the stride of every convolution, two per stage."""
+        return tuple(
+            (f"stage{stage}_conv{number}", filters, 2 if number == 1 < stage else 1)
+            for stage, filters in enumerate(self.filters, 1)
+            for number in (1, 2)
+        )
+
+    @property
+    def dense(self) -> tuple[tuple[str, int], ...]:
+        """The name and the outputs of every dense layer."""
+        outputs = (*self.units, self.num_weights)
+        return tuple((f"dense{number}", units) for number, units in enumerate(outputs, 1))
+
+    @property
+    def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """The shapes of the parameters, `kernel` and `bias`, by layer."""
+        shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+        channels = 3
+        for name, filters, _ in self.convolutions:
+            shapes[name] = {"kernel": (3, 3, channels, filters), "bias": (filters,)}
+            channels = filters
+        inputs = 2 * sum(self.filters)
+        for name, units in self.dense:
+            shapes[name] = {"kernel": (inputs, units), "bias": (units,)}
+            inputs = units
+        return shapes
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        return sum(math.prod(shape) for of_layer in self.shapes.values() for shape in of_layer.values())
+
+    @property
+    def smallest_side(self) -> int:
+        """The shorter side of the smallest painting, in pixels, that still has a result of 1 x 1 at the end."""
+        side = 1
+        for _, _, stride in reversed(self.convolutions):
+            side = stride * (side - 1) + 3
+        return side
+
+
 def convolutions(
     filters: Sequence[int], expand_filters: Sequence[int], residual_blocks: int
 ) -> tuple[Convolution, ...]:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from magstyle import files, limits, options
-from magstyle.data import images
+from magstyle.checkpoints import paintings
+from magstyle.checkpoints.networks import Checkpoint
+from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.painting import regions
 from magstyle.painting.colors import match_color, preserve_color
@@ -91,3 +93,35 @@ class Brush:
         if self.preserve_color:
             return preserve_color(image, picture)
         return picture if self.colors is None else match_color(picture, self.colors)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)  # Arrays have no truth value.
+class ModelBrush(Brush):
+    """A brush, and the model whose styles it paints in.
+
+    Args:
+        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
+            folder, a Magenta checkpoint or .pb.
+        style_image: paintings, image files, globs or folders, whose styles to paint in instead of the model's own;
+            each is a style by the name of its file. The default model then gives way to "anything".
+    """
+
+    checkpoint: Checkpoint = "painters"
+    style_image: photos.Patterns = ()
+
+    @property
+    def model(self) -> Checkpoint:
+        """The model to paint with, in which the paintings are styles."""
+        return model_of(self.checkpoint, self.style_image)
+
+
+def model_of(checkpoint: Checkpoint, style_image: photos.Patterns) -> Checkpoint:
+    """The model that `ModelBrush` paints with.
+
+    Raises:
+        InputError: where `magstyle.checkpoints.paintings.add_styles` does.
+    """
+    if isinstance(style_image, list | tuple) and not style_image:
+        return checkpoint
+    default = isinstance(checkpoint, str) and checkpoint == ModelBrush.checkpoint
+    return paintings.add_styles(style_image, paintings.ANYTHING if default else checkpoint)

@@ -93,10 +93,13 @@ class _Work:
 
     def __init__(self, job: PhotoJob):
         self._job = job
-        self._stylizer = Stylizer(job.checkpoint, job.engine)
+        self._stylizer = Stylizer(job.model, job.engine)
         self._regions = Regions(job.mask, self._stylizer)
         # By the end of the pictures' names.
-        self.styles = _style_weights(job.which_styles, self._stylizer, self._regions)
+        which_styles = job.which_styles
+        if which_styles is None:
+            which_styles = "all" if job.style_image else 0
+        self.styles = _style_weights(which_styles, self._stylizer, self._regions)
         _ = job.colors  # An image that cannot be read is refused now.
 
     def plan(self, places: Mapping[str, str], folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:

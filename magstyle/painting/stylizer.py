@@ -7,12 +7,12 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
 from magstyle import limits, names, options
-from magstyle.checkpoints import model_files
+from magstyle.checkpoints import model_files, paintings
 from magstyle.checkpoints.networks import Checkpoint, Network
 from magstyle.data import images
 from magstyle.errors import InputError
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from magstyle.models.transformer import StyleTransformer
 
 # A style by number or name, or a mixture {style: weight}; or weights [num_styles], or those of every pixel
-# [H, W, num_styles].
-StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | np.ndarray
+# [H, W, num_styles]. For a model with a predictor, a painting, too: its file wherever a name can stand, or its pixels.
+StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | images.Pixels
 # One of these, or several, or "all".
 Style = int | np.integer | str | Mapping[int | str, float]
 Styles = Style | Sequence[Style] | np.ndarray
@@ -81,7 +81,8 @@ class Stylizer:
             image: RGB [H, W, 3], of any size from 1 x 1: floats in [0, 1], uint8 from 0 to 255, or an image of
                 Pillow's, which counts as `read_image` would read it. It is painted with a margin that mirrors it, so
                 that the borders are painted like the rest, and the margin is cut off.
-            style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles]; or
+            style_weights: a style by number or name, a mixture {style: weight, ...}, or weights [num_styles]; for a
+                model that takes any painting, such as "anything", a painting: its file, or RGB [h, w, 3] as image; or
                 weights of every pixel, [H, W, num_styles], for gradual changes of style. For these, the network paints
                 once: it mixes scales and offsets for every pixel, and normalises by the moments of the whole photo.
                 Regions with edges keep their styles in `magstyle.painting.regions` alone.
@@ -126,14 +127,17 @@ class Stylizer:
     def style_weights(self, style: StyleOrWeights) -> np.ndarray:
         """The weights, float32 [num_styles], of a style, by number or name, or of a mixture {style: weight, ...}.
 
-        Numbers may be NumPy's. Weights [num_styles] or [H, W, num_styles] are returned as float32.
+        Numbers may be NumPy's. Weights [num_styles] or [H, W, num_styles] are returned as float32. A model with a
+        predictor takes the file of a painting for a name, too, and a painting's pixels for a style.
 
         Raises:
             InputError: for a style that the model does not have, weights of another shape, or a weight that is not a
-                number or does not fit into float32.
+                number or does not fit into float32; for a painting that cannot be read or shows no style.
         """
         if isinstance(style, Mapping):
             return self._mixture(style)
+        if self._is_painting(style):
+            return paintings.predict(self.network, style)
         if isinstance(style, list | tuple | np.ndarray):
             return self._checked(style)
         return self._mixture({style: 1.0})  # type: ignore[dict-item]  # Anything else is refused there.
@@ -163,8 +167,27 @@ class Stylizer:
                 or not abs(weight) < limits.LARGEST_FLOAT
             ):
                 raise InputError(f"the weight of style {style!r} must be a number, not {weight!r}")
-            weights[self.style_index(style)] += float(weight)
+            weights += np.float32(weight) * self._weights_of(style)
         return weights
+
+    def _weights_of(self, style: Style) -> np.ndarray:
+        """The weights of one style, by number or name, or of a painting's file."""
+        if self._is_file(style):
+            return paintings.style_weights(self.network, style)
+        weights = np.zeros(self.network.num_styles, np.float32)
+        weights[self.style_index(style)] = 1
+        return weights
+
+    def _is_painting(self, style: object) -> TypeGuard[images.Pixels]:
+        """Whether a style for a model with a predictor is the pixels of a painting, not weights."""
+        shape = np.shape(style) if isinstance(style, np.ndarray) else (0, 0, 0)
+        is_image = isinstance(style, images.Pixels) and len(shape) == 3 and shape[2] != self.network.num_styles
+        return is_image and self.network.predictor is not None
+
+    def _is_file(self, style: object) -> TypeGuard[str]:
+        """Whether a style for a model with a predictor is the file of a painting, not a name."""
+        known = self.network.style_names
+        return bool(self.network.predictor and isinstance(style, str) and style not in known and os.path.exists(style))
 
     def style_index(self, style: Style) -> int:
         """The number of a style, from 0, given its number (which may be NumPy's), its name or a part of that.
@@ -176,6 +199,11 @@ class Stylizer:
                 and names the nearest.
         """
         known = self.network.style_names
+        if self.network.predictor:
+            raise InputError(
+                f"the model paints in the style of any painting, such as style_image=boat.jpg, not in style {style}",
+                "style_image",
+            )
         if isinstance(style, str):
             found = [style] if style in known else names.meant_by(style, known)
             if len(found) > 1:
@@ -193,8 +221,10 @@ class Stylizer:
     def label(self, style: Style) -> str:
         """How a style is told in the name of a picture: `7`, its full name, or `7_600_wave_400` for a mixture."""
         if isinstance(style, Mapping):
-            in_order = sorted(style, key=self.style_index)
+            in_order = sorted(style, key=lambda part: 0 if self._is_file(part) else self.style_index(part))
             return "_".join(f"{self.label(part)}_{round(style[part] * 1000):03d}" for part in in_order)
+        if self._is_file(style):
+            return paintings.name_of(style)
         return self.network.style_names[self.style_index(style)] if isinstance(style, str) else str(style)
 
     def check_size(

@@ -78,10 +78,15 @@ def open_model():
 
 
 def open_network():
-    """The same as plain arrays, which takes neither Keras nor TensorFlow."""
-    from magstyle.checkpoints import model_files
+    """The model to paint with, as plain arrays, which takes neither Keras nor TensorFlow.
 
-    return model_files.read_network(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
+    It is that of --checkpoint or, in programs with --style_image, the one that knows these paintings.
+    """
+    from magstyle.checkpoints import model_files
+    from magstyle.painting.brush import model_of
+
+    model = model_of(FLAGS.checkpoint, FLAGS.style_image) if "style_image" in FLAGS else FLAGS.checkpoint
+    return model_files.read_network(model, FLAGS.num_styles, FLAGS.alpha)
 
 
 def import_engine(engine: str = "auto") -> None:

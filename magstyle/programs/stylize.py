@@ -3,6 +3,7 @@
 bin/stylize.py photo.jpg
 bin/stylize.py --checkpoint=model.keras --which_styles="0, starry_night" --output_dir=pictures photos/*.jpg
 bin/stylize.py --checkpoint=model.keras --which_styles="{wave: 0.6, 7: 0.4}" photos
+bin/stylize.py --style_image=painting.jpg photo.jpg
 bin/stylize.py --mask=sky.png:starry --which_styles=scream photo.jpg
 bin/stylize.py --checkpoint=model.keras --list_styles
 
@@ -10,6 +11,8 @@ Without --checkpoint, the styles are those of the bundled model `painters`.
 """
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -56,7 +59,8 @@ def main(arguments: list[str]) -> None:
                 PhotoJob,
                 input_image=input_image,
                 checkpoint=network,
-                which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),
+                style_image=(),  # The network knows them.
+                which_styles=which_styles(network.style_names),
                 mask=command_line.files_and_styles("mask", network.style_names),
             )
         )
@@ -64,6 +68,13 @@ def main(arguments: list[str]) -> None:
             print(advice, file=sys.stderr)  # Now, as a large photo takes a while.
         for path in photo_files.paint(job, reader):
             command_line.print_above_bars(str(path))
+
+
+def which_styles(style_names: Sequence[str]) -> Any:
+    """The styles to paint in, given the names of the model's: all, if they are paintings."""
+    if FLAGS.style_image and not FLAGS["which_styles"].present:
+        return "all"
+    return command_line.styles("which_styles", style_names, "all", PHOTO)
 
 
 def _advice_on_strokes(photo: str) -> str:

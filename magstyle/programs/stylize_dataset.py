@@ -13,6 +13,7 @@ from absl import flags
 from magstyle.checkpoints import model_files
 from magstyle.datasets.dataset_files import stylize_dataset
 from magstyle.datasets.jobs import DatasetJob
+from magstyle.painting.brush import model_of
 from magstyle.programs import command_line, option_flags, shared_flags
 
 FLAGS = flags.FLAGS
@@ -33,13 +34,14 @@ def main(arguments: list[str]) -> None:
     DatasetJob(**command_line.values_for(DatasetJob, **source))
     command_line.import_tensorflow()
     shared_flags.import_engine()
-    network = model_files.read_network(FLAGS.checkpoint)
+    network = model_files.read_network(model_of(FLAGS.checkpoint, FLAGS.style_image))
     made = stylize_dataset(
         **command_line.values_for(
             DatasetJob,
             **source,
             output_dir=command_line.path_of("output_dir"),
             checkpoint=network,
+            style_image=(),  # The network knows them.
             style=command_line.style("style", network.style_names, "random"),
         )
     )

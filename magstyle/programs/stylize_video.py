@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> None:
         ClipJob,
         **paths,
         checkpoint=network,
+        style_image=(),  # The network knows them.
         which_styles=command_line.styles("which_styles", network.style_names, "all", PHOTO),
         mask=command_line.files_and_styles("mask", network.style_names),
     )

@@ -4,23 +4,20 @@ import dataclasses
 import os
 
 from magstyle import limits, options
-from magstyle.checkpoints.networks import Checkpoint
-from magstyle.painting.brush import Brush
+from magstyle.painting.brush import ModelBrush
 from magstyle.painting.engines import Engine
 from magstyle.painting.regions import Masks
 from magstyle.painting.stylizer import Styles
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # Arrays have no truth value.
-class ClipJob(Brush):
+class ClipJob(ModelBrush):
     """A clip to paint, and where the painted clip goes.
 
     Args:
         input_video: the clip, of any codec that FFmpeg reads, in any container that holds its own pictures.
         output_video: the clip to write: .mp4, .mov or .mkv (H.264; an odd side repeats its last row or column), .webm
             (VP9), or .gif, which has no sound and at most 50 frames per second.
-        checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
-            folder, a Magenta checkpoint or .pb.
         engine: how the network is computed: "litert" on this machine's CPU, "keras" with Keras's backend, or "auto",
             which is keras on a GPU and litert elsewhere.
         which_styles: a style by number or name, or {style: weight} for a mixture; for a walk several, or "all".
@@ -38,7 +35,6 @@ class ClipJob(Brush):
     input_video: str | os.PathLike
     output_video: options.OutputPath
     _: dataclasses.KW_ONLY
-    checkpoint: Checkpoint = "painters"
     engine: Engine = "auto"
     which_styles: Styles = 0
     walk: bool = False

@@ -87,7 +87,7 @@ class _ClipPainter:
 
     def __init__(self, job: ClipJob, clip: codec.Clip):
         self._job, self._size = job, clip.size
-        self._stylizer = Stylizer(job.checkpoint, job.engine)
+        self._stylizer = Stylizer(job.model, job.engine)
         self._regions = Regions(job.mask, self._stylizer)
         self._style_at = _styles_over_time(job, self._stylizer, self._regions, clip)
         self._regions.check_shape(clip.size, str(clip.path))

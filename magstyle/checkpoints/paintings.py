@@ -1,0 +1,113 @@
+"""Styles from paintings at once: a style predictor tells the parameters of a painting's style, without any training."""
+
+import functools
+import os
+import pathlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from magstyle.checkpoints import model_files
+from magstyle.checkpoints.networks import Checkpoint, Network, Predictor
+from magstyle.data import images, photos
+from magstyle.errors import InputError
+from magstyle.names import printable
+
+if TYPE_CHECKING:
+    from magstyle.litert.runtime import Runner
+
+# The bundled model that paints in the style of any painting.
+ANYTHING = "anything"
+# The shorter side of a painting as the predictor sees it, in pixels, and the longest other side.
+SIDE, _LONGEST = 256, 1024
+# The shorter side of a painting that shows something of its style, in pixels.
+_SMALLEST = 32
+
+
+def predict(network: Network, painting: images.Pixels) -> np.ndarray:
+    """The weights of a network's styles with which it paints like a painting.
+
+    Args:
+        network: with a predictor.
+        painting: RGB [H, W, 3], as `magstyle.data.images.as_image` takes it. It is seen with a shorter side of 256
+            pixels.
+
+    Returns:
+        float32 [num_styles].
+
+    Raises:
+        InputError: for a network without a predictor, or a painting that shows no style: of one colour, or with a side
+            of less than 32 pixels.
+    """
+    predictor = _predictor(network)
+    pixels = images.as_image(painting)
+    if min(pixels.shape[:2]) < _SMALLEST:
+        raise InputError(f"its shorter side has {min(pixels.shape[:2])} pixels, where at least {_SMALLEST} are needed")
+    if np.ptp(pixels.reshape(-1, 3), axis=0).max() == 0:
+        raise InputError("it has only one colour")
+    return _runner(predictor).run({"painting": seen(pixels)[None]})["style_weights"]
+
+
+def _predictor(network: Network) -> Predictor:
+    """The predictor of a network; an InputError if it has none."""
+    if network.predictor is None:
+        raise InputError(
+            f"the model knows only its own styles; {ANYTHING} paints in the style of any painting", "checkpoint"
+        )
+    return network.predictor
+
+
+@functools.lru_cache(1)  # A program has one.
+def _runner(predictor: Predictor) -> "Runner":
+    from magstyle.litert import predictor as graph
+    from magstyle.litert import runtime  # Here, as most programs do without paintings.
+
+    content = graph.build(predictor.architecture, predictor.parameters, height=0, width=0)
+    return runtime.Runner(content, runtime.cores(), keep_addresses=False)
+
+
+def seen(painting: np.ndarray) -> np.ndarray:
+    """A painting as the predictor sees it."""
+    from PIL import Image
+
+    height, width = images.scaled_size(painting.shape[:2], SIDE)
+    resized = Image.fromarray(images.to_uint8(painting)).resize((width, height), Image.Resampling.LANCZOS)
+    pixels = images.to_float(resized)
+    top, left = (max(0, side - _LONGEST) // 2 for side in (height, width))
+    return np.ascontiguousarray(pixels[top : top + _LONGEST, left : left + _LONGEST])
+
+
+def add_styles(style_image: photos.Patterns, checkpoint: Checkpoint = ANYTHING) -> Network:
+    """A network that knows the styles of paintings, each under the name of its file.
+
+    Args:
+        style_image: the paintings: image files, globs, and folders with everything below them.
+        checkpoint: a model with a predictor.
+
+    Raises:
+        InputError: for a model without a predictor, no painting, one that cannot be read or shows no style, or two of
+            one name.
+    """
+    network = model_files.read_network(checkpoint)
+    _predictor(network)
+    paths = photos.find(style_image)
+    names: dict[str, str] = {}
+    for path in paths:
+        other = names.setdefault(name_of(path), path)
+        if other != path:
+            raise InputError(f"{other} and {path} would both be the style {name_of(path)}; rename one", "style_image")
+    return network.with_styles([network.mixture(name_of(path), style_weights(network, path)) for path in paths])
+
+
+def name_of(path: str | os.PathLike) -> str:
+    """The name of the style of a painting's file."""
+    return printable(pathlib.Path(path).stem)
+
+
+def style_weights(network: Network, path: str | os.PathLike) -> np.ndarray:
+    """The weights [num_styles] for a painting's file; as for `predict`."""
+    painting = images.read_image(path)
+    try:
+        return predict(network, painting)
+    except InputError as error:
+        raise InputError(f"{path} shows no style: {error}", "style_image") from error

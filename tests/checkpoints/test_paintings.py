@@ -1,0 +1,163 @@
+"""Styles from paintings at once, through Python and the programs."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from magstyle import Stylizer, stylize_photos
+from magstyle.checkpoints import paintings
+from magstyle.errors import InputError
+from magstyle.models.predictor import ArbitraryStyleTransformer
+from magstyle.painting import margin
+from tests.samples import picture
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A small model for any painting, with random weights."""
+    sizes = {"filters": (4, 6, 8), "expand_filters": (6, 4), "residual_blocks": 1}
+    model = ArbitraryStyleTransformer(5, **sizes, predictor_filters=(4, 6), predictor_units=(8,))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0.3 if w.ndim == 2 else 0, 0.3, w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def anything(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("anything") / "anything.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two paintings, boat.png and wave.jpg."""
+    folder = tmp_path_factory.mktemp("paintings")
+    picture(3, (300, 60)).save(folder / "boat.png")
+    picture(4, (270, 280)).save(folder / "wave.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    picture(0, (40, 32)).save(path)
+    return path
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def test_the_file_is_read_as_keras_reads_it(model, anything):
+    network, read = Stylizer(anything).network, keras.saving.load_model(anything)
+    for name in network.parameters:
+        for part, value in network.parameters[name].items():
+            np.testing.assert_array_equal(value, read.network.parameters(name)[part])
+    for name in network.predictor.parameters:
+        for part, value in network.predictor.parameters[name].items():
+            np.testing.assert_array_equal(value, read.predictor.parameters(name)[part])
+
+
+def test_a_painting_is_predicted_as_keras_predicts_it(model, anything, folder, photo):
+    stylizer, painting = Stylizer(anything), pixels(folder / "boat.png")
+    seen = paintings.seen(painting / 255)
+    assert seen.shape == (256, 1024, 3)  # Of 60 x 300: a shorter side of 256, but no more than 1024.
+    weights = np.asarray(model.predictor(seen[None]))[0]
+    assert weights[0] == 1 and weights[1:].any()
+    np.testing.assert_allclose(stylizer.style_weights(painting), weights, rtol=1e-4)
+    laid = margin.laid(pixels(photo).astype(np.float32) / 255)
+    stylized = margin.cut(np.asarray(model([laid[None], seen[None]]))[0], 32, 40)
+    np.testing.assert_allclose(stylizer.stylize(pixels(photo), painting), stylized, atol=1e-2)
+
+
+def test_a_painting_may_be_pixels_a_file_or_a_part_of_a_mixture(anything, folder, photo):
+    stylizer, (boat, wave) = Stylizer(anything), (str(folder / name) for name in ("boat.png", "wave.jpg"))
+    of_boat, of_wave = map(stylizer.style_weights, (boat, wave))
+    assert abs(of_boat - of_wave).max() > 1e-3
+    np.testing.assert_array_equal(stylizer.style_weights(Image.open(boat)), of_boat)
+    np.testing.assert_allclose(
+        stylizer.style_weights({boat: 0.25, wave: 0.75}), 0.25 * of_boat + 0.75 * of_wave, atol=1e-6
+    )
+    mixture = stylizer.stylize(pixels(photo), {boat: 0.25, wave: 0.75})
+    assert abs(mixture - stylizer.stylize(pixels(photo), boat)).max() > 0.01
+
+
+def test_paintings_become_a_model_with_their_names(anything, folder, photo):
+    network = paintings.add_styles(folder, anything)
+    assert network.style_names == ("boat", "wave")
+    assert network.predictor is None
+    picture, direct = (
+        Stylizer(network).stylize(pixels(photo), "wave"),
+        Stylizer(anything).stylize(pixels(photo), str(folder / "wave.jpg")),
+    )
+    np.testing.assert_allclose(picture, direct, atol=1e-4)
+
+
+def test_each_painting_is_a_picture_in_python(anything, folder, photo, tmp_path):
+    paths = stylize_photos(photo, tmp_path / "out", checkpoint=anything, style_image=folder)
+    assert [path.name for path in paths] == ["photo_boat.png", "photo_wave.png"]
+    paths = stylize_photos(
+        photo, tmp_path / "out", checkpoint=anything, style_image=folder, which_styles={"boat": 0.5, "wave": 0.5}
+    )
+    assert [path.name for path in paths] == ["photo_boat_500_wave_500.png"]
+
+
+def test_the_program_paints_in_the_style_of_paintings(run, anything, folder, photo, tmp_path):
+    flags = [f"--checkpoint={anything}", f"--output_dir={tmp_path}/out", f"--style_image={folder}/boat.png"]
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.arange(40 * 32, dtype=np.uint8).reshape(32, 40)).save(mask)
+    result = run("stylize", photo, *flags, f"--style_image={folder}/wave.jpg", "--strength=0.8", f"--mask={mask}:wave")
+    assert result.returncode == 0, result.stderr
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        f"photo_{name}_mask-mask-wave_strength-0.8.png" for name in ("boat", "wave")
+    ]
+
+
+def test_a_dataset_is_painted_in_the_style_of_a_painting(run, anything, folder, photo, tmp_path):
+    result = run(
+        "stylize_dataset",
+        f"--content_files={photo}",
+        f"--checkpoint={anything}",
+        f"--style_image={folder}/boat.png",
+        f"--output_dir={tmp_path}/out",
+        "--output_format=png",
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out" / "photo.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("painting", "sentence"),
+    [
+        (Image.new("RGB", (64, 64), "red"), "it has only one colour"),
+        (picture(0, (90, 5)), "its shorter side has 5 pixels, where at least 32 are needed"),
+    ],
+)
+def test_what_shows_no_style_is_refused(refused, anything, photo, tmp_path, painting, sentence):
+    painting.save(tmp_path / "painting.png")
+    with pytest.raises(InputError, match=sentence):
+        Stylizer(anything).stylize(pixels(photo), painting)
+    flags = [f"--checkpoint={anything}", f"--style_image={tmp_path}/painting.png", f"--output_dir={tmp_path}/out"]
+    assert refused("stylize", photo, *flags).endswith(f"{tmp_path}/painting.png shows no style: {sentence}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_mistakes_are_told_in_one_sentence(refused, anything, small_checkpoint, folder, photo, tmp_path):
+    def sentence(*flags):
+        return refused("stylize", photo, f"--output_dir={tmp_path}/out", *flags)
+
+    other = tmp_path / "wave.png"
+    picture(1, (50, 50)).save(other)
+    given = f"--checkpoint={anything}"
+    assert "knows only its own styles; anything paints" in sentence(
+        f"--checkpoint={small_checkpoint}", f"--style_image={folder}"
+    )
+    assert "would both be the style wave" in sentence(given, f"--style_image={folder}", f"--style_image={other}")
+    assert "no image at" in sentence(given, "--style_image=missing.jpg")
+    assert "it is not a JPEG" in sentence(given, f"--style_image={__file__}")
+    assert "such as --style_image=boat.jpg, not in style 0" in sentence(given)
+    assert not (tmp_path / "out").exists()
