@@ -17,6 +17,7 @@ PROGRAMS = {
     "image_stylization_convert_onnx": "convert_onnx",
     "image_stylization_build_page": "build_page",
     "image_stylization_create_dataset": "create_style_dataset",
+    "image_stylization_add_styles": "add_styles",
     "image_stylization_train": "train",
     "image_stylization_finetune": "finetune",
     "image_stylization_evaluate": "evaluate",

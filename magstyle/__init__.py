@@ -6,6 +6,7 @@ Everything that the programs do can be called from here, with the same names and
   `preserve_color` keeps a photo's colours, and `match_color` takes the colours of another image.
 - `load_model` opens a model from wherever it comes, `save_model` saves it, `merge_models` makes one model of several,
   and `bundled_models` names those that come along; `load_vgg` opens the loss network.
+- `add_styles` makes a model of paintings at once, without training.
 - `create_style_dataset`, `train` and `finetune` make a model of paintings, and `evaluate` says how good it is.
 - `neural_style`, `reconstruct` and `deep_dream` optimise the pixels of one picture, without a trained network; `figure`
   arranges pictures.
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from magstyle.checkpoints.model_files import bundled_models, load_model, merge_models, save_model
+    from magstyle.checkpoints.paintings import add_styles
     from magstyle.checkpoints.vgg_files import load_vgg
     from magstyle.data.images import read_image, write_image
     from magstyle.datasets.dataset_files import stylize_dataset
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 # Imported when they are first used: TensorFlow and Keras take seconds.
 _MODULES = {
     "magstyle.checkpoints.model_files": ("bundled_models", "load_model", "merge_models", "save_model"),
+    "magstyle.checkpoints.paintings": ("add_styles",),
     "magstyle.checkpoints.vgg_files": ("load_vgg",),
     "magstyle.data.images": ("read_image", "write_image"),
     "magstyle.datasets.dataset_files": ("stylize_dataset",),
@@ -84,6 +87,7 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
     "bundled_models",
     "merge_models",
     "StyleTransformer",
+    "add_styles",
     "create_style_dataset",
     "train",
     "finetune",

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magstyle.checkpoints import model_files
+from magstyle import files, options
+from magstyle.checkpoints import model_files, networks
+from magstyle.checkpoints.jobs import AddStylesJob
 from magstyle.checkpoints.networks import Checkpoint, Network, Predictor
 from magstyle.data import images, photos
 from magstyle.errors import InputError
@@ -77,7 +79,7 @@ def seen(painting: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels[top : top + _LONGEST, left : left + _LONGEST])
 
 
-def add_styles(style_image: photos.Patterns, checkpoint: Checkpoint = ANYTHING) -> Network:
+def network_of(style_image: photos.Patterns, checkpoint: Checkpoint = ANYTHING) -> Network:
     """A network that knows the styles of paintings, each under the name of its file.
 
     Args:
@@ -97,6 +99,26 @@ def add_styles(style_image: photos.Patterns, checkpoint: Checkpoint = ANYTHING) 
         if other != path:
             raise InputError(f"{other} and {path} would both be the style {name_of(path)}; rename one", "style_image")
     return network.with_styles([network.mixture(name_of(path), style_weights(network, path)) for path in paths])
+
+
+@options.takes(AddStylesJob)
+def add_styles(job: AddStylesJob) -> pathlib.Path:
+    """Makes a model of paintings, each of which is a style by the name of its file; nothing is trained.
+
+    The model is an ordinary one: every function and program takes it, and `magstyle.finetune` makes it better.
+
+    Returns:
+        The path of the model.
+
+    Raises:
+        InputError: for a model without a predictor, no painting, one that cannot be read or shows no style, two of one
+            name, or an output_model that cannot be written or is no .keras file.
+    """
+    path = files.expanded(job.output_model)
+    if path.suffix != ".keras":
+        raise InputError(f"output_model={path} must end in .keras", "output_model")
+    model_files.save_model(networks.to_model(network_of(job.style_files, job.checkpoint)), path)
+    return path
 
 
 def name_of(path: str | os.PathLike) -> str:

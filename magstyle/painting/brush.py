@@ -119,9 +119,9 @@ def model_of(checkpoint: Checkpoint, style_image: photos.Patterns) -> Checkpoint
     """The model that `ModelBrush` paints with.
 
     Raises:
-        InputError: where `magstyle.checkpoints.paintings.add_styles` does.
+        InputError: where `magstyle.checkpoints.paintings.network_of` does.
     """
     if isinstance(style_image, list | tuple) and not style_image:
         return checkpoint
     default = isinstance(checkpoint, str) and checkpoint == ModelBrush.checkpoint
-    return paintings.add_styles(style_image, paintings.ANYTHING if default else checkpoint)
+    return paintings.network_of(style_image, paintings.ANYTHING if default else checkpoint)

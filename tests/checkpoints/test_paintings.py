@@ -87,7 +87,7 @@ def test_a_painting_may_be_pixels_a_file_or_a_part_of_a_mixture(anything, folder
 
 
 def test_paintings_become_a_model_with_their_names(anything, folder, photo):
-    network = paintings.add_styles(folder, anything)
+    network = paintings.network_of(folder, anything)
     assert network.style_names == ("boat", "wave")
     assert network.predictor is None
     picture, direct = (
@@ -161,3 +161,16 @@ def test_other_mistakes_are_told_in_one_sentence(refused, anything, small_checkp
     assert "it is not a JPEG" in sentence(given, f"--style_image={__file__}")
     assert "such as --style_image=boat.jpg, not in style 0" in sentence(given)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_paintings_becomes_a_model(run, refused, anything, folder, photo, tmp_path):
+    flags = [f"--style_files={folder}", f"--output_model={tmp_path}/mine.keras", f"--checkpoint={anything}"]
+    result = run("add_styles", *flags)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{tmp_path}/mine.keras\n"
+    painted = Stylizer(tmp_path / "mine.keras").stylize(pixels(photo), "wave")
+    direct = Stylizer(anything).stylize(pixels(photo), str(folder / "wave.jpg"))
+    np.testing.assert_allclose(painted, direct, atol=1e-4)
+    assert "mine.keras" in refused("add_styles", *flags)  # It is there already.
+    assert "must end in .keras" in refused("add_styles", *flags, f"--output_model={tmp_path}/mine.ckpt")
+    assert sorted(os.listdir(tmp_path)) == ["mine.keras"]
