@@ -54,7 +54,7 @@ class Predictor:
 
     Attributes:
         architecture: its shape.
-        parameters: `kernel` and `bias` of every layer, as in `PredictorArchitecture.shapes`, all float32.
+        parameters: those of every layer, as in `PredictorArchitecture.shapes`, all float32.
     """
 
     architecture: PredictorArchitecture
@@ -297,8 +297,8 @@ def _predictor_layers(model: "h5py.Group") -> Callable[[str], dict[str, "h5py.Da
     layers = _layers(model)
 
     def of_layer(name: str) -> dict[str, "h5py.Dataset | None"]:
-        layer = layers.get(name, {})
-        return {"kernel": layer.get("0"), "bias": layer.get("1")}
+        layer, norm = layers.get(name, {}), layers.get(f"{name}_norm", {})
+        return {"kernel": layer.get("0"), "bias": layer.get("1"), "gamma": norm.get("0"), "beta": norm.get("1")}
 
     return of_layer
 
@@ -309,7 +309,7 @@ def _parameters(
     """The arrays that `find` gives for each name; None if one is missing or has another shape."""
     parameters: dict[str, dict[str, np.ndarray]] = {}
     for name, shapes in all_shapes.items():
-        found = find(name)
+        found = {part: find(name)[part] for part in shapes}
         if any(value is None or value.shape != shapes[part] for part, value in found.items()):
             return None
         # Read as they are: HDF5 is slow at making 32 bits of 16.

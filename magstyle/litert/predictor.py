@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from magstyle.litert.graph import Graph, Tensor, serialize
+from magstyle.litert.network import EPSILON, spatial_mean
 from magstyle.models.architecture import PredictorArchitecture
 
 # As of `magstyle.models.layers.Moments`.
@@ -20,30 +21,29 @@ def build(
 
     Args:
         architecture: of the predictor.
-        parameters: of every layer: `kernel` and `bias`.
+        parameters: of every layer, as in `PredictorArchitecture.shapes`.
         height, width: of the painting; both 0 if the program chooses them, by resizing the input.
     """
     graph = Graph()
     x, moments = graph.input("painting", (1, height or None, width or None, 3)), []
-    for name, _, strides in architecture.convolutions:
-        with graph.scope(name):
-            x = graph.relu(graph.conv2d(x, parameters[name]["kernel"], strides, parameters[name]["bias"]))
-            if name.endswith("conv2"):
-                moments += _moments(graph, x)
+    for row in architecture.convolutions:
+        with graph.scope(row.scope):
+            x = graph.conv2d(x, parameters[row.scope]["kernel"], row.strides)
+            mean = spatial_mean(x)
+            variance = spatial_mean(graph.squared_difference(x, mean))
+            moments += [mean, variance * graph.rsqrt(variance + _constant(graph, _EPSILON))]
+            if "gamma" in parameters[row.scope]:
+                gamma, beta = (_constant(graph, parameters[row.scope][name]) for name in ("gamma", "beta"))
+                x = graph.relu((x - mean) * (gamma * graph.rsqrt(variance + _constant(graph, EPSILON))) + beta)
     x = graph.concatenate(moments, axis=3)
     for name, _ in architecture.dense:
         with graph.scope(name):
             x = graph.conv2d(x, parameters[name]["kernel"][None, None], bias=parameters[name]["bias"])
             if name != architecture.dense[-1][0]:
                 x = graph.gelu(x)
-    first = graph.constant(np.ones((1, 1, 1, 1), np.float32))
-    weights = graph.reshape(graph.concatenate([first, x], axis=3), (architecture.num_weights + 1,))
-    return serialize(graph.finish({"style_weights": weights}))
+    weights = graph.concatenate([_constant(graph, 1.0), x], axis=3)
+    return serialize(graph.finish({"style_weights": graph.reshape(weights, (architecture.num_weights + 1,))}))
 
 
-def _moments(graph: Graph, x: Tensor) -> list[Tensor]:
-    """The mean and the standard deviation of every channel, [1, 1, 1, C] each."""
-    mean = graph.mean(graph.mean(x, 1), 2)
-    variance = graph.mean(graph.mean(graph.squared_difference(x, mean), 1), 2)
-    epsilon = graph.constant(np.full((1, 1, 1, 1), _EPSILON, np.float32))
-    return [mean, variance * graph.rsqrt(variance + epsilon)]
+def _constant(graph: Graph, values: np.ndarray | float) -> Tensor:
+    return graph.constant(np.asarray(values, np.float32).reshape(1, 1, 1, -1))

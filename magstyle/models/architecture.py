@@ -108,9 +108,9 @@ class PredictorArchitecture:
     """The shape of a style predictor: convolutions, the moments of their results, dense layers on these.
 
     Attributes:
-        num_weights: numbers that it predicts, one less than the directions of the network that takes them.
-        filters: output channels of each stage. A stage has two 3 x 3 convolutions with relu and without padding; from
-            the second stage on, the first of them halves the image.
+        num_weights: numbers that it predicts, one less than the styles of the network that takes them.
+        filters: output channels of the convolutions. The first is 9 x 9, each of the others is 3 x 3 and halves the
+            image; none is padded. Between two of them are an instance normalisation and relu, as in the network.
         units: outputs of the dense layers before the last one.
 
     Raises:
@@ -118,20 +118,20 @@ class PredictorArchitecture:
     """
 
     num_weights: int
-    filters: tuple[int, ...] = (16, 32, 64, 128, 256)
+    filters: tuple[int, ...] = (16, 32, 64)
     units: tuple[int, ...] = (512, 256)
 
     def __post_init__(self) -> None:
-        if min(self.num_weights, len(self.filters), *self.filters, *self.units) < 1:
+        if not self.filters or min(self.num_weights, *self.filters, *self.units) < 1:
             raise ValueError(f"There is no predictor of {self.num_weights} weights, {self.filters} and {self.units}.")
 
     @property
-    def convolutions(self) -> tuple[tuple[str, int, int], ...]:
-        """The name, the output channels and the stride of every convolution, two per stage."""
-        return tuple(
-            (f"stage{stage}_conv{number}", filters, 2 if number == 1 < stage else 1)
-            for stage, filters in enumerate(self.filters, 1)
-            for number in (1, 2)
+    def convolutions(self) -> tuple[Convolution, ...]:
+        """The convolutions, from the painting on."""
+        first, *others = self.filters
+        return (
+            Convolution("conv1", first, kernel_size=9),
+            *(Convolution(f"conv{number}", filters, strides=2) for number, filters in enumerate(others, 2)),
         )
 
     @property
@@ -142,12 +142,18 @@ class PredictorArchitecture:
 
     @property
     def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
-        """The shapes of the parameters, `kernel` and `bias`, by layer."""
+        """The shapes of the parameters, by layer.
+
+        A convolution has its `kernel` and, but for the last one, the `gamma` and `beta` of the normalisation after it;
+        a dense layer has a `kernel` and a `bias`.
+        """
         shapes: dict[str, dict[str, tuple[int, ...]]] = {}
         channels = 3
-        for name, filters, _ in self.convolutions:
-            shapes[name] = {"kernel": (3, 3, channels, filters), "bias": (filters,)}
-            channels = filters
+        for row in self.convolutions:
+            kernel, norm = (row.kernel_size, row.kernel_size, channels, row.filters), (row.filters,)
+            shapes[row.scope] = {"kernel": kernel, "gamma": norm, "beta": norm}
+            channels = row.filters
+        shapes[row.scope] = {"kernel": kernel}
         inputs = 2 * sum(self.filters)
         for name, units in self.dense:
             shapes[name] = {"kernel": (inputs, units), "bias": (units,)}
@@ -158,14 +164,6 @@ class PredictorArchitecture:
     def size(self) -> int:
         """The number of weights."""
         return sum(math.prod(shape) for of_layer in self.shapes.values() for shape in of_layer.values())
-
-    @property
-    def smallest_side(self) -> int:
-        """The shorter side of the smallest painting, in pixels, that still has a result of 1 x 1 at the end."""
-        side = 1
-        for _, _, stride in reversed(self.convolutions):
-            side = stride * (side - 1) + 3
-        return side
 
 
 def convolutions(

@@ -22,12 +22,12 @@ from magstyle.models.transformer import StyleTransformer
 class StylePredictor(keras.Model):
     """Tells in which style a painting is painted, as the style weights of a StyleTransformer.
 
-    Each stage of convolutions looks at shapes twice as large as the one before. The mean and the standard deviation of
-    every channel, over the whole painting, go into dense layers, which give the weights. The first weight is always 1.
+    A few convolutions look at the painting. The mean and the standard deviation of every channel of their results, over
+    the whole painting, go into dense layers, which give the weights. The first weight is always 1.
 
     Args:
         num_styles: number of weights, that is, of the styles of the network that takes them; at least 2.
-        filters: channels of each stage.
+        filters: channels of the convolutions, as in `magstyle.models.architecture.PredictorArchitecture`.
         units: outputs of the dense layers before the last one.
 
     Call arguments:
@@ -52,18 +52,20 @@ class StylePredictor(keras.Model):
         # === Functional Model ===
         painting = keras.Input((None, None, 3), name="painting")
         x, moments = painting, []
-        for name, channels, strides in architecture.convolutions:
+        for row in architecture.convolutions:
             x = keras.layers.Conv2D(
-                channels,
-                3,
-                strides,
-                activation="relu",
-                kernel_initializer="he_normal",
+                row.filters,
+                row.kernel_size,
+                row.strides,
+                use_bias=False,
                 data_format="channels_last",
-                name=name,
+                name=row.scope,
             )(x)
-            if name.endswith("conv2"):
-                moments.append(Moments(name=f"{name}_moments")(x))
+            moments.append(Moments(name=f"{row.scope}_moments")(x))
+            if row is not architecture.convolutions[-1]:
+                # Of one channel each: instance normalisation.
+                x = keras.layers.GroupNormalization(groups=-1, epsilon=1e-5, name=f"{row.scope}_norm")(x)
+                x = keras.ops.relu(x)
         x = keras.ops.concatenate(moments, axis=-1)
         for name, units_of_layer in architecture.dense:
             last = name == architecture.dense[-1][0]
@@ -96,9 +98,15 @@ class StylePredictor(keras.Model):
         return cls(**config)
 
     def parameters(self, name: str) -> dict[str, keras.Variable]:
-        """The variables of a layer by name, as in `PredictorArchitecture.shapes`: `kernel` and `bias`."""
-        layer = self.get_layer(name)
-        return {"kernel": layer.kernel, "bias": layer.bias}
+        """The variables of a layer by name, as in `PredictorArchitecture.shapes`."""
+        layer, parts = self.get_layer(name), self.architecture.shapes[name]
+        found = {"kernel": layer.kernel}
+        if "gamma" in parts:
+            norm = self.get_layer(f"{name}_norm")
+            found.update(gamma=norm.gamma, beta=norm.beta)
+        if "bias" in parts:
+            found["bias"] = layer.bias
+        return found
 
 
 @keras.saving.register_keras_serializable(package="magstyle")
