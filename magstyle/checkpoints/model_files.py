@@ -70,11 +70,14 @@ def read_network(
     checkpoint: Checkpoint,
     num_styles: int | None = None,
     alpha: float | None = None,
+    *,
+    any_painting: bool = False,
 ) -> Network:
     """Opens a style transformer as plain arrays, without TensorFlow and, but for old `.keras` files, without Keras.
 
     Args:
         checkpoint, num_styles, alpha: as for `load_model`.
+        any_painting: whether a network that has no styles but a predictor of them will do.
 
     Raises:
         InputError: where load_model does.
@@ -85,6 +88,12 @@ def read_network(
         _check_model(checkpoint)
         network = checkpoint if isinstance(checkpoint, Network) else networks.from_model(checkpoint)
         source = "the model"
+    if network.predictor and not any_painting:
+        raise InputError(
+            f"{source} paints in the style of any painting and has no styles of its own; add_styles makes a model of "
+            "your paintings with it",
+            "checkpoint",
+        )
     _check_arguments(network.architecture, source, num_styles, alpha)
     return network
 

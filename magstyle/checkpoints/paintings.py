@@ -90,7 +90,7 @@ def network_of(style_image: photos.Patterns, checkpoint: Checkpoint = ANYTHING) 
         InputError: for a model without a predictor, no painting, one that cannot be read or shows no style, or two of
             one name.
     """
-    network = model_files.read_network(checkpoint)
+    network = model_files.read_network(checkpoint, any_painting=True)
     _predictor(network)
     paths = photos.find(style_image)
     names: dict[str, str] = {}

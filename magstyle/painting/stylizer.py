@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import numpy as np
 
 from magstyle import limits, names, options
-from magstyle.checkpoints import model_files, paintings
+from magstyle.checkpoints import model_files, networks, paintings
 from magstyle.checkpoints.networks import Checkpoint, Network
 from magstyle.data import images
 from magstyle.errors import InputError
@@ -48,7 +48,7 @@ class Stylizer:
 
     def __init__(self, checkpoint_or_model: Checkpoint, engine: str = "auto"):
         self.engine = engines.choose(engine)
-        self.network = model_files.read_network(checkpoint_or_model)
+        self.network = model_files.read_network(checkpoint_or_model, any_painting=True)
         self._opened = None if isinstance(checkpoint_or_model, Network | str | os.PathLike) else checkpoint_or_model
         self._opening = threading.Lock()
         self._opened_engine: engines.LiteRTEngine | engines.KerasEngine | None = None
@@ -56,7 +56,7 @@ class Stylizer:
     @functools.cached_property
     def model(self) -> "StyleTransformer":
         """The model in Keras, built on first use; `network` has its styles, too."""
-        return self._opened or model_files.load_model(self.network)
+        return self._opened or networks.to_model(self.network)
 
     @property
     def _engine(self) -> engines.LiteRTEngine | engines.KerasEngine:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -12,6 +12,9 @@ from magstyle import limits, project, sizes
 from magstyle.errors import InputError
 from magstyle.painting import engines
 from magstyle.programs import command_line, option_flags
+
+if TYPE_CHECKING:
+    from magstyle.checkpoints.networks import Network
 
 FLAGS = flags.FLAGS
 # Flags defined below belong to the program that calls.
@@ -77,16 +80,19 @@ def open_model():
     return model_files.load_model(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
 
 
-def open_network():
+def open_network(any_painting: bool = True) -> "Network":
     """The model to paint with, as plain arrays, which takes neither Keras nor TensorFlow.
 
     It is that of --checkpoint or, in programs with --style_image, the one that knows these paintings.
+
+    Args:
+        any_painting: whether a model that has no styles but a predictor of them will do.
     """
     from magstyle.checkpoints import model_files
     from magstyle.painting.brush import model_of
 
     model = model_of(FLAGS.checkpoint, FLAGS.style_image) if "style_image" in FLAGS else FLAGS.checkpoint
-    return model_files.read_network(model, FLAGS.num_styles, FLAGS.alpha)
+    return model_files.read_network(model, FLAGS.num_styles, FLAGS.alpha, any_painting=any_painting)
 
 
 def import_engine(engine: str = "auto") -> None:

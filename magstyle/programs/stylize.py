@@ -89,7 +89,7 @@ def _advice_on_strokes(photo: str) -> str:
 
 def list_styles() -> None:
     """Prints the styles of the model, a line each: its number, a blank, its name."""
-    for number, name in enumerate(shared_flags.open_network().style_names):
+    for number, name in enumerate(shared_flags.open_network(any_painting=False).style_names):
         print(number, name)
 
 

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     DatasetJob(**command_line.values_for(DatasetJob, **source))
     command_line.import_tensorflow()
     shared_flags.import_engine()
-    network = model_files.read_network(model_of(FLAGS.checkpoint, FLAGS.style_image))
+    network = model_files.read_network(model_of(FLAGS.checkpoint, FLAGS.style_image), any_painting=True)
     made = stylize_dataset(
         **command_line.values_for(
             DatasetJob,

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from magstyle import files, options
-from magstyle.checkpoints import model_files
+from magstyle.checkpoints import model_files, networks
 from magstyle.data import photos, pipeline
 from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
@@ -56,7 +56,8 @@ def train(job: TrainingJob) -> pathlib.Path | None:
         WorkerLostError: if another machine of several was lost.
     """
 
-    def build(names: list[str]) -> StyleTransformer:
+    def build(paintings: list[Style]) -> StyleTransformer:
+        names = [painting.name for painting in paintings]
         if job.initial_checkpoint is None:
             return StyleTransformer(len(names), 1.0 if job.alpha is None else job.alpha, style_names=names)
         old = model_files.load_model(job.initial_checkpoint, alpha=job.alpha)
@@ -72,6 +73,8 @@ def finetune(job: FinetuningJob) -> pathlib.Path | None:
     The new styles follow those that it has, which stay as they are. With the convolutions as they are there is little
     to learn, so the defaults, for a minute or two on two cores, are a few small photos at a high learning rate.
 
+    A model that paints in the style of any painting has no styles; the new ones then start from its predictions.
+
     Returns:
         The path of the trained model, as `magstyle.train`.
 
@@ -79,8 +82,14 @@ def finetune(job: FinetuningJob) -> pathlib.Path | None:
         InputError, WorkerLostError: as `magstyle.train`.
     """
 
-    def build(names: list[str]) -> StyleTransformer:
-        old = model_files.load_model(job.checkpoint, alpha=job.alpha)
+    def build(paintings: list[Style]) -> StyleTransformer:
+        names = [painting.name for painting in paintings]
+        network = model_files.read_network(job.checkpoint, alpha=job.alpha, any_painting=True)
+        if network.predictor:
+            transformer = transfer.with_predicted_styles(network, paintings)
+            transfer.freeze_convolutions(transformer)
+            return transformer
+        old = networks.to_model(network)
         if job.keep_styles:
             names = _followed_by(old.style_names, names, job.style_dataset_file)
         transformer = transfer.with_styles(old, names, match_names=job.keep_styles)
@@ -120,12 +129,12 @@ class _Run:
 
 
 def _train(
-    build_transformer: Callable[[list[str]], StyleTransformer], job: jobs.TrainingOptions, start: str
+    build_transformer: Callable[[list[Style]], StyleTransformer], job: jobs.TrainingOptions, start: str
 ) -> pathlib.Path | None:
     """Trains a network as a job says.
 
     Args:
-        build_transformer: gives the network for a list of style names.
+        build_transformer: gives the network for the paintings.
         job: of `train` or `finetune`.
         start: its argument that takes a checkpoint to start from.
     """
@@ -139,7 +148,7 @@ def _train(
     keras.utils.set_random_seed(job.seed)
     with contextlib.ExitStack() as stack:
         with _saying("opening the loss network"), devices.precision(in_bfloat16), strategy.scope():
-            model = _compiled(run, build_transformer([style.name for style in paintings]))
+            model = _compiled(run, build_transformer(paintings))
             if devices.is_chief(strategy):
                 stack.enter_context(_alone_in(train_dir))
             saving = SaveAndResume(train_dir, model, job.save_interval_secs)

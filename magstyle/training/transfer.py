@@ -4,6 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from magstyle.checkpoints import networks
+from magstyle.checkpoints.networks import Network
+from magstyle.checkpoints.paintings import predict
+from magstyle.data.styles import Style
 from magstyle.models.layers import ConditionalInstanceNormalization
 from magstyle.models.transformer import StyleTransformer
 from magstyle.names import printable
@@ -26,6 +29,23 @@ def with_styles(
     names = map(printable, style_names)
     return networks.to_model(
         network.with_styles([known.get(name) or dataclasses.replace(mean, name=name) for name in names])
+    )
+
+
+def with_predicted_styles(network: Network, paintings: Sequence[Style]) -> StyleTransformer:
+    """Makes a network whose styles are those that a network for any painting predicts.
+
+    Args:
+        network: with a predictor.
+        paintings: the paintings, whose names become those of the styles.
+
+    Raises:
+        InputError: for a painting that shows no style.
+    """
+    return networks.to_model(
+        network.with_styles(
+            [network.mixture(painting.name, predict(network, painting.image)) for painting in paintings]
+        )
     )
 
 

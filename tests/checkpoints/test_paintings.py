@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from magstyle import Stylizer, stylize_photos
-from magstyle.checkpoints import paintings
+from magstyle import Stylizer, create_style_dataset, finetune, merge_models, stylize_photos
+from magstyle.checkpoints import model_files, paintings
 from magstyle.errors import InputError
 from magstyle.models.predictor import ArbitraryStyleTransformer
 from magstyle.painting import margin
@@ -174,3 +174,32 @@ def test_a_folder_of_paintings_becomes_a_model(run, refused, anything, folder, p
     assert "mine.keras" in refused("add_styles", *flags)  # It is there already.
     assert "must end in .keras" in refused("add_styles", *flags, f"--output_model={tmp_path}/mine.ckpt")
     assert sorted(os.listdir(tmp_path)) == ["mine.keras"]
+
+
+def test_what_needs_styles_refuses_a_model_without_them(refused, anything, tmp_path):
+    sentence = f"{anything} paints in the style of any painting and has no styles of its own; add_styles makes"
+    assert sentence in refused("convert_tflite", f"--checkpoint={anything}", f"--output_model={tmp_path}/out.tflite")
+    assert sentence in refused("build_page", f"--checkpoint={anything}", f"--output_dir={tmp_path}/page")
+    with pytest.raises(InputError, match="add_styles makes"):
+        merge_models([anything, "painters"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_fine_tuning_starts_from_what_is_predicted(anything, folder, tmp_path):
+    styles = create_style_dataset(folder, tmp_path / "styles.tfrecord", vgg_checkpoint="random:0")
+    path = finetune(
+        styles,
+        tmp_path / "train",
+        checkpoint=anything,
+        content_files=folder,
+        vgg_checkpoint="random:0",
+        image_size=32,
+        train_steps=1,
+        learning_rate=1e-9,
+        mesh_weight=0,
+    )
+    predicted, tuned = paintings.network_of(folder, anything), model_files.read_network(path)
+    assert tuned.style_names == ("boat", "wave")
+    for scope, values in predicted.parameters.items():
+        for part, value in values.items():
+            np.testing.assert_allclose(tuned.parameters[scope][part], value, atol=0.02)
