@@ -1,7 +1,8 @@
-"""The networks: the style transformer and the VGG loss network. Keras alone, on any backend.
+"""The networks: the style transformer, the style predictor and the VGG loss network. Keras alone, on any backend.
 
-The way in is `transformer`, the style transformer, and `vgg`, the loss network. `architecture` is the table from which
-every form of the transformer is built, and `layers` holds the layers that Keras lacks.
+The way in is `transformer`, the style transformer, and `vgg`, the loss network; `predictor` tells the style of a
+painting. `architecture` is the table from which every form of the transformer is built, and `layers` holds the layers
+that Keras lacks.
 """
 
 import difflib

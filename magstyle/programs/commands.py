@@ -38,7 +38,8 @@ GROUPS = {
         Command("styles", "styles", "the styles of a model, also as pictures"),
     ),
     "learn": (
-        Command("style-dataset", "create_style_dataset", "first: a file of your paintings"),
+        Command("add-styles", "add_styles", "make a model of your paintings at once"),
+        Command("style-dataset", "create_style_dataset", "or, first: a file of your paintings"),
         Command("finetune", "finetune", "then: teach a model your paintings, in minutes"),
         Command("train", "train", "or: train a whole network, in hours"),
         Command("evaluate", "evaluate", "measure how well a model paints"),
