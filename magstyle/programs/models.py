@@ -41,11 +41,13 @@ def _in_this_folder() -> list[str]:
 
 
 def _row(name: str) -> tuple[str, str, str, str]:
-    styles = model_files.read_network(name).style_names
+    network = model_files.read_network(name, any_painting=True)
+    styles = () if network.predictor else network.style_names
     own = [style for style in styles if style not in model_cards.paintings()]
     learned = ", ".join(map(printable, own[:_SHOWN])) + ", ..." * (len(own) > _SHOWN)
     size = os.path.getsize(model_files.find(name)) / 1e6
-    return printable(name), f"{len(styles)} styles", f"{size:.1f} MB", model_cards.purposes().get(name, learned)
+    known = "any painting" if network.predictor else f"{len(styles)} styles"
+    return printable(name), known, f"{size:.1f} MB", model_cards.purposes().get(name, learned)
 
 
 def run() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from magstyle import losses
 from magstyle.checkpoints import model_files
 from magstyle.data import images
+from magstyle.evaluation import appearance
 from magstyle.painting.stylizer import Stylizer
 from tests.places import ROOT
 
@@ -25,6 +26,23 @@ def test_the_file_is_small_and_its_names_are_in_the_model_card():
     assert len(set(names)) == len(names) >= 12
     for name in names:
         assert f"`{name}`" in card
+
+
+def test_the_model_for_any_painting_is_small_and_has_a_card():
+    path = PAINTERS.with_name("anything.keras")
+    assert path.stat().st_size < 6e6
+    assert path.with_suffix(".md").read_text(encoding="utf-8").startswith("# anything\n")
+
+
+def test_a_picture_has_the_colours_of_a_painting_that_nobody_trained_with(shared):
+    photo = images.read_image(shared("content_cc/001b5e6f1b89fd3b.jpg"))
+    stylizer = Stylizer("anything")
+    for name in ("paintings/zorn-nude-girl-in-doorway.jpg", "style_corpus/gb17161-wilhelm-busch-12.jpg"):
+        painting = images.read_image(shared(name))
+        picture = stylizer.stylize(photo, painting)
+        near, far = (appearance.distance(*map(appearance.palette, (image, painting))) for image in (picture, photo))
+        assert near < 0.6 * far
+        assert losses.checkerboard_loss(picture[None])[0] < (2 / 255) ** 2
 
 
 def test_no_picture_has_a_checkerboard_or_a_mesh():
