@@ -19,6 +19,7 @@ import measuring
 from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images, photos
 from magstyle.evaluation import appearance
+from magstyle.evaluation.measures import STYLE_BLOCKS
 from magstyle.losses import gram_matrix
 from magstyle.painting.stylizer import Stylizer
 
@@ -32,7 +33,8 @@ def measure(
     models: Sequence[str], content_files: Sequence[str], paintings: Sequence[str], vgg_checkpoint: str, image_size: int
 ) -> Iterator[list[str]]:
     vgg = load_vgg(vgg_checkpoint)
-    vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in vgg.output if name[-5:-1] == "conv"})
+    ends = [name for name in vgg.output if any(name.endswith(f"/conv{block}") for block in STYLE_BLOCKS)]
+    vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in ends})
     judge = Judge(vgg, photos.find(content_files), image_size)
     painters = [peer(model) if pathlib.Path(model).stem == PEER else own(model, image_size) for model in models]
     rows = []
@@ -79,7 +81,7 @@ class Judge:
 
     def _seen(self, image: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The Gram matrices of conv1 to conv4, and the features of conv3."""
-        features = self._vgg.predict_on_batch(image[None])
+        features = self._vgg(image[None])  # Not `predict`, which is traced again for every size.
         blocks = {
             name: np.asarray(features[name]) for name in features if name[-5:] in ("conv1", "conv2", "conv3", "conv4")
         }
