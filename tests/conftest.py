@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from magstyle.models.predictor import ArbitraryStyleTransformer
 from magstyle.models.transformer import StyleTransformer
 from magstyle.models.vgg import CONVOLUTIONS_PER_BLOCK
 from magstyle.training.gram_matrices import create_style_dataset
@@ -61,6 +62,23 @@ def small_model():
 def small_checkpoint(small_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "small.keras"
     small_model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def any_model():
+    """A small model for any painting, with random weights."""
+    sizes = {"filters": (4, 6, 8), "expand_filters": (6, 4), "residual_blocks": 1}
+    model = ArbitraryStyleTransformer(5, **sizes, predictor_filters=(4, 6), predictor_units=(8,))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0.3 if w.ndim == 2 else 0, 0.3, w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="session")
+def anything(any_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("anything") / "anything.keras"
+    any_model.save(path)
     return path
 
 

@@ -16,6 +16,7 @@ from tests.samples import STYLES, narrow_vgg, picture
 TINY = ["--alphas=0.1", "--repetitions=1"]
 # The columns of labels; all others hold numbers.
 LABELS = {
+    "painting",
     "style",
     "figure",
     "pixels",
@@ -134,6 +135,15 @@ def test_regions_are_compared_with_whole_pictures(small_checkpoint, vgg_file, tm
     assert row["regions"] == 2
     assert abs(row["style loss / whole"] - 1) < abs(row["one pass / whole"] - 1)
     assert row["style loss / whole"] <= row["worst region"]
+
+
+def test_models_for_any_painting_are_measured_painting_by_painting(anything, vgg_file, tmp_path):
+    for k in range(2):
+        picture(k, (70, 64)).save(tmp_path / f"{k}.png")
+    given = [f"--models={anything}", f"--paintings={tmp_path}", f"--vgg_checkpoint={vgg_file}", "--image_size=64"]
+    rows = measure("any_painting", *given, f"--content_files={ROOT}/examples/coffee.jpg")
+    assert [row["painting"] for row in rows] == ["0", "1", "all", "worst"]
+    assert all(row[f"{name}, anything"] > 0 for row in rows for name in ("style", "content", "palette"))
 
 
 @pytest.mark.parametrize("engine", ["litert", "keras"])

@@ -10,26 +10,8 @@ from PIL import Image
 from magstyle import Stylizer, create_style_dataset, finetune, merge_models, stylize_photos
 from magstyle.checkpoints import model_files, paintings
 from magstyle.errors import InputError
-from magstyle.models.predictor import ArbitraryStyleTransformer
 from magstyle.painting import margin
 from tests.samples import picture
-
-
-@pytest.fixture(scope="module")
-def model():
-    """A small model for any painting, with random weights."""
-    sizes = {"filters": (4, 6, 8), "expand_filters": (6, 4), "residual_blocks": 1}
-    model = ArbitraryStyleTransformer(5, **sizes, predictor_filters=(4, 6), predictor_units=(8,))
-    rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(0.3 if w.ndim == 2 else 0, 0.3, w.shape) for w in model.get_weights()])
-    return model
-
-
-@pytest.fixture(scope="module")
-def anything(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("anything") / "anything.keras"
-    model.save(path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +34,7 @@ def pixels(path):
     return np.asarray(Image.open(path))
 
 
-def test_the_file_is_read_as_keras_reads_it(model, anything):
+def test_the_file_is_read_as_keras_reads_it(any_model, anything):
     network, read = Stylizer(anything).network, keras.saving.load_model(anything)
     for name in network.parameters:
         for part, value in network.parameters[name].items():
@@ -62,15 +44,15 @@ def test_the_file_is_read_as_keras_reads_it(model, anything):
             np.testing.assert_array_equal(value, read.predictor.parameters(name)[part])
 
 
-def test_a_painting_is_predicted_as_keras_predicts_it(model, anything, folder, photo):
+def test_a_painting_is_predicted_as_keras_predicts_it(any_model, anything, folder, photo):
     stylizer, painting = Stylizer(anything), pixels(folder / "boat.png")
     seen = paintings.seen(painting / 255)
     assert seen.shape == (256, 1024, 3)  # Of 60 x 300: a shorter side of 256, but no more than 1024.
-    weights = np.asarray(model.predictor(seen[None]))[0]
+    weights = np.asarray(any_model.predictor(seen[None]))[0]
     assert weights[0] == 1 and weights[1:].any()
     np.testing.assert_allclose(stylizer.style_weights(painting), weights, rtol=1e-4)
     laid = margin.laid(pixels(photo).astype(np.float32) / 255)
-    stylized = margin.cut(np.asarray(model([laid[None], seen[None]]))[0], 32, 40)
+    stylized = margin.cut(np.asarray(any_model([laid[None], seen[None]]))[0], 32, 40)
     np.testing.assert_allclose(stylizer.stylize(pixels(photo), painting), stylized, atol=1e-2)
 
 
