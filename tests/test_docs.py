@@ -122,6 +122,7 @@ def template(tmp_path_factory):
     for name in ("bin", "configs", "examples"):
         os.symlink(ROOT / name, folder / name)
     picture(0, (48, 40)).save(folder / "photo.jpg")
+    picture(1, (48, 40)).save(folder / "painting.jpg")
     for name, count in {"photos": 3, "test_photos": 3, "paintings": 2, "my_paintings": 2}.items():
         (folder / name).mkdir()
         for k in range(count):

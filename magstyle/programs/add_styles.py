@@ -1,7 +1,8 @@
 """Makes a model of paintings at once, without training: each painting is a style by the name of its file.
 
 bin/add_styles.py --style_files=paintings --output_model=mine.keras
-bin/stylize.py --checkpoint=mine.keras --which_styles=all photo.jpg
+
+Every program takes the model; `bin/stylize.py --checkpoint=mine.keras` paints with it.
 """
 
 from absl import flags

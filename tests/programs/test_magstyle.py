@@ -249,7 +249,10 @@ def test_models_are_the_bundled_ones_and_those_in_this_folder(folder, small_mode
     shutil.copy(small_checkpoint, folder / "painters" / "model.keras")
     result = processes.command("models")
     assert result.returncode == 0
-    assert re.match(r"painters    22 styles  1\.0 MB  Twenty-two styles of painters .*\.\n", result.stdout)
+    assert re.search(r"^painters    22 styles     1\.0 MB  Twenty-two styles of painters .*\.$", result.stdout, re.M)
+    assert re.search(
+        r"^anything    any painting  \d\.\d MB  Paints in the style of any painting, .*\.$", result.stdout, re.M
+    )
     names = ", ".join(small_model.style_names)
     for name in ("learned", r"\./painters"):
         assert re.search(rf"^{name} +3 styles +\d+\.\d MB  {names}$", result.stdout, re.MULTILINE)
@@ -311,7 +314,7 @@ def complete(scripts, tmp_path_factory):
         ("magstyle st", "stylize styles style-dataset"),
         ("magstyle pho", ""),  # Bash completes names of files by itself.
         ("magstyle p", "page photo.jpg"),
-        ("magstyle export ", "saved-model tflite"),
+        ("magstyle export ", "saved-model tflite onnx"),
         ("magstyle export tflite --prec", "--precision="),
         ("magstyle export tflite --precision = f", "float32 float16"),
         ("magstyle export tflite --precision =", "float32 float16 dynamic_int8 int8"),
