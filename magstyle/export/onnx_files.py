@@ -11,7 +11,8 @@ from magstyle.export.jobs import ONNXJob
 def convert_onnx(job: ONNXJob) -> pathlib.Path:
     """Writes a model as an ONNX file, which ONNX's own checker has passed; `onnx_network.build` describes its content.
 
-    It needs the package onnx, and neither TensorFlow nor Keras.
+    A model for any painting becomes two files: `anything.onnx` paints, and `anything_predictor.onnx` gives the
+    `style_weights` of a painting. It needs the package onnx, and neither TensorFlow nor Keras.
 
     Returns:
         The path of the file.
@@ -24,7 +25,12 @@ def convert_onnx(job: ONNXJob) -> pathlib.Path:
     files.check_new(output, "output_model")
     with project.needing("onnx"):
         from magstyle.export import onnx_network
-    network = model_files.read_network(job.checkpoint)
+    network = model_files.read_network(job.checkpoint, any_painting=True)
+    if network.predictor:
+        predictor = output.with_name(f"{output.stem}_predictor{output.suffix}")
+        files.check_new(predictor, "output_model")
+        with files.replacing(predictor) as temporary:
+            temporary.write_bytes(onnx_network.build_predictor(network.predictor, job.precision, job.opset))
     with files.replacing(output) as temporary:
         temporary.write_bytes(onnx_network.build(network, job.precision, job.opset))
     return output

@@ -14,19 +14,21 @@ parameters, for any batch of images of any size. The differences from the Keras 
   pixels as 12 channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 import magstyle
-from magstyle.checkpoints.networks import Network
+from magstyle.checkpoints.networks import Network, Predictor
 from magstyle.errors import InputError
 from magstyle.export import LICENCE_TEXT
-from magstyle.models.architecture import Convolution, kernel_before_up_sampling
+from magstyle.models.architecture import MOMENTS_EPSILON, Convolution, kernel_before_up_sampling
 
 _EPSILON = 1e-5
+# The shape of images, in which words stand for sides that the caller chooses.
+_IMAGES: list[int | str] = ["batch", "height", "width", 3]
 _BLOCK = 2
 
 
@@ -47,14 +49,41 @@ def build(network: Network, precision: str = "float32", opset: int = 11) -> byte
     """
     graph = _Graph(half=precision == "float16")
     _paint(graph, network)
-    sides: list[int | str] = ["batch", "height", "width", 3]
-    drawn = helper.make_graph(
-        graph.nodes,
-        "style_transformer",
-        [_float32("input_image", sides), _float32("style_weights", ["batch", network.num_styles])],
-        [_float32("stylized_image", sides)],
-        list(graph.constants.values()),
-    )
+    style_weights = _float32("style_weights", ["batch", network.num_styles])
+    inputs, outputs = [_float32("input_image", _IMAGES), style_weights], [_float32("stylized_image", _IMAGES)]
+    names = {"style_names": "\n".join(network.style_names)}
+    return _finished(graph, "style_transformer", inputs, outputs, opset, names)
+
+
+def build_predictor(predictor: Predictor, precision: str = "float32", opset: int = 11) -> bytes:
+    """A style predictor as the content of an ONNX file.
+
+    Its input is `painting` [B, H, W, 3], RGB in [0, 1], its output is `style_weights` [B, num_styles], for the network
+    that it belongs to. Both are float32.
+
+    Args:
+        predictor: the predictor.
+        precision, opset: as for `build`.
+
+    Raises:
+        InputError: for weights that 16 bits cannot hold.
+    """
+    graph = _Graph(half=precision == "float16")
+    _predict(graph, predictor)
+    outputs = [_float32("style_weights", ["batch", predictor.architecture.num_weights + 1])]
+    return _finished(graph, "style_predictor", [_float32("painting", _IMAGES)], outputs, opset, {})
+
+
+def _finished(
+    graph: "_Graph",
+    name: str,
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    opset: int,
+    properties: Mapping[str, str],
+) -> bytes:
+    """The content of the file of a graph, which ONNX's checker has passed."""
+    drawn = helper.make_graph(graph.nodes, name, inputs, outputs, list(graph.constants.values()))
     operators = [helper.make_opsetid("", opset)]
     model = helper.make_model(
         drawn,
@@ -63,7 +92,7 @@ def build(network: Network, precision: str = "float32", opset: int = 11) -> byte
         producer_name="magstyle",
         producer_version=magstyle.__version__,
     )
-    helper.set_model_props(model, {"style_names": "\n".join(network.style_names), "model_license": LICENCE_TEXT})
+    helper.set_model_props(model, {**properties, "model_license": LICENCE_TEXT})
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
 
@@ -130,6 +159,45 @@ def _paint(graph: _Graph, network: Network) -> None:
     size = graph.add("Slice", "size", graph.add("Shape", "shape", "input_image"), *map(graph.integers, (1, 3)))
     picture = graph.add("Slice", "picture", x, graph.integers(0, 0), size, graph.integers(2, 3))
     graph.add("Transpose", "stylized_image", picture, perm=[0, 2, 3, 1])
+
+
+def _predict(graph: _Graph, predictor: Predictor) -> None:
+    """Draws a style predictor between its input and its output."""
+    x, moments = graph.add("Transpose", "transposed", "painting", perm=[0, 3, 1, 2]), []
+    for row in predictor.architecture.convolutions:
+        name, parameters = row.scope, predictor.parameters[row.scope]
+        x = _conv2d(graph, name, x, parameters["kernel"], row.strides)
+        mean = graph.add("GlobalAveragePool", f"{name}/mean", x)
+        centred = graph.add("Sub", f"{name}/centred", x, mean)
+        squares = graph.add("Mul", f"{name}/squares", centred, centred)
+        variance = graph.add("GlobalAveragePool", f"{name}/variance", squares)
+        above = graph.add("Add", f"{name}/variance_and_epsilon", variance, graph.repeated(MOMENTS_EPSILON, 1))
+        root = graph.add("Sqrt", f"{name}/root", above)
+        moments += [mean, graph.add("Div", f"{name}/deviation", variance, root)]
+        if "gamma" in parameters:
+            scales = [graph.weights(f"{name}/{part}", parameters[part]) for part in ("gamma", "beta")]
+            x = graph.add("InstanceNormalization", f"{name}/normalized", x, *scales, epsilon=_EPSILON)
+            x = graph.add("Relu", f"{name}/relu", x)
+    x = graph.add("Flatten", "moments", graph.add("Concat", "all_moments", *moments, axis=1))
+    *hidden, last = predictor.architecture.dense
+    for name, _ in hidden:
+        kernel, bias = (predictor.parameters[name][part] for part in ("kernel", "bias"))
+        x = _gelu(graph, name, _dense(graph, name, x, kernel, bias))
+    kernel, bias = (predictor.parameters[last[0]][part] for part in ("kernel", "bias"))
+    # The first weight is always 1.
+    _dense(graph, "style_weights", x, np.pad(kernel, ((0, 0), (1, 0))), np.append(np.float32(1), bias), "style_weights")
+
+
+def _dense(graph: _Graph, name: str, x: str, kernel: np.ndarray, bias: np.ndarray, result: str = "") -> str:
+    weights = [graph.weights(f"{name}/{part}", values) for part, values in (("kernel", kernel), ("bias", bias))]
+    return graph.add("Gemm", result or f"{name}/product", x, *weights)
+
+
+def _gelu(graph: _Graph, name: str, x: str) -> str:
+    """x (1 + erf(x / sqrt 2)) / 2, for which ONNX has an operator of its own only since opset 20."""
+    scaled = graph.add("Mul", f"{name}/scaled", x, graph.repeated(0.5**0.5, 1))
+    gate = graph.add("Add", f"{name}/gate", graph.add("Erf", f"{name}/erf", scaled), graph.repeated(1, 1))
+    return graph.add("Mul", f"{name}/gelu", graph.add("Mul", f"{name}/gated", x, gate), graph.repeated(0.5, 1))
 
 
 def _convolved(graph: _Graph, row: Convolution, x: str, kernel: np.ndarray, in_blocks: bool) -> str:

@@ -11,14 +11,14 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from magstyle import files, limits, options, sizes
-from magstyle.checkpoints import model_files
+from magstyle.checkpoints import model_files, networks, paintings
 from magstyle.checkpoints.networks import Network
 from magstyle.data import images, photos
 from magstyle.errors import InputError, check_choice
 from magstyle.export import example_photo, tflite_metadata
 from magstyle.export.jobs import PRECISIONS, LiteRTJob
 from magstyle.export.tflite_precision import Editor
-from magstyle.litert import graph, network
+from magstyle.litert import graph, network, predictor
 from magstyle.painting.stylizer import Stylizer
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ class LiteRTFile(NamedTuple):
 def convert_tflite(job: LiteRTJob) -> LiteRTFile:
     """Writes a model as a LiteRT file; `convert` describes its content.
 
-    Before the file appears, it paints photos, and its pictures are compared with those of the model.
+    Before the file appears, it paints photos, and its pictures are compared with those of the model. A model for any
+    painting becomes two files, unless a style is given: `anything.tflite` paints, and `anything_predictor.tflite` gives
+    the `style_weights` of a `painting` [1, 256, 256, 3].
 
     Returns:
         The path of the file, and how much its pictures differ from those of the model.
@@ -69,9 +71,17 @@ def convert_tflite(job: LiteRTJob) -> LiteRTFile:
     output = files.inside(job.output_model, job.checkpoint, ".tflite")
     files.check_new(output, "output_model")
     image_size = _network_size(job.image_size)
-    model = model_files.load_model(job.checkpoint)  # In Keras, whose pictures the file's are compared with.
-    Stylizer(model).check_size(*_sides(image_size or _COMPARED_SIDE))
-    style = None if job.style is None else Stylizer(model).style_weights(job.style)
+    source = model_files.read_network(job.checkpoint, any_painting=True)
+    stylizer = Stylizer(source)
+    stylizer.check_size(*_sides(image_size or _COMPARED_SIDE))
+    style = None if job.style is None else stylizer.style_weights(job.style)
+    if source.predictor and style is not None:
+        name = stylizer.label(job.style) if isinstance(job.style, str) else "painting"
+        source, style = source.with_styles([source.mixture(name, style)]), np.ones(1, np.float32)
+    model = networks.to_model(source)  # In Keras, whose pictures the file's are compared with.
+    of_predictor = output.with_name(f"{output.stem}_predictor{output.suffix}")
+    if source.predictor:
+        files.check_new(of_predictor, "output_model")
     samples = _read_photos(
         example_photo() if job.representative_images is None else job.representative_images,
         _sides(image_size or _COMPARED_SIDE),
@@ -86,6 +96,10 @@ def convert_tflite(job: LiteRTJob) -> LiteRTFile:
                 "precision",
             )
         temporary.write_bytes(content)
+    if source.predictor:
+        architecture, parameters = source.predictor.architecture, source.predictor.parameters
+        with files.replacing(of_predictor) as temporary:
+            temporary.write_bytes(predictor.build(architecture, parameters, paintings.SIDE, paintings.SIDE))
     return LiteRTFile(output, image_size, len(samples), difference, psnr)
 
 

@@ -6,10 +6,7 @@ import numpy as np
 
 from magstyle.litert.graph import Graph, Tensor, serialize
 from magstyle.litert.network import EPSILON, spatial_mean
-from magstyle.models.architecture import PredictorArchitecture
-
-# As of `magstyle.models.layers.Moments`.
-_EPSILON = 1e-4
+from magstyle.models.architecture import MOMENTS_EPSILON, PredictorArchitecture
 
 
 def build(
@@ -31,7 +28,7 @@ def build(
             x = graph.conv2d(x, parameters[row.scope]["kernel"], row.strides)
             mean = spatial_mean(x)
             variance = spatial_mean(graph.squared_difference(x, mean))
-            moments += [mean, variance * graph.rsqrt(variance + _constant(graph, _EPSILON))]
+            moments += [mean, variance * graph.rsqrt(variance + _constant(graph, MOMENTS_EPSILON))]
             if "gamma" in parameters[row.scope]:
                 gamma, beta = (_constant(graph, parameters[row.scope][name]) for name in ("gamma", "beta"))
                 x = graph.relu((x - mean) * (gamma * graph.rsqrt(variance + _constant(graph, EPSILON))) + beta)

@@ -13,6 +13,9 @@ from magstyle.names import printable
 
 FILTERS = (32, 64, 128)
 EXPAND_FILTERS = (64, 32)
+# Added to the variance under the root of a style predictor's moments. Its own root is near enough to 0, and makes the
+# gradient at a deviation of 0 finite.
+MOMENTS_EPSILON = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from magstyle.models.architecture import MOMENTS_EPSILON
+
 
 @keras.saving.register_keras_serializable(package="magstyle")
 class ReflectionPadding2D(keras.layers.Layer):
@@ -72,7 +74,7 @@ class ConditionalInstanceNormalization(keras.layers.Layer):
             gamma, beta = gamma[:, None, None, :], beta[:, None, None, :]
         mean, variance = keras.ops.moments(inputs, axes=(1, 2), keepdims=True)
         # One multiplication and one addition over the image; the rest is on [B, 1, 1, C], unless pixels differ.
-        scale = gamma * keras.ops.rsqrt(variance + self.epsilon)
+        scale = gamma * keras.ops.rsqrt(variance + MOMENTS_EPSILON)
         return inputs * scale + (beta - mean * scale)
 
     def compute_output_shape(self, inputs_shape, style_weights_shape):
@@ -193,9 +195,6 @@ class Moments(keras.layers.Layer):
     Returns:
         [B, 2 C]: the means, then the deviations.
     """
-
-    # Its root is near enough to 0, and the gradient at a deviation of 0 is finite.
-    epsilon = 1e-4
 
     def call(self, inputs):
         mean, variance = keras.ops.moments(inputs, axes=(1, 2))

@@ -50,12 +50,12 @@ def main(arguments: list[str]) -> None:
     command_line.import_litert()
     from magstyle.export.tflite import convert_tflite
 
-    model = shared_flags.open_model()
+    network = shared_flags.open_network()
     made = convert_tflite(
-        model,
+        network,
         output_model,
         image_size=shared_flags.size_of("image_size"),
-        style=command_line.style("style", model.style_names),
+        style=command_line.style("style", network.style_names),
         **given,
     )
     print(

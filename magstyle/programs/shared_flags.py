@@ -73,13 +73,6 @@ def define_alpha() -> None:
     option_flags.define_option("alpha", limits.Alpha | None, None, text)
 
 
-def open_model():
-    """The model of --checkpoint; an InputError if it is not as --num_styles and --alpha say."""
-    from magstyle.checkpoints import model_files
-
-    return model_files.load_model(FLAGS.checkpoint, FLAGS.num_styles, FLAGS.alpha)
-
-
 def open_network(any_painting: bool = True) -> "Network":
     """The model to paint with, as plain arrays, which takes neither Keras nor TensorFlow.
 

@@ -160,7 +160,7 @@ def test_a_folder_of_paintings_becomes_a_model(run, refused, anything, folder, p
 
 def test_what_needs_styles_refuses_a_model_without_them(refused, anything, tmp_path):
     sentence = f"{anything} paints in the style of any painting and has no styles of its own; add_styles makes"
-    assert sentence in refused("convert_tflite", f"--checkpoint={anything}", f"--output_model={tmp_path}/out.tflite")
+    assert sentence in refused("export_saved_model", f"--checkpoint={anything}", f"--output_dir={tmp_path}/out")
     assert sentence in refused("build_page", f"--checkpoint={anything}", f"--output_dir={tmp_path}/page")
     with pytest.raises(InputError, match="add_styles makes"):
         merge_models([anything, "painters"])

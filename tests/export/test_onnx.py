@@ -13,11 +13,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
-from magstyle import convert_onnx
+from magstyle import Stylizer, convert_onnx
 from magstyle.checkpoints import model_files, networks
 from magstyle.errors import InputError
 from magstyle.export import onnx_network
+from magstyle.litert import predictor as litert_predictor
 from tests.places import ENV, ROOT
 from tests.samples import picture
 
@@ -275,3 +277,27 @@ def test_the_page_of_the_docs_paints_the_same_in_chromium(onnxruntime_web, conte
             break
         assert time.monotonic() < end, browser.get_log("browser")
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_model_for_any_painting_becomes_two_files(anything, tmp_path, precision):
+    path = convert_onnx(anything, tmp_path / "any.onnx", precision=precision)
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "any_predictor.onnx"]
+    painting, photo = image(270, 300, seed=3), image(24, 36)
+    weights = predictions(tmp_path / "any_predictor.onnx", painting[None])[0]
+    network = Stylizer(anything).network
+    # The predictor alone: `style_weights` scales a painting to a shorter side of 256 pixels first.
+    expected_weights = litert_weights(network.predictor, painting)
+    np.testing.assert_allclose(weights, expected_weights, rtol=1e-3 if precision == "float32" else 0.05)
+    found = run((tmp_path / "any.onnx").read_bytes(), [photo], [expected_weights])
+    tolerance = 5e-4 if precision == "float32" else 0.05
+    np.testing.assert_allclose(found, expected(networks.to_model(network), [photo], [expected_weights]), atol=tolerance)
+
+
+def predictions(path, paintings):
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"painting": paintings})[0]
+
+
+def litert_weights(predictor, painting):
+    content = litert_predictor.build(predictor.architecture, predictor.parameters, *painting.shape[:2])
+    return Interpreter(model_content=content).get_signature_runner()(painting=painting[None])["style_weights"]

@@ -14,6 +14,7 @@ from magstyle.errors import InputError
 from magstyle.export import example_photo, tflite, tflite_metadata
 from magstyle.export.jobs import PRECISIONS
 from magstyle.models.transformer import StyleTransformer
+from magstyle.painting.stylizer import Stylizer
 from tests.samples import blotches, picture
 
 # What XNNPACK takes, LiteRT's GPU delegates too.
@@ -280,3 +281,23 @@ def test_precisions_and_the_example_are_known_without_tensorflow():
     script = "import sys, magstyle.export as export; export.example_photo(); assert 'tensorflow' not in sys.modules"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_model_for_any_painting_becomes_two_files_or_one_of_a_painting(run, anything, tmp_path):
+    painting, photo = tmp_path / "painting.png", np.asarray(picture(0, (32, 24)), np.float32) / 255
+    picture(3, (256, 256)).save(painting)
+    stylizer = Stylizer(anything)
+    weights = stylizer.style_weights(str(painting))
+    flags = [f"--checkpoint={anything}", "--image_size=32x24"]
+    assert run("convert_tflite", *flags, f"--output_model={tmp_path}/any.tflite").returncode == 0
+    of_predictor = Interpreter(str(tmp_path / "any_predictor.tflite")).get_signature_runner()
+    pixels = np.asarray(Image.open(painting), np.float32)[None] / 255
+    np.testing.assert_allclose(of_predictor(painting=pixels)["style_weights"], weights, rtol=1e-4)
+    found = Interpreter(str(tmp_path / "any.tflite")).get_signature_runner()(
+        input_image=photo[None], style_weights=weights
+    )
+    assert run("convert_tflite", *flags, f"--style={painting}", f"--output_model={tmp_path}/one.tflite").returncode == 0
+    baked = Interpreter(str(tmp_path / "one.tflite")).get_signature_runner()(input_image=photo[None])
+    np.testing.assert_allclose(baked["stylized_image"], found["stylized_image"], atol=1e-4)
+    assert tflite_metadata.style_names((tmp_path / "one.tflite").read_bytes()) == ["painting"]
+    assert not (tmp_path / "one_predictor.tflite").exists()
