@@ -15,12 +15,9 @@ from magstyle.training.saving import SaveAndResume
 
 # What TensorFlow raises for another machine that is down, that was started again, or that does not answer
 # (tensorflow/python/distribute/collective_all_reduce_strategy.py, _check_health).
-WORKER_LOST = (
-    tf.errors.AbortedError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.UnavailableError,
-)
+_WORKER_LOST = (tf.errors.UnavailableError, tf.errors.FailedPreconditionError, tf.errors.DeadlineExceededError)
+# What it says when a collective that is under way fails with it, by an error of any class.
+_ABORTED = "Collective ops is aborted"
 _CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
@@ -50,6 +47,11 @@ def strategy(distribution: str, batch_size: int) -> tf.distribute.Strategy:
             f"batch_size={batch_size} must be a multiple of the {found.num_replicas_in_sync} devices", "batch_size"
         )
     return found
+
+
+def tells_of_a_lost_worker(error: Exception) -> bool:
+    """Whether an error of TensorFlow says that another machine was lost."""
+    return isinstance(error, _WORKER_LOST) or (isinstance(error, tf.errors.OpError) and _ABORTED in str(error))
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -242,7 +242,7 @@ def _explaining(job: jobs.TrainingOptions, step: int) -> Iterator[None]:
             names = ["batch_size", "image_size", *(["alpha"] if is_new else [])]
             lower = f"{', '.join(names[:-1])} or {names[-1]}"
             raise InputError(f"a step does not fit into memory; lower {lower}", *names) from error
-        if job.distribution == "multi_worker" and isinstance(error, devices.WORKER_LOST):
+        if job.distribution == "multi_worker" and devices.tells_of_a_lost_worker(error):
             raise WorkerLostError("a worker was lost") from error
         raise
 

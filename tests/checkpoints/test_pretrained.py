@@ -35,7 +35,7 @@ def test_the_model_for_any_painting_is_small_and_has_a_card():
 
 
 def test_a_picture_has_the_colours_of_a_painting_that_nobody_trained_with(shared):
-    photo = images.read_image(shared("content_cc/001b5e6f1b89fd3b.jpg"))
+    photo = images.read_image(shared("content_cc/001b5e6f1b89fd3b.jpg"), 256)
     stylizer = Stylizer("anything")
     for name in ("paintings/zorn-nude-girl-in-doorway.jpg", "style_corpus/gb17161-wilhelm-busch-12.jpg"):
         painting = images.read_image(shared(name))
