@@ -74,7 +74,7 @@ class ConditionalInstanceNormalization(keras.layers.Layer):
             gamma, beta = gamma[:, None, None, :], beta[:, None, None, :]
         mean, variance = keras.ops.moments(inputs, axes=(1, 2), keepdims=True)
         # One multiplication and one addition over the image; the rest is on [B, 1, 1, C], unless pixels differ.
-        scale = gamma * keras.ops.rsqrt(variance + MOMENTS_EPSILON)
+        scale = gamma * keras.ops.rsqrt(variance + self.epsilon)
         return inputs * scale + (beta - mean * scale)
 
     def compute_output_shape(self, inputs_shape, style_weights_shape):
@@ -199,7 +199,7 @@ class Moments(keras.layers.Layer):
     def call(self, inputs):
         mean, variance = keras.ops.moments(inputs, axes=(1, 2))
         # As LiteRT computes it, which has the reciprocal root in XNNPACK.
-        return keras.ops.concatenate([mean, variance * keras.ops.rsqrt(variance + self.epsilon)], axis=-1)
+        return keras.ops.concatenate([mean, variance * keras.ops.rsqrt(variance + MOMENTS_EPSILON)], axis=-1)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0], 2 * input_shape[-1]
