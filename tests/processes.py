@@ -69,9 +69,12 @@ class Program:
         """Exit code; None while it runs, -N if signal N ended it."""
         return self._process.exitcode
 
-    def wait(self) -> int:
-        """Waits for its end, and returns the exit code."""
-        self._process.join()
+    def wait(self, seconds: float = 600) -> int:
+        """Waits for its end, and returns the exit code; a program that hangs is killed after a number of seconds."""
+        self._process.join(seconds)
+        if self.returncode is None:
+            self._process.kill()
+            self._process.join()
         return self.returncode
 
     def send_signal(self, number: int) -> None:
