@@ -10,7 +10,7 @@ import inspect
 import os
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -66,12 +66,14 @@ def takes(job: Callable[P, Job]) -> Callable[[Callable[[Job], Result]], Callable
 def check(options: object) -> None:
     """Raises an InputError for a field of a dataclass with a value that its type forbids, as `check_value` does.
 
-    It does so, too, for an empty sequence where the default is not empty, such as no layer to climb.
+    It does so, too, for an empty sequence where that is not the default, such as no layer to climb.
     """
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(options, field.name)
         check_value(field.name, value, field.type)
-        if isinstance(field.default, tuple) and field.default and isinstance(value, Sequence) and not value:
+        # A text is a sequence, too, where several are expected.
+        is_sequence = isinstance(value, list | tuple) or (isinstance(value, str) and isinstance(field.default, tuple))
+        if is_sequence and not value and field.default != ():
             raise InputError(f"{field.name} must not be empty", field.name)
 
 

@@ -171,7 +171,9 @@ def _read(checkpoint: str | os.PathLike) -> Network:
         return networks.random(random_seed(os.fspath(checkpoint)))
     path = find(checkpoint)
     network = next(read for suffix, read in _READERS.items() if path.endswith(suffix))(path)
-    if not all(np.isfinite(value).all() for values in network.parameters.values() for value in values.values()):
+    of_predictor = network.predictor.parameters if network.predictor else {}
+    tables = [*network.parameters.values(), *of_predictor.values()]
+    if not all(np.isfinite(value).all() for values in tables for value in values.values()):
         raise InputError(f"cannot use {checkpoint}: some of its weights are NaN or infinite")
     return network
 

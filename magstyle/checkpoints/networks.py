@@ -4,9 +4,8 @@ import dataclasses
 import io
 import json
 import os
-import typing
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
@@ -18,12 +17,18 @@ from magstyle.models.architecture import Architecture, Convolution, PredictorArc
 if TYPE_CHECKING:
     import h5py
 
-    from magstyle.models.predictor import ArbitraryStyleTransformer, StylePredictor
     from magstyle.models.transformer import StyleTransformer
 
 # The names under which StyleTransformer and ArbitraryStyleTransformer are registered with Keras.
 _TRANSFORMER, _ARBITRARY = "magstyle>StyleTransformer", "magstyle>ArbitraryStyleTransformer"
 _KIND = "model of this project"
+# Where Keras 3.12 and later store a parameter: the end of the layer's name, and the number of the variable.
+_PLACES = {
+    "kernel": ("", "0"),
+    "bias": ("", "1"),
+    "gamma": ("_instance_norm", "0"),
+    "beta": ("_instance_norm", "1"),
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,22 +167,13 @@ def same_arrays(arrays: Mapping[str, np.ndarray], others: Mapping[str, np.ndarra
     return arrays.keys() == others.keys() and all(np.array_equal(arrays[name], others[name]) for name in arrays)
 
 
-def from_model(model: "StyleTransformer | ArbitraryStyleTransformer") -> Network:
-    """The network of a model, with copies of the weights that it has now."""
-    network, of_model = typing.cast(
-        "tuple[StyleTransformer, StylePredictor | None]",
-        (getattr(model, "network", model), getattr(model, "predictor", None)),
-    )
-    predictor = None
-    if of_model is not None:
-        layers = of_model.architecture.shapes
-        predictor = Predictor(of_model.architecture, {name: _arrays(of_model, name) for name in layers})
-    parameters = {scope: _arrays(network, scope) for scope in network.scopes}
-    return Network(network.architecture, network.style_names, parameters, predictor)
-
-
-def _arrays(model: "StyleTransformer | StylePredictor", name: str) -> dict[str, np.ndarray]:
-    return {part: np.asarray(value).astype(np.float32) for part, value in model.parameters(name).items()}
+def from_model(model: "StyleTransformer") -> Network:
+    """The network of a StyleTransformer, with copies of the weights that it has now."""
+    parameters = {
+        scope: {name: np.asarray(value).astype(np.float32) for name, value in model.parameters(scope).items()}
+        for scope in model.scopes
+    }
+    return Network(model.architecture, model.style_names, parameters)
 
 
 def to_model(network: Network) -> "StyleTransformer":
@@ -233,7 +229,7 @@ def _read_with_keras(path: str | os.PathLike) -> Network:
     with project.needing_tensorflow(f"{path}, written by Keras before 3.12,"):
         import keras
 
-        import magstyle.models.predictor  # noqa: F401  Registers its classes with Keras.
+        import magstyle.models.transformer  # noqa: F401  Registers its class with Keras.
 
     with files.parsing(path, _KIND):
         model = keras.saving.load_model(path, compile=False)
@@ -261,57 +257,40 @@ def _read_network(
     style_names: tuple[str, ...],
     of_predictor: PredictorArchitecture | None,
 ) -> Network | None:
-    """The network in an HDF5 file; None where it is not laid out as Keras 3.12 and later do it."""
+    """The network in an HDF5 file; None where it is not laid out as Keras 3.12 and later do it.
+
+    Raises:
+        KeyError: for a network with a predictor, where anything is missing.
+    """
     import h5py  # Here, as not every network comes from a file.
 
     with h5py.File(weights, "r") as content:
         if of_predictor is None:
-            parameters = _parameters(_transformer_layers(content), architecture.shapes)
+            parameters = _read_parameters(content, architecture.shapes)
             return None if parameters is None else Network(architecture, style_names, parameters)
         parts = content["layers"]
-        parameters = _parameters(_transformer_layers(parts["style_transformer"]), architecture.shapes)
-        of_layers = _parameters(_predictor_layers(parts["style_predictor"]), of_predictor.shapes)
+        parameters = _read_parameters(parts["style_transformer"], architecture.shapes)
+        of_layers = _read_parameters(parts["style_predictor"], of_predictor.shapes)
     if parameters is None or of_layers is None:
-        return None
+        raise KeyError("layers")  # There are no older files of this kind.
     return Network(architecture, style_names, parameters, Predictor(of_predictor, of_layers))
 
 
-def _layers(model: "h5py.Group") -> dict[str, "h5py.Group"]:
-    """The variables of a model's layers, by the name of the layer; in the file, they are numbered by its class."""
-    variables = [layer["vars"] for layer in model.get("layers", {}).values() if "vars" in layer]
-    return {group.attrs.get("name"): group for group in variables}
-
-
-def _transformer_layers(model: "h5py.Group") -> Callable[[str], dict[str, "h5py.Dataset | None"]]:
-    layers = _layers(model)
-
-    def of_scope(scope: str) -> dict[str, "h5py.Dataset | None"]:
-        name = scope.replace("/", "_")
-        kernel, norm = layers.get(name, {}), layers.get(f"{name}_instance_norm", {})
-        return {"kernel": kernel.get("0"), "gamma": norm.get("0"), "beta": norm.get("1")}
-
-    return of_scope
-
-
-def _predictor_layers(model: "h5py.Group") -> Callable[[str], dict[str, "h5py.Dataset | None"]]:
-    layers = _layers(model)
-
-    def of_layer(name: str) -> dict[str, "h5py.Dataset | None"]:
-        layer, norm = layers.get(name, {}), layers.get(f"{name}_norm", {})
-        return {"kernel": layer.get("0"), "bias": layer.get("1"), "gamma": norm.get("0"), "beta": norm.get("1")}
-
-    return of_layer
-
-
-def _parameters(
-    find: Callable[[str], dict[str, "h5py.Dataset | None"]], all_shapes: Mapping[str, Mapping[str, tuple[int, ...]]]
+def _read_parameters(
+    model: "h5py.Group", shapes: Mapping[str, Mapping[str, tuple[int, ...]]]
 ) -> dict[str, dict[str, np.ndarray]] | None:
-    """The arrays that `find` gives for each name; None if one is missing or has another shape."""
+    """The parameters of a model in an HDF5 file, by scope; None if one is missing or has another shape."""
+    # By the name of the layer; the folders are numbered by its class.
+    variables = [layer["vars"] for layer in model.get("layers", {}).values() if "vars" in layer]
+    layers = {group.attrs.get("name"): group for group in variables}
     parameters: dict[str, dict[str, np.ndarray]] = {}
-    for name, shapes in all_shapes.items():
-        found = {part: find(name)[part] for part in shapes}
-        if any(value is None or value.shape != shapes[part] for part, value in found.items()):
-            return None
-        # Read as they are: HDF5 is slow at making 32 bits of 16.
-        parameters[name] = {part: value[()].astype(np.float32) for part, value in found.items() if value is not None}
+    for scope, of_scope in shapes.items():
+        parameters[scope] = {}
+        for part, shape in of_scope.items():
+            ending, number = _PLACES[part]
+            value = layers.get(scope.replace("/", "_") + ending, {}).get(number)
+            if value is None or value.shape != shape:
+                return None
+            # Read as they are: HDF5 is slow at making 32 bits of 16.
+            parameters[scope][part] = value[()].astype(np.float32)
     return parameters

@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ ANYTHING = "anything"
 SIDE, _LONGEST = 256, 1024
 # The shorter side of a painting that shows something of its style, in pixels.
 _SMALLEST = 32
+_lock = threading.Lock()
 
 
 def predict(network: Network, painting: images.Pixels) -> np.ndarray:
@@ -47,7 +49,8 @@ def predict(network: Network, painting: images.Pixels) -> np.ndarray:
         raise InputError(f"its shorter side has {min(pixels.shape[:2])} pixels, where at least {_SMALLEST} are needed")
     if np.ptp(pixels.reshape(-1, 3), axis=0).max() == 0:
         raise InputError("it has only one colour")
-    return _runner(predictor).run({"painting": seen(pixels)[None]})["style_weights"]
+    with _lock:  # A graph computes one image at a time.
+        return _runner(predictor).run({"painting": seen(pixels)[None]})["style_weights"]
 
 
 def _predictor(network: Network) -> Predictor:

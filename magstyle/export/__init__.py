@@ -7,7 +7,7 @@ for the web page; `jobs` holds their options. `tflite_precision` and `tflite_met
 
 import pathlib
 
-from magstyle import project
+from magstyle import files, project
 
 LICENCE_TEXT = """\
 This graph was written by magstyle, which is licensed under the Apache License, Version 2.0:
@@ -21,3 +21,14 @@ trained it, and of the painters of its styles where their copyright has not ende
 def example_photo() -> pathlib.Path:
     """The photo that comes with this project."""
     return project.file("examples", "coffee.jpg")
+
+
+def predictor_file(output: pathlib.Path) -> pathlib.Path:
+    """Where the style predictor of a model for any painting goes, beside the file of its network.
+
+    Raises:
+        InputError: if something is there already.
+    """
+    path = output.with_name(f"{output.stem}_predictor{output.suffix}")
+    files.check_new(path, "output_model")
+    return path

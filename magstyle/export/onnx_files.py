@@ -1,9 +1,11 @@
 """ONNX files, for apps, game engines, servers and browsers."""
 
+import contextlib
 import pathlib
 
 from magstyle import files, options, project
 from magstyle.checkpoints import model_files
+from magstyle.export import predictor_file
 from magstyle.export.jobs import ONNXJob
 
 
@@ -26,11 +28,11 @@ def convert_onnx(job: ONNXJob) -> pathlib.Path:
     with project.needing("onnx"):
         from magstyle.export import onnx_network
     network = model_files.read_network(job.checkpoint, any_painting=True)
+    contents = {output: onnx_network.build(network, job.precision, job.opset)}
     if network.predictor:
-        predictor = output.with_name(f"{output.stem}_predictor{output.suffix}")
-        files.check_new(predictor, "output_model")
-        with files.replacing(predictor) as temporary:
-            temporary.write_bytes(onnx_network.build_predictor(network.predictor, job.precision, job.opset))
-    with files.replacing(output) as temporary:
-        temporary.write_bytes(onnx_network.build(network, job.precision, job.opset))
+        of_predictor = onnx_network.build_predictor(network.predictor, job.precision, job.opset)
+        contents[predictor_file(output)] = of_predictor
+    with contextlib.ExitStack() as stack:  # Both files appear, or none.
+        for path, content in contents.items():
+            stack.enter_context(files.replacing(path)).write_bytes(content)
     return output

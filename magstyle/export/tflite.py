@@ -1,5 +1,6 @@
 """LiteRT files (formerly TensorFlow Lite), for phones, browsers and small devices."""
 
+import contextlib
 import io
 import os
 import pathlib
@@ -15,7 +16,7 @@ from magstyle.checkpoints import model_files, networks, paintings
 from magstyle.checkpoints.networks import Network
 from magstyle.data import images, photos
 from magstyle.errors import InputError, check_choice
-from magstyle.export import example_photo, tflite_metadata
+from magstyle.export import example_photo, predictor_file, tflite_metadata
 from magstyle.export.jobs import PRECISIONS, LiteRTJob
 from magstyle.export.tflite_precision import Editor
 from magstyle.litert import graph, network, predictor
@@ -79,14 +80,17 @@ def convert_tflite(job: LiteRTJob) -> LiteRTFile:
         name = stylizer.label(job.style) if isinstance(job.style, str) else "painting"
         source, style = source.with_styles([source.mixture(name, style)]), np.ones(1, np.float32)
     model = networks.to_model(source)  # In Keras, whose pictures the file's are compared with.
-    of_predictor = output.with_name(f"{output.stem}_predictor{output.suffix}")
-    if source.predictor:
-        files.check_new(of_predictor, "output_model")
+    of_predictor = predictor_file(output) if source.predictor else None
     samples = _read_photos(
         example_photo() if job.representative_images is None else job.representative_images,
         _sides(image_size or _COMPARED_SIDE),
     )
-    with files.replacing(output) as temporary:
+    with contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(files.replacing(output))
+        if source.predictor and of_predictor:
+            architecture, parameters = source.predictor.architecture, source.predictor.parameters
+            content = predictor.build(architecture, parameters, paintings.SIDE, paintings.SIDE)
+            stack.enter_context(files.replacing(of_predictor)).write_bytes(content)
         content = convert(model, image_size, job.precision, style, samples)
         difference, psnr = compare(content, model, samples, style)
         if not psnr >= _LEAST_PSNR:
@@ -96,10 +100,6 @@ def convert_tflite(job: LiteRTJob) -> LiteRTFile:
                 "precision",
             )
         temporary.write_bytes(content)
-    if source.predictor:
-        architecture, parameters = source.predictor.architecture, source.predictor.parameters
-        with files.replacing(of_predictor) as temporary:
-            temporary.write_bytes(predictor.build(architecture, parameters, paintings.SIDE, paintings.SIDE))
     return LiteRTFile(output, image_size, len(samples), difference, psnr)
 
 
@@ -200,8 +200,6 @@ def _read_photos(given: Photo | Sequence[Photo], size: tuple[int, int]) -> list[
     names = [photo for photo in listed if isinstance(photo, str | os.PathLike)]
     if len(names) == len(listed):
         listed = list(photos.find(names))
-    if not listed:
-        raise InputError("representative_images must be one photo or more", "representative_images")
     return [_middle(photo, *size) for photo in listed[:_MOST_PHOTOS]]
 
 

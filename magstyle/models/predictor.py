@@ -64,7 +64,7 @@ class StylePredictor(keras.Model):
             moments.append(Moments(name=f"{row.scope}_moments")(x))
             if row is not architecture.convolutions[-1]:
                 # Of one channel each: instance normalisation.
-                x = keras.layers.GroupNormalization(groups=-1, epsilon=1e-5, name=f"{row.scope}_norm")(x)
+                x = keras.layers.GroupNormalization(groups=-1, epsilon=1e-5, name=f"{row.scope}_instance_norm")(x)
                 x = keras.ops.relu(x)
         x = keras.ops.concatenate(moments, axis=-1)
         for name, units_of_layer in architecture.dense:
@@ -96,17 +96,6 @@ class StylePredictor(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: object = None) -> "StylePredictor":
         return cls(**config)
-
-    def parameters(self, name: str) -> dict[str, keras.Variable]:
-        """The variables of a layer by name, as in `PredictorArchitecture.shapes`."""
-        layer, parts = self.get_layer(name), self.architecture.shapes[name]
-        found = {"kernel": layer.kernel}
-        if "gamma" in parts:
-            norm = self.get_layer(f"{name}_norm")
-            found.update(gamma=norm.gamma, beta=norm.beta)
-        if "bias" in parts:
-            found["bias"] = layer.bias
-        return found
 
 
 @keras.saving.register_keras_serializable(package="magstyle")

@@ -5,7 +5,6 @@ from typing import Literal
 
 from magstyle import limits, options
 from magstyle.data import photos
-from magstyle.errors import InputError
 from magstyle.painting.brush import ModelBrush
 from magstyle.painting.engines import Engine
 from magstyle.painting.regions import Masks
@@ -45,8 +44,3 @@ class PhotoJob(ModelBrush):
     mask: Masks = ()
     format: Literal["png", "jpg", "jpeg", "webp"] = "png"
     sheet: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.which_styles, list | tuple) and not self.which_styles:
-            raise InputError("which_styles must not be empty", "which_styles")

@@ -250,7 +250,7 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer, regions: Regions) -
         mixture = stylizer.style_weights(which_styles)
         return {stylizer.label(which_styles): mixture}
     styles = listed(which_styles, stylizer.network.style_names)
-    if not (styles and all(isinstance(style, numbers.Integral | str) for style in styles)):
+    if not (styles and all(isinstance(style, numbers.Integral | str | os.PathLike) for style in styles)):
         raise InputError(
             f"which_styles={which_styles} must be a style, all, a list such as \"[0, 'scream']\", or a mixture such as "
             "\"{0: 0.6, 'scream': 0.4}\"",

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 # A style by number or name, or a mixture {style: weight}; or weights [num_styles], or those of every pixel
 # [H, W, num_styles]. For a model with a predictor, a painting, too: its file wherever a name can stand, or its pixels.
-StyleOrWeights = int | np.integer | str | Mapping[int | str, float] | Sequence[float] | images.Pixels
+StyleOrWeights = int | np.integer | str | os.PathLike | Mapping[int | str, float] | Sequence[float] | images.Pixels
 # One of these, or several, or "all".
-Style = int | np.integer | str | Mapping[int | str, float]
+Style = int | np.integer | str | os.PathLike | Mapping[int | str, float]
 Styles = Style | Sequence[Style] | np.ndarray
 
 
@@ -156,18 +156,12 @@ class Stylizer:
             raise InputError(
                 f"the model has {num_styles} styles, so their weights must have the shape {shapes}, not {list(shape)}"
             )
-        return self._mixture(dict(enumerate(weights)))
+        return np.array([_number(weight, style) for style, weight in enumerate(weights)], np.float32)
 
     def _mixture(self, styles: Mapping[int | str, float]) -> np.ndarray:
         weights = np.zeros(self.network.num_styles, np.float32)
         for style, weight in styles.items():
-            if (
-                not isinstance(weight, numbers.Real)
-                or isinstance(weight, bool)
-                or not abs(weight) < limits.LARGEST_FLOAT
-            ):
-                raise InputError(f"the weight of style {style!r} must be a number, not {weight!r}")
-            weights += np.float32(weight) * self._weights_of(style)
+            weights += _number(weight, style) * self._weights_of(style)
         return weights
 
     def _weights_of(self, style: Style) -> np.ndarray:
@@ -184,10 +178,10 @@ class Stylizer:
         is_image = isinstance(style, images.Pixels) and len(shape) == 3 and shape[2] != self.network.num_styles
         return is_image and self.network.predictor is not None
 
-    def _is_file(self, style: object) -> TypeGuard[str]:
-        """Whether a style for a model with a predictor is the file of a painting, not a name."""
-        known = self.network.style_names
-        return bool(self.network.predictor and isinstance(style, str) and style not in known and os.path.exists(style))
+    def _is_file(self, style: object) -> TypeGuard[str | os.PathLike]:
+        """Whether a style for a model with a predictor is the file of a painting."""
+        is_path = isinstance(style, str | os.PathLike) and style not in self.network.style_names
+        return is_path and self.network.predictor is not None
 
     def style_index(self, style: Style) -> int:
         """The number of a style, from 0, given its number (which may be NumPy's), its name or a part of that.
@@ -201,7 +195,7 @@ class Stylizer:
         known = self.network.style_names
         if self.network.predictor:
             raise InputError(
-                f"the model paints in the style of any painting, such as style_image=boat.jpg, not in style {style}",
+                f"the model paints in the style of a painting, such as style_image=boat.jpg, not in style {style}",
                 "style_image",
             )
         if isinstance(style, str):
@@ -258,9 +252,16 @@ def listed(which_styles: Styles, style_names: Sequence[str]) -> list[Style]:
         return list(style_names)
     if isinstance(which_styles, np.ndarray):
         which_styles = which_styles.tolist()
-    if isinstance(which_styles, int | np.integer | str | Mapping):
+    if isinstance(which_styles, int | np.integer | str | os.PathLike | Mapping):
         return [which_styles]
     return list(which_styles)
+
+
+def _number(weight: float, style: object) -> np.float32:
+    """The weight of a style as float32; an InputError if it is not a number, or does not fit."""
+    if not isinstance(weight, numbers.Real) or isinstance(weight, bool) or not abs(weight) < limits.LARGEST_FLOAT:
+        raise InputError(f"the weight of style {style!r} must be a number, not {weight!r}")
+    return np.float32(weight)
 
 
 def _nearest(style: str, names: Sequence[str]) -> list[str]:

@@ -14,10 +14,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    flags.DEFINE_multi_string(
-        "style_files", None, "Painting, glob or folder; more may follow without the flag.", required=True
-    )
-    shared_flags.mark_as_paths("style_files")
+    shared_flags.define_style_files()
     option_flags.define_options(AddStylesJob, skip=("style_files",))
 
 

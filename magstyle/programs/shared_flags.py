@@ -54,6 +54,14 @@ def define_masks() -> None:
     mark_as_paths("mask")
 
 
+def define_style_files() -> None:
+    """Defines --style_files, the paintings to learn from."""
+    flags.DEFINE_multi_string(
+        "style_files", None, "Painting, glob or folder; more may follow without the flag.", required=True
+    )
+    mark_as_paths("style_files")
+
+
 def define_checkpoint() -> None:
     """Defines --checkpoint, the model."""
     flags.DEFINE_string("checkpoint", "painters", MODEL)

@@ -35,13 +35,10 @@ def pixels(path):
 
 
 def test_the_file_is_read_as_keras_reads_it(any_model, anything):
-    network, read = Stylizer(anything).network, keras.saving.load_model(anything)
+    network, read = Stylizer(anything).network, keras.saving.load_model(anything)  # Of the predictor, see below.
     for name in network.parameters:
         for part, value in network.parameters[name].items():
             np.testing.assert_array_equal(value, read.network.parameters(name)[part])
-    for name in network.predictor.parameters:
-        for part, value in network.predictor.parameters[name].items():
-            np.testing.assert_array_equal(value, read.predictor.parameters(name)[part])
 
 
 def test_a_painting_is_predicted_as_keras_predicts_it(any_model, anything, folder, photo):
@@ -110,6 +107,31 @@ def test_a_dataset_is_painted_in_the_style_of_a_painting(run, anything, folder, 
     )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "out" / "photo.png").exists()
+
+
+def test_a_paintings_file_may_stand_wherever_a_style_is_named(run, refused, anything, folder, photo, tmp_path):
+    boat, wave = folder / "boat.png", folder / "wave.jpg"
+    flags = [f"--checkpoint={anything}", f"--output_dir={tmp_path}/out"]
+    result = run("stylize", photo, *flags, f"--which_styles={boat}")
+    assert result.stdout == f"{tmp_path}/out/photo_boat.png\n", result.stderr
+    mixture = {str(boat): 0.5, str(wave): 0.5}
+    (path,) = stylize_photos(photo, tmp_path / "out", checkpoint=anything, which_styles=mixture)
+    assert path.name == "photo_boat_500_wave_500.png"
+    (path,) = stylize_photos(photo, tmp_path / "out", checkpoint=anything, which_styles=boat, mask=[(photo, str(wave))])
+    assert path.name == "photo_boat_mask-photo-wave.png"
+    # Weights do, too.
+    stylizer = Stylizer(anything)
+    weights = stylizer.style_weights(boat)
+    np.testing.assert_array_equal(stylizer.stylize(pixels(photo), weights), stylizer.stylize(pixels(photo), boat))
+    assert refused("stylize", photo, *flags, "--which_styles=missing.jpg").endswith("cannot read missing.jpg: No such file or directory")
+
+
+def test_a_predictor_whose_weights_are_nan_is_refused(any_model, tmp_path):
+    model = type(any_model).from_config(any_model.get_config())
+    model.predictor.get_layer("dense1").bias.assign([np.nan] * 8)
+    model.save(tmp_path / "nan.keras")
+    with pytest.raises(InputError, match="some of its weights are NaN or infinite"):
+        Stylizer(tmp_path / "nan.keras")
 
 
 @pytest.mark.parametrize(

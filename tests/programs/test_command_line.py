@@ -140,14 +140,17 @@ def test_launchers_are_four_lines_and_executable():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_program_that_is_told_to_stop_while_it_is_imported_ends_in_silence(number):
+@pytest.mark.parametrize(
+    ("program", "words", "module"), [("stylize", "", "stylize"), ("commands", "video", "stylize_video")]
+)
+def test_a_program_that_is_told_to_stop_while_it_is_imported_ends_in_silence(number, program, words, module):
     # The first import of the program's module does not end; there is nothing to wait for but the signal.
     code = (
         "import signal, sys, time\nfrom magstyle.programs import launcher\n"
         "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # Whoever runs the tests may ignore it.
         "class Slow:\n    def find_spec(self, name, *_):\n"
-        "        if name == 'magstyle.programs.stylize':\n            print(flush=True)\n            time.sleep(60)\n"
-        "sys.meta_path.insert(0, Slow())\nlauncher.run('stylize')"
+        f"        if name == 'magstyle.programs.{module}':\n            print(flush=True)\n            time.sleep(60)\n"
+        f"sys.meta_path.insert(0, Slow())\nsys.argv = ['magstyle', *{words.split()}]\nlauncher.run('{program}')"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], env=ENV, cwd=ROOT, **pipes) as process:

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -222,23 +221,6 @@ def test_python_runs_the_package():
         [sys.executable, "-m", "magstyle", "tarin"], capture_output=True, text=True, env=ENV, cwd=ROOT
     )
     assert (result.returncode, result.stderr[:30]) == (1, "magstyle: there is no command ")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_command_that_is_told_to_stop_while_it_is_imported_ends_in_silence(number):
-    code = (
-        "import signal, sys, time\nfrom magstyle.programs import launcher\n"
-        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # Whoever runs the tests may ignore it.
-        "class Slow:\n    def find_spec(self, name, *_):\n"
-        "        if name == 'magstyle.programs.stylize_video':\n            print(flush=True), time.sleep(60)\n"
-        "sys.meta_path.insert(0, Slow())\nsys.argv = ['magstyle', 'video']\nlauncher.run('commands')"
-    )
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code], env=ENV, cwd=ROOT, **pipes) as process:
-        process.stdout.readline()
-        process.send_signal(number)
-        assert process.wait() == 128 + number
-        assert process.stderr.read() == b""
 
 
 def test_models_are_the_bundled_ones_and_those_in_this_folder(folder, small_model, small_checkpoint):
