@@ -123,7 +123,9 @@ def test_a_paintings_file_may_stand_wherever_a_style_is_named(run, refused, anyt
     stylizer = Stylizer(anything)
     weights = stylizer.style_weights(boat)
     np.testing.assert_array_equal(stylizer.stylize(pixels(photo), weights), stylizer.stylize(pixels(photo), boat))
-    assert refused("stylize", photo, *flags, "--which_styles=missing.jpg").endswith("cannot read missing.jpg: No such file or directory")
+    assert refused("stylize", photo, *flags, "--which_styles=missing.jpg").endswith(
+        "cannot read missing.jpg: No such file or directory"
+    )
 
 
 def test_a_predictor_whose_weights_are_nan_is_refused(any_model, tmp_path):
