@@ -131,8 +131,18 @@ def name_of(path: str | os.PathLike) -> str:
 
 def style_weights(network: Network, path: str | os.PathLike) -> np.ndarray:
     """The weights [num_styles] for a painting's file; as for `predict`."""
-    painting = images.read_image(path)
+    painting = _read(path)
     try:
         return predict(network, painting)
     except InputError as error:
         raise InputError(f"{path} shows no style: {error}", "style_image") from error
+
+
+def _read(path: str | os.PathLike) -> np.ndarray:
+    """A painting; if it is too large to be read whole, in the size in which it is seen."""
+    try:
+        return images.read_image(path)
+    except InputError as error:
+        if "image_size" not in error.arguments:
+            raise
+        return images.read_image(path, SIDE)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from magstyle import Stylizer, create_style_dataset, finetune, merge_models, stylize_photos
+from magstyle import Stylizer, create_style_dataset, finetune, merge_models, read_image, stylize_photos
 from magstyle.checkpoints import model_files, paintings
 from magstyle.errors import InputError
 from magstyle.painting import margin
@@ -126,6 +126,16 @@ def test_a_paintings_file_may_stand_wherever_a_style_is_named(run, refused, anyt
     assert refused("stylize", photo, *flags, "--which_styles=missing.jpg").endswith(
         "cannot read missing.jpg: No such file or directory"
     )
+
+
+def test_a_painting_too_large_to_be_read_whole_is_read_scaled_down(anything, tmp_path, monkeypatch):
+    Image.effect_noise((60, 60), 99).resize((1200, 1100)).convert("RGB").save(tmp_path / "huge.jpg", quality=95)
+    stylizer = Stylizer(anything)
+    whole = stylizer.style_weights(str(tmp_path / "huge.jpg"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400_000)  # More than twice as many are refused.
+    with pytest.raises(InputError, match="image_size"):
+        read_image(tmp_path / "huge.jpg")
+    np.testing.assert_allclose(stylizer.style_weights(str(tmp_path / "huge.jpg")), whole, rtol=0.1, atol=0.1)
 
 
 def test_a_predictor_whose_weights_are_nan_is_refused(any_model, tmp_path):
