@@ -55,7 +55,7 @@ def style_loss(
     end_points: Mapping,
     target_gram_matrices: Mapping,
     weights: Mapping[str, float],
-    style_coefficients: keras.KerasTensor | float = 1.0,
+    style_coefficients: keras.KerasTensor | float | Mapping = 1.0,
 ) -> dict:
     """How much the Gram matrices of the features differ from those of the painting.
 
@@ -63,7 +63,7 @@ def style_loss(
         end_points: features [B, H, W, C] of the stylised images, by end point.
         target_gram_matrices: [B, C, C], or [1, C, C] for the whole batch, by end point.
         weights: one weight per end point that counts.
-        style_coefficients: [B], multiplies the weights per image; or one number.
+        style_coefficients: [B], multiplies the weights per image; or one number; or either by end point.
 
     Returns:
         `style_loss/<end point>`, `weighted_style_loss/<end point>`, `total_style_loss`, [B] each, as in `content_loss`.
@@ -150,9 +150,11 @@ def _mesh_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _named_terms(
-    kind: str, losses: Mapping, weights: Mapping[str, float], coefficients: keras.KerasTensor | float = 1.0
+    kind: str, losses: Mapping, weights: Mapping[str, float], coefficients: keras.KerasTensor | float | Mapping = 1.0
 ) -> dict:
     """Losses [B] by end point under the names that training reports, with their weighted sum."""
+    if not isinstance(coefficients, Mapping):
+        coefficients = dict.fromkeys(losses, coefficients)
     terms = {f"{kind}/{name}": loss for name, loss in losses.items()}
-    weighted = {f"weighted_{kind}/{name}": loss * coefficients * weights[name] for name, loss in losses.items()}
+    weighted = {f"weighted_{kind}/{name}": loss * coefficients[name] * weights[name] for name, loss in losses.items()}
     return {**terms, **weighted, f"total_{kind}": sum(weighted.values())}

@@ -28,6 +28,8 @@ _PLACES = {
     "bias": ("", "1"),
     "gamma": ("_instance_norm", "0"),
     "beta": ("_instance_norm", "1"),
+    "center": ("_moments", "0"),
+    "scale": ("_moments", "1"),
 }
 
 
@@ -59,7 +61,8 @@ class Predictor:
 
     Attributes:
         architecture: its shape.
-        parameters: those of every layer, as in `PredictorArchitecture.shapes`, all float32.
+        parameters: those of every layer, as in `PredictorArchitecture.shapes`, all float32; but the first dense layer
+            takes the moments as they are, so that there is no center and no scale.
     """
 
     architecture: PredictorArchitecture
@@ -273,7 +276,19 @@ def _read_network(
         of_layers = _read_parameters(parts["style_predictor"], of_predictor.shapes)
     if parameters is None or of_layers is None:
         raise KeyError("layers")  # There are no older files of this kind.
+    _take_moments_as_they_are(of_layers, of_predictor)
     return Network(architecture, style_names, parameters, Predictor(of_predictor, of_layers))
+
+
+def _take_moments_as_they_are(
+    parameters: dict[str, dict[str, np.ndarray]], architecture: PredictorArchitecture
+) -> None:
+    """Moves the center and the scale of a predictor's moments into its first dense layer."""
+    scopes = [row.scope for row in architecture.convolutions]
+    center, scale = (np.concatenate([parameters[scope].pop(part) for scope in scopes]) for part in ("center", "scale"))
+    first = parameters[architecture.dense[0][0]]
+    first["kernel"] = first["kernel"] / scale[:, None]
+    first["bias"] = first["bias"] - center @ first["kernel"]
 
 
 def _read_parameters(

@@ -11,7 +11,7 @@ import math
 import os
 import pathlib
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -298,11 +298,81 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: "np.random.Ge
         InputError: as `read_image`, and for an image whose shorter side would be enlarged more than fourfold, or whose
             crop has a single colour.
     """
+
+    def choose(size: tuple[int, int]) -> _Box:
+        return _centre_box(size, image_size) if rng is None else _random_box(size, image_size, rng)
+
+    pixels = _crop(encoded, name, image_size, choose)
+    if rng is not None and rng.random() < 0.5:
+        pixels = pixels[:, ::-1]
+    # Where hardly anything varies, each of the network's normalisations multiplies gradients by hundreds: they explode.
+    if rng is not None and _is_flat(pixels):
+        return training_crop(encoded, name, image_size)
+    if (pixels == pixels[0, 0]).all():
+        raise InputError(f"cannot use {name}: it has only one colour")
+    return pixels
+
+
+def painting_crop(
+    encoded: bytes, name: str, image_size: int, shorter_side: int, rng: "np.random.Generator"
+) -> np.ndarray:
+    """Cuts a square out of an encoded painting at random, as something new to learn from.
+
+    The painting is scaled to a shorter side that is log-uniform from shorter_side to twice as much. The square is
+    mirrored half of the time; half of the time its colours are rotated about their mean, stretched and shifted, since a
+    few paintings have few palettes. Where it is flat, the whole painting is shown, as it is.
+
+    Args:
+        encoded, name, image_size: as for `training_crop`.
+        shorter_side: that of paintings in use, in pixels.
+        rng: random numbers.
+
+    Returns:
+        uint8 RGB [image_size, image_size, 3].
+
+    Raises:
+        InputError: as `training_crop`.
+    """
+    scaled = shorter_side * 2 ** rng.random()
+
+    def choose(size: tuple[int, int]) -> _Box:
+        side = min(size) * min(1.0, image_size / scaled)
+        left, top = ((length - side) * rng.random() for length in size)
+        return left, top, left + side, top + side
+
+    pixels = _crop(encoded, name, image_size, choose)
+    if _is_flat(pixels):
+        return training_crop(encoded, name, image_size)
+    if rng.random() < 0.5:
+        pixels = pixels[:, ::-1]
+    return _with_other_colours(pixels, rng) if rng.random() < 0.5 else pixels
+
+
+def _with_other_colours(pixels: np.ndarray, rng: "np.random.Generator") -> np.ndarray:
+    """Rotates, stretches and shifts the colours of an image, uint8 RGB [H, W, 3], at random about their mean."""
+    rotation, signs = np.linalg.qr(np.eye(3) + rng.normal(0, 0.5, (3, 3)))
+    rotation *= np.sign(np.diag(signs)) * rng.uniform(0.7, 1.3)
+    mean = pixels.mean(axis=(0, 1))
+    colours = (pixels - mean) @ rotation + mean + rng.normal(0, 20, 3)
+    return np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
+
+
+def _is_flat(pixels: np.ndarray) -> bool:
+    """Whether hardly anything varies in an image, uint8 [H, W, 3]."""
+    return pixels.std(axis=(0, 1)).max() < _LEAST_DEVIATION
+
+
+def _crop(encoded: bytes, name: str, image_size: int, choose: Callable[[tuple[int, int]], _Box]) -> np.ndarray:
+    """Cuts a square out of an encoded image, at the place that `choose` gives for its width and height.
+
+    Returns:
+        uint8 RGB [image_size, image_size, 3].
+    """
     with _opened(io.BytesIO(encoded), name) as image:
         size = _upright_size(image, name)
         if min(size) * 4 < image_size:
             raise InputError(f"cannot use {name}: {size[0]} x {size[1]} pixels are too few for crops of {image_size}")
-        box = _centre_box(size, image_size) if rng is None else _random_box(size, image_size, rng)
+        box = choose(size)
         # A JPEG file can be decoded at 1/2, 1/4 or 1/8 of its size, which is much faster; other formats ignore this.
         reduction = 2 * image_size / (box[2] - box[0])
         with _decoding(name):
@@ -310,15 +380,7 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: "np.random.Ge
         formats.check_decoded(image, name)
         srgb = _to_srgb(image, name)
         crop = srgb.resize((image_size, image_size), Image.Resampling.BICUBIC, box=_scaled_box(box, size, srgb.size))
-        if rng is not None and rng.random() < 0.5:
-            crop = ImageOps.mirror(crop)
-    pixels = np.asarray(crop)
-    # Where hardly anything varies, each of the network's normalisations multiplies gradients by hundreds: they explode.
-    if rng is not None and pixels.std(axis=(0, 1)).max() < _LEAST_DEVIATION:
-        return training_crop(encoded, name, image_size)
-    if (pixels == pixels[0, 0]).all():
-        raise InputError(f"cannot use {name}: it has only one colour")
-    return pixels
+    return np.asarray(crop)
 
 
 def _centre_box(size: tuple[int, int], image_size: int) -> _Box:

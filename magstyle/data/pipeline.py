@@ -32,6 +32,7 @@ def batches(
     augment: bool = False,
     position: Sequence[int] = (0, 0),
     shard: tuple[int, int] = (1, 0),
+    paintings: "Paintings | None" = None,
 ) -> tf.data.Dataset:
     """Gives photos with a style each, for `magstyle.training.model.StyleTraining`, without end.
 
@@ -48,15 +49,17 @@ def batches(
         augment: cut crops at random places and sizes, mirrored at random, instead of the centre.
         position: the place to start: the `position` of the last batch that was used, or (0, 0).
         shard: (n, i): only every n-th photo, from the i-th on, for one of n machines.
+        paintings: if given, num_styles of them, of which every photo comes with one that its label chooses.
 
     Returns:
         A dataset of dictionaries: `image` [B, image_size, image_size, 3], float32 RGB in [0, 1]; `label` [B], int32;
-        `position` [B, 2], int32: the epoch, and the place in it after the last photo of the batch.
+        `position` [B, 2], int32: the epoch, and the place in it after the last photo of the batch; and with paintings
+        `painting`, in the shape of `image`: a part of each one's painting, cut by `magstyle.data.images.painting_crop`.
 
     Raises:
         InputError: if no image of the source can be used.
     """
-    pipeline = _Pipeline(source, image_size, batch_size, num_styles, seed, augment, *shard)
+    pipeline = _Pipeline(source, image_size, batch_size, num_styles, seed, augment, *shard, paintings)
     if not pipeline.has_photos():
         reason = next(iter(source.skipped.values()), "it is empty")
         raise InputError(f"there is no image to train on in {source.name}: {reason}")
@@ -71,6 +74,19 @@ def nothing_left(source: Source) -> InputError:
 
 
 @dataclasses.dataclass(frozen=True)
+class Paintings:
+    """Paintings to learn from.
+
+    Attributes:
+        files: their files; one that is damaged is left out.
+        shorter_side: the shorter side of paintings in use, in pixels.
+    """
+
+    files: Sequence[str]
+    shorter_side: int
+
+
+@dataclasses.dataclass(frozen=True)
 class _Pipeline:
     """The steps of `batches`, with its arguments; this is one of a number of machines, which take turns."""
 
@@ -82,6 +98,11 @@ class _Pipeline:
     augment: bool
     machines: int
     machine: int
+    paintings: Paintings | None
+
+    @property
+    def _crops(self) -> tuple[str, ...]:
+        return ("image", "painting") if self.paintings else ("image",)
 
     def has_photos(self) -> bool:
         """Whether any photo of the source can be used."""
@@ -124,19 +145,21 @@ class _Pipeline:
 
     def _load(self, epoch: tf.Tensor, index: tf.Tensor, name: tf.Tensor, encoded: tf.Tensor) -> _Example:
         """Reads and crops a photo; the image is empty if the photo cannot be used."""
-        given, types = [epoch, index, name, encoded], [tf.uint8, tf.int32]
-        image, label = tf.numpy_function(self._read, given, types, stateful=False)
+        given, types = [epoch, index, name, encoded], [tf.uint8, tf.int32, tf.uint8]
+        image, label, painting = tf.numpy_function(self._read, given, types, stateful=False)
         return {
             "image": tf.ensure_shape(image, (None, None, 3)),
+            "painting": tf.ensure_shape(painting, (None, None, 3)),
             "label": tf.ensure_shape(label, ()),
             # Where the machines' next round starts, so that each can go on from the position of any other.
             "position": tf.cast([epoch, (index // self.machines + 1) * self.machines], tf.int32),
             "ends_epoch": index == _END_OF_EPOCH,
         }
 
-    def _read(self, epoch: int, index: int, name: bytes, encoded: bytes) -> tuple[np.ndarray, np.int32]:
-        """The crop and the label of a photo."""
-        nothing = np.zeros((0, 0, 3), np.uint8), np.int32(0)
+    def _read(self, epoch: int, index: int, name: bytes, encoded: bytes) -> tuple[np.ndarray, np.int32, np.ndarray]:
+        """The crop and the label of a photo, and the crop of its painting, if there are any."""
+        empty = np.zeros((0, 0, 3), np.uint8)
+        nothing = empty, np.int32(0), empty
         if index == _END_OF_EPOCH:
             return nothing
         path = os.fsdecode(name)
@@ -147,13 +170,23 @@ class _Pipeline:
         except InputError as error:
             self.source.skipped[path] = str(error)
             return nothing
-        return crop, rng.integers(self.num_styles, dtype=np.int32)
+        label = rng.integers(self.num_styles, dtype=np.int32)
+        if not self.paintings:
+            return crop, label, empty
+        path = self.paintings.files[label]
+        try:
+            encoded = files.read_bytes(path)
+            return crop, label, images.painting_crop(encoded, path, self.image_size, self.paintings.shorter_side, rng)
+        except InputError as error:
+            self.source.skipped[path] = str(error)
+            return nothing
 
     def _to_batch(self, examples: _Example) -> _Example:
         """The batch that training takes; its position is that of the last photo."""
-        image = tf.ensure_shape(examples["image"], (self.batch_size, self.image_size, self.image_size, 3))
+        shape = (self.batch_size, self.image_size, self.image_size, 3)
+        crops = {name: tf.ensure_shape(examples[name], shape) for name in self._crops}
         return {
-            "image": tf.image.convert_image_dtype(image, tf.float32),
+            **{name: tf.image.convert_image_dtype(crop, tf.float32) for name, crop in crops.items()},
             "label": examples["label"],
             "position": tf.repeat(examples["position"][-1:], self.batch_size, axis=0),
         }

@@ -3,11 +3,11 @@
 import dataclasses
 
 from magstyle.limits import Count
-from magstyle.training.jobs import Checkpoint, FilePath, Objective
+from magstyle.training.jobs import Checkpoint, FilePath, StylesObjective
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationJob(Objective):
+class EvaluationJob(StylesObjective):
     """Measures a model on photos, in every style.
 
     Args:

@@ -30,7 +30,7 @@ from magstyle.optimization import pixels
 from magstyle.painting import grids
 from magstyle.painting.stylizer import Stylizer
 from magstyle.training import criterion, transfer
-from magstyle.training.jobs import Checkpoint, Objective
+from magstyle.training.jobs import Checkpoint, StylesObjective
 from magstyle.training.model import StyleTraining
 from magstyle.video import codec, optical_flow
 from magstyle.video.steadiness import FramePainter, Steadiness
@@ -71,7 +71,7 @@ class Evaluation:
         InputError: for files that cannot be used.
     """
 
-    def __init__(self, style_dataset_file: str | os.PathLike, objective: Objective):
+    def __init__(self, style_dataset_file: str | os.PathLike, objective: StylesObjective):
         self.objective = objective
         self._style_dataset_file = style_dataset_file
         self.paintings = criterion.read_paintings(style_dataset_file, objective)

@@ -147,16 +147,19 @@ class PredictorArchitecture:
     def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
         """The shapes of the parameters, by layer.
 
-        A convolution has its `kernel` and, but for the last one, the `gamma` and `beta` of the normalisation after it;
-        a dense layer has a `kernel` and a `bias`.
+        A convolution has its `kernel`, the `center` and `scale` that standardise the moments of its results and, but
+        for the last one, the `gamma` and `beta` of the normalisation after it; a dense layer has a `kernel` and a
+        `bias`.
         """
         shapes: dict[str, dict[str, tuple[int, ...]]] = {}
         channels = 3
         for row in self.convolutions:
             kernel, norm = (row.kernel_size, row.kernel_size, channels, row.filters), (row.filters,)
-            shapes[row.scope] = {"kernel": kernel, "gamma": norm, "beta": norm}
+            moments = (2 * row.filters,)
+            shapes[row.scope] = {"kernel": kernel, "center": moments, "scale": moments}
+            if row != self.convolutions[-1]:
+                shapes[row.scope] |= {"gamma": norm, "beta": norm}
             channels = row.filters
-        shapes[row.scope] = {"kernel": kernel}
         inputs = 2 * sum(self.filters)
         for name, units in self.dense:
             shapes[name] = {"kernel": (inputs, units), "bias": (units,)}

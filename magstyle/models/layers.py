@@ -187,19 +187,28 @@ def _times(side, factor, plus=0):
 
 @keras.saving.register_keras_serializable(package="magstyle")
 class Moments(keras.layers.Layer):
-    """The mean and the standard deviation of every channel over height and width.
+    """The mean and the standard deviation of every channel over height and width, standardised.
+
+    They differ in size by orders of magnitude, and dense layers learn nothing from them as they are. The weights
+    `center` and `scale` [2 C], which training computes once, make numbers of about -1 to 1 of them.
 
     Call arguments:
         inputs: [B, H, W, C].
 
     Returns:
-        [B, 2 C]: the means, then the deviations.
+        [B, 2 C]: the means, then the deviations, minus center, divided by scale.
     """
+
+    def build(self, input_shape):
+        size = (2 * input_shape[-1],)
+        self.center = self.add_weight(size, "zeros", trainable=False, name="center")
+        self.scale = self.add_weight(size, "ones", trainable=False, name="scale")
 
     def call(self, inputs):
         mean, variance = keras.ops.moments(inputs, axes=(1, 2))
         # As LiteRT computes it, which has the reciprocal root in XNNPACK.
-        return keras.ops.concatenate([mean, variance * keras.ops.rsqrt(variance + MOMENTS_EPSILON)], axis=-1)
+        moments = keras.ops.concatenate([mean, variance * keras.ops.rsqrt(variance + MOMENTS_EPSILON)], axis=-1)
+        return (moments - self.center) / self.scale
 
     def compute_output_shape(self, input_shape):
         return input_shape[0], 2 * input_shape[-1]

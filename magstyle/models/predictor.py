@@ -23,7 +23,7 @@ class StylePredictor(keras.Model):
     """Tells in which style a painting is painted, as the style weights of a StyleTransformer.
 
     A few convolutions look at the painting. The mean and the standard deviation of every channel of their results, over
-    the whole painting, go into dense layers, which give the weights. The first weight is always 1.
+    the whole painting, go standardised into dense layers, which give the weights. The first weight is always 1.
 
     Args:
         num_styles: number of weights, that is, of the styles of the network that takes them; at least 2.
@@ -62,7 +62,7 @@ class StylePredictor(keras.Model):
                 name=row.scope,
             )(x)
             moments.append(Moments(name=f"{row.scope}_moments")(x))
-            if row is not architecture.convolutions[-1]:
+            if row != architecture.convolutions[-1]:
                 # Of one channel each: instance normalisation.
                 x = keras.layers.GroupNormalization(groups=-1, epsilon=1e-5, name=f"{row.scope}_instance_norm")(x)
                 x = keras.ops.relu(x)
@@ -83,6 +83,18 @@ class StylePredictor(keras.Model):
         # === Config ===
         self.architecture = architecture
         self.num_styles = num_styles
+
+    def parameters(self, name: str) -> dict[str, keras.Variable]:
+        """The variables of a convolution or a dense layer by name, as in `PredictorArchitecture.shapes`."""
+        layer = self.get_layer(name)
+        if isinstance(layer, keras.layers.Dense):
+            return {"kernel": layer.kernel, "bias": layer.bias}
+        moments = self.get_layer(f"{name}_moments")
+        found = {"kernel": layer.kernel, "center": moments.center, "scale": moments.scale}
+        if name == self.architecture.convolutions[-1].scope:
+            return found
+        norm = self.get_layer(f"{name}_instance_norm")
+        return {**found, "gamma": norm.gamma, "beta": norm.beta}
 
     def get_config(self) -> dict[str, object]:
         return {
@@ -119,6 +131,7 @@ class ArbitraryStyleTransformer(keras.Model):
     Attributes:
         network: the StyleTransformer.
         predictor: the StylePredictor.
+        style_names: names of the network's styles.
 
     Raises:
         ValueError: for numbers that do not make a model.
@@ -141,6 +154,7 @@ class ArbitraryStyleTransformer(keras.Model):
         painting = keras.Input((None, None, 3), name="painting")
         super().__init__([image, painting], network([image, predictor(painting)]), **kwargs)
         self.network, self.predictor = network, predictor
+        self.style_names = network.style_names
 
     def get_config(self) -> dict[str, object]:
         return {

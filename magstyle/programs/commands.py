@@ -42,6 +42,7 @@ GROUPS = {
         Command("style-dataset", "create_style_dataset", "or, first: a file of your paintings"),
         Command("finetune", "finetune", "then: teach a model your paintings, in minutes"),
         Command("train", "train", "or: train a whole network, in hours"),
+        Command("train-predictor", "train_predictor", "train a network for any painting, in days"),
         Command("evaluate", "evaluate", "measure how well a model paints"),
     ),
     "share": (

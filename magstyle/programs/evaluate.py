@@ -22,7 +22,7 @@ from magstyle import files
 from magstyle.evaluation.jobs import EvaluationJob
 from magstyle.limits import CountFromZero, Seconds
 from magstyle.programs import command_line, option_flags, shared_flags, training_flags
-from magstyle.training.jobs import Objective
+from magstyle.training.jobs import StylesObjective
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     files.check_name(files.expanded(FLAGS.eval_dir))
-    objective = Objective(**command_line.values_for(Objective, **training_flags.data(arguments)))
+    objective = StylesObjective(**command_line.values_for(StylesObjective, **training_flags.data(arguments)))
     command_line.import_tensorflow()
     shared_flags.import_engine()
     from magstyle.checkpoints import model_files

@@ -33,11 +33,12 @@ def data(arguments: list[str]) -> dict[str, object]:
     weights = {
         name: command_line.literal(FLAGS[name].value)
         for name in ("content_weights", "style_weights", "style_coefficients")
+        if name in FLAGS
     }
     return {**shared_flags.photos(arguments, "imagenet_data_dir", "tfds_name"), **weights}
 
 
-def train(function: str, job: type[TrainingOptions], arguments: list[str]) -> None:
+def train(function: str, job: type[TrainingOptions], arguments: list[str], **values: object) -> None:
     """Trains as the flags say, and prints the path of the model.
 
     Ctrl-C, SIGTERM and SIGHUP end it after the current step, a second one at once. If another machine of several is
@@ -47,8 +48,9 @@ def train(function: str, job: type[TrainingOptions], arguments: list[str]) -> No
         function: the name of the function of `magstyle.training.trainer` that trains.
         job: the class of its options.
         arguments: those that follow the flags.
+        values: options whose flags the program defines itself.
     """
-    given = command_line.values_for(job, **data(arguments))
+    given = command_line.values_for(job, **data(arguments), **values)
     job(**given)  # Refuses invalid options before TensorFlow is imported.
     _end_at_once_when_told_twice()
     command_line.import_tensorflow()

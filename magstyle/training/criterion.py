@@ -9,10 +9,11 @@ import keras
 from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import photos, styles
 from magstyle.errors import InputError
+from magstyle.models.predictor import ArbitraryStyleTransformer
 from magstyle.models.transformer import StyleTransformer
 from magstyle.training import gram_matrices
-from magstyle.training.jobs import Objective
-from magstyle.training.model import LossWeights, StyleTraining
+from magstyle.training.jobs import Objective, PredictorTrainingJob, StylesObjective
+from magstyle.training.model import LossWeights, PredictorTraining, StyleTraining
 
 
 def open_photos(objective: Objective) -> photos.Source:
@@ -25,7 +26,7 @@ def open_photos(objective: Objective) -> photos.Source:
     )
 
 
-def read_paintings(style_dataset_file: str | os.PathLike, objective: Objective) -> list[styles.Style]:
+def read_paintings(style_dataset_file: str | os.PathLike, objective: StylesObjective) -> list[styles.Style]:
     """The paintings of a style dataset; an InputError if their number is not num_styles."""
     paintings = styles.read(style_dataset_file)
     if objective.num_styles not in (None, len(paintings)):
@@ -36,7 +37,7 @@ def read_paintings(style_dataset_file: str | os.PathLike, objective: Objective) 
 
 
 def build(
-    objective: Objective,
+    objective: StylesObjective,
     transformer: StyleTransformer,
     paintings: Sequence[styles.Style],
     *,
@@ -57,6 +58,29 @@ def build(
     Raises:
         InputError: for a VGG that cannot be opened, an end point that it does not have, or values that are not weights.
     """
+    vgg, content, style = _open_vgg(objective, content_blocks, style_blocks)
+    numbers = _numbers(transformer, paintings)
+    coefficients = _coefficients(objective.style_coefficients, [transformer.style_names[number] for number in numbers])
+    weights = _loss_weights(objective, content, style, coefficients)
+    grams = gram_matrices.of_styles(paintings, vgg, list(style))
+    return StyleTraining(transformer, vgg, grams, weights, style_ramp_steps=style_ramp_steps, styles=numbers)
+
+
+def build_for_any_painting(job: PredictorTrainingJob, transformer: ArbitraryStyleTransformer) -> PredictorTraining:
+    """A network for any painting with its losses; not compiled.
+
+    Raises:
+        InputError: as `build`.
+    """
+    vgg, content, style = _open_vgg(job)
+    weights = _loss_weights(job, content, style)
+    return PredictorTraining(transformer, vgg, weights, style_ramp_steps=job.style_ramp_steps)
+
+
+def _open_vgg(
+    objective: Objective, content_blocks: Sequence[int] = (), style_blocks: Sequence[int] = ()
+) -> tuple[keras.Model, dict[str, float], dict[str, float]]:
+    """VGG with the end points that have a weight, and the weights of the content and of the style loss."""
     vgg = load_vgg(objective.vgg_checkpoint)
     depth = next(iter(vgg.output)).split("/")[0]
     content = _weights("content_weights", objective.content_weights, depth, objective.default_content_weights)
@@ -66,20 +90,23 @@ def build(
     for name in (*content, *style):
         if name not in vgg.output:
             raise InputError(f"{objective.vgg_checkpoint} has no end point {name!r}; it has {', '.join(vgg.output)}")
-    vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in {**content, **style}})
-    numbers = _numbers(transformer, paintings)
-    weights = LossWeights(
+    return keras.Model(vgg.input, {name: vgg.output[name] for name in {**content, **style}}), content, style
+
+
+def _loss_weights(
+    objective: Objective,
+    content: Mapping[str, float],
+    style: Mapping[str, float],
+    style_coefficients: Sequence[float] | None = None,
+) -> LossWeights:
+    return LossWeights(
         content,
         style,
-        style_coefficients=_coefficients(
-            objective.style_coefficients, [transformer.style_names[number] for number in numbers]
-        ),
+        style_coefficients=style_coefficients,
         total_variation=objective.total_variation_weight,
         checkerboard=objective.checkerboard_weight,
         mesh=objective.mesh_weight,
     )
-    grams = gram_matrices.of_styles(paintings, vgg, list(style))
-    return StyleTraining(transformer, vgg, grams, weights, style_ramp_steps=style_ramp_steps, styles=numbers)
 
 
 def _weights(

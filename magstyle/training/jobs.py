@@ -49,14 +49,12 @@ class Objective:
         vgg_checkpoint: the loss network: imagenet, a Keras .h5 file, a slim checkpoint, an .npz file, or random:SEED.
         content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 1.0} by default.
         style_weights: weights of the style loss by end point of VGG; 1e-4 for each of vgg_16/conv1 to conv4 by default.
-        style_coefficients: multipliers of the style weights per style: a list, or a dictionary by name; 1 by default.
         total_variation_weight: weight of the total variation of the pictures.
         checkerboard_weight: weight of patterns that repeat every 4 pixels all over a picture.
         mesh_weight: weight of the lattice that a long training weaves over flat parts.
         batch_size: photos per step, on all devices together.
         image_size: side of the crops of the photos, in pixels; a multiple of 4.
         seed: seed of the initial weights, and of the order of the photos and their styles.
-        num_styles: not needed; if given, the style dataset must have this number of styles.
     """
 
     content_files: Files | None = None
@@ -66,14 +64,12 @@ class Objective:
     vgg_checkpoint: FilePath = "imagenet"
     content_weights: Mapping[str, float] | None = None
     style_weights: Mapping[str, float] | None = None
-    style_coefficients: Sequence[float] | Mapping[int | str, float] | None = None
     total_variation_weight: Weight = 0.0
     checkerboard_weight: Weight = 0.0
     mesh_weight: Weight = 0.0
     batch_size: BatchSize = 16
     image_size: CropSize = 256
     seed: Seed = 0
-    num_styles: Count | None = None
 
     # By block of VGG, where the user gives none.
     default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 1.0}
@@ -94,12 +90,24 @@ class Objective:
         return sizes.SMALLEST_FOR_MESH if self.mesh_weight else sizes.SMALLEST_FOR_VGG
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingOptions(Objective, abc.ABC):
-    """The options that `train` and `finetune` have in common.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StylesObjective(Objective):
+    """The aim of a training on the paintings of a style dataset.
 
     Args:
-        style_dataset_file: the paintings, a TFRecord file as create_style_dataset or Magenta makes it.
+        style_coefficients: multipliers of the style weights per style: a list, or a dictionary by name; 1 by default.
+        num_styles: not needed; if given, the style dataset must have this number of styles.
+    """
+
+    style_coefficients: Sequence[float] | Mapping[int | str, float] | None = None
+    num_styles: Count | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions(Objective, abc.ABC):
+    """The options that all trainings have in common.
+
+    Args:
         train_dir: folder for checkpoints and TensorBoard, made if it is missing; a training in it goes on.
         learning_rate: learning rate of Adam.
         style_learning_rate_scale: multiplies the learning rate for the scales and offsets of the styles.
@@ -115,7 +123,6 @@ class TrainingOptions(Objective, abc.ABC):
             all machines of the variable TF_CONFIG.
     """
 
-    style_dataset_file: FilePath
     train_dir: options.OutputPath
     _: dataclasses.KW_ONLY
     learning_rate: LearningRate = 1e-3
@@ -138,7 +145,23 @@ class TrainingOptions(Objective, abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingJob(TrainingOptions):
+class _StyleDataset:
+    """Has a base of its own because the paintings come first.
+
+    Args:
+        style_dataset_file: the paintings, a TFRecord file as create_style_dataset or Magenta makes it.
+    """
+
+    style_dataset_file: FilePath
+
+
+@dataclasses.dataclass(frozen=True)
+class StylesTrainingOptions(TrainingOptions, StylesObjective, _StyleDataset, abc.ABC):
+    """The options that `train` and `finetune` have in common."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingJob(StylesTrainingOptions):
     """Trains one network for all paintings.
 
     Args:
@@ -160,7 +183,7 @@ class TrainingJob(TrainingOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class FinetuningJob(TrainingOptions):
+class FinetuningJob(StylesTrainingOptions):
     """Teaches a trained network new styles, with defaults for a minute or two on two cores.
 
     With the convolutions as they are there is little to learn: a few small photos at a high learning rate are enough.
@@ -208,6 +231,60 @@ class FinetuningJob(TrainingOptions):
         train_steps = 100 * num_paintings if self.train_steps is None else self.train_steps
         decay_steps = train_steps * 3 // 4 if self.decay_steps is None else self.decay_steps
         return Schedule(self.learning_rate, train_steps, decay_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Paintings:
+    """Has a base of its own because the paintings come first.
+
+    Args:
+        style_files: paintings, the more the better: image files, globs and folders with everything below them, one or
+            several.
+    """
+
+    style_files: Files
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictorTrainingJob(TrainingOptions, _Paintings):
+    """Trains a network to paint in the style of any painting.
+
+    Network, directions of style and style predictor are trained together. Every step sees another part of other
+    paintings, at another size, mirrored half of the time, and half of the time with its colours changed.
+
+    The style weights multiply each layer's distance from the painting in relation to that of the photo as it is. The
+    content weight is for ImageNet's VGG-16.
+
+    Args:
+        content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 1.25e-6} by default.
+        style_weights: weights of the relative style loss by end point of VGG; 0.25 for each of vgg_16/conv1 to conv4 by
+            default.
+        train_steps: steps to train, including those of earlier starts.
+        decay_steps: over this number of steps at the end, the learning rate falls to 0, along a cosine.
+        alpha: width of the network: multiplies all numbers of filters; 1 by default, or that of initial_checkpoint.
+        num_styles: directions in the space of styles, the middle one included; 64 by default, or as many as
+            initial_checkpoint has, if it is a model for any painting.
+        initial_checkpoint: a model to start from, with its width: one for any painting, or one of styles, whose
+            differences from their mean become the first directions.
+    """
+
+    _: dataclasses.KW_ONLY
+    checkerboard_weight: Weight = 200.0
+    mesh_weight: Weight = 0.1
+    clip_gradient_norm: Weight = 1.0
+    augment: bool = True
+    train_steps: Count = 40000
+    decay_steps: CountFromZero = 0
+    alpha: Alpha | None = None
+    num_styles: Count | None = None
+    initial_checkpoint: Checkpoint | None = None
+
+    beta_2: ClassVar[float] = 0.99
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 1.25e-6}
+    default_style_weights: ClassVar[Mapping[str, float]] = {f"conv{block}": 0.25 for block in (1, 2, 3, 4)}
+
+    def schedule(self, num_paintings: int) -> Schedule:
+        return Schedule(self.learning_rate, self.train_steps, self.decay_steps)
 
 
 @dataclasses.dataclass(frozen=True)

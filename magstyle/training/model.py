@@ -1,18 +1,20 @@
-"""The model that `fit` trains: a style transformer beside its frozen loss network.
+"""The models that `fit` trains: a network beside its frozen loss network.
 
 References:
     Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. ICLR 2017, arXiv 1610.07629.
     Johnson, Alahi, Fei-Fei: Perceptual Losses for Real-Time Style Transfer. arXiv 1603.08155 (one style).
 """
 
+import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
 
 from magstyle import losses
+from magstyle.models.predictor import ArbitraryStyleTransformer
 from magstyle.models.transformer import StyleTransformer
 
 # A tensor of Keras's backend, or a NumPy array: the backends have no type in common.
@@ -39,8 +41,8 @@ class LossWeights:
     mesh: float = 0.0
 
 
-class StyleTraining(keras.Model):
-    """A style transformer beside its frozen loss network.
+class Training(keras.Model, abc.ABC):
+    """A network beside its frozen loss network.
 
     Compile it with an optimizer alone. The losses are `total_loss`, `total_content_loss`, `total_style_loss`, and for
     every end point NAME `content_loss/NAME`, `weighted_content_loss/NAME`, `style_loss/NAME` and
@@ -51,48 +53,36 @@ class StyleTraining(keras.Model):
     Args:
         transformer: the network to train.
         vgg: a network of `magstyle.models.vgg.build`, with every end point that has a weight.
-        gram_matrices: Gram matrices of the paintings, [num_paintings, C, C] by end point, for every end point of
-            loss_weights.style.
         loss_weights: the weights of the losses.
         style_ramp_steps: in training, the style weights grow exponentially from a hundredth to the whole over this
             number of steps, so that a network learns to keep the photo before it learns to paint it over; 0: no ramp.
-        styles: [num_paintings], the number of the style of the network that each painting stands for; by default there
-            is a painting for each style, in their order. The parameters of a style without a painting get gradients of
-            exactly 0, so that Adam leaves them as they are, to the last bit.
 
     Call arguments:
-        inputs: a dictionary of `image` [B, H, W, 3], RGB in [0, 1], sides multiples of 4; `label` [B], integers, the
-            painting for each image; and, where training is to be resumed, `position` [B, 2], where the stream of photos
-            goes on after this batch.
+        inputs: a dictionary of `image` [B, H, W, 3], RGB in [0, 1], sides multiples of 4; the painting for each image,
+            under the name that `goal` says; and, where training is to be resumed, `position` [B, 2], where the stream
+            of photos goes on after this batch.
 
     Returns:
         The losses, [B] each, by name.
+
+    Attributes:
+        goal: the name of the input that says which painting a picture should come close to.
     """
+
+    goal: ClassVar[str]
 
     def __init__(
         self,
-        transformer: StyleTransformer,
+        transformer: StyleTransformer | ArbitraryStyleTransformer,
         vgg: keras.Model,
-        gram_matrices: Mapping[str, np.ndarray],
         loss_weights: LossWeights,
         *,
         style_ramp_steps: int = 0,
-        styles: Sequence[int] | None = None,
     ):
         super().__init__(name="style_training")
         self.transformer = transformer
         self.vgg = vgg
         self.loss_weights = loss_weights
-        # The targets need no deeper features than the content loss has.
-        self.content_vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in loss_weights.content})
-        self.styles = np.asarray(range(transformer.num_styles) if styles is None else styles, np.int32)
-        coefficients = loss_weights.style_coefficients
-        self.style_coefficients = np.asarray(
-            np.ones(len(self.styles)) if coefficients is None else coefficients, keras.config.floatx()
-        )
-        self.gram_matrices = {
-            name: np.asarray(gram_matrices[name], keras.config.floatx()) for name in loss_weights.style
-        }
         self.style_ramp_steps = style_ramp_steps
         # (A loss added inside `call` would be lost between the replicas of tf.distribute, which share this object.)
         self.batch_mean = _BatchMean(name="batch_mean")
@@ -105,9 +95,30 @@ class StyleTraining(keras.Model):
             (), "zeros", "int32", trainable=False, name="steps", aggregation="only_first_replica"
         )
 
+    @abc.abstractmethod
+    def stylized(self, images: Tensor, goals: Tensor, training: bool | None = None) -> Tensor:
+        """Photos in the styles of paintings.
+
+        Args:
+            images: the photos, [B, H, W, 3] in [0, 1].
+            goals: the paintings, as in the input of that name.
+            training: as Keras's layers take it.
+
+        Returns:
+            The pictures, [B, H, W, 3] in [0, 1].
+        """
+
+    @abc.abstractmethod
+    def targets(self, images: Tensor, goals: Tensor) -> "Targets":
+        """What the pictures of photos should come close to.
+
+        Args:
+            images, goals: as for `stylized`.
+        """
+
     def call(self, inputs, training=None):
-        images, labels = keras.ops.convert_to_tensor(inputs["image"]), keras.ops.convert_to_tensor(inputs["label"])
-        stylized = self.stylized(images, labels, training)
+        images, goals = keras.ops.convert_to_tensor(inputs["image"]), keras.ops.convert_to_tensor(inputs[self.goal])
+        stylized = self.stylized(images, goals, training)
         scale = 1.0
         if training:
             if self.style_ramp_steps:
@@ -116,41 +127,25 @@ class StyleTraining(keras.Model):
             self.steps.assign_add(1)
             if "position" in inputs:
                 self.position.assign(inputs["position"][-1])
-        return self.losses_of(stylized, images, labels, scale)
-
-    def stylized(self, images: Tensor, labels: Tensor, training: bool | None = None) -> Tensor:
-        """Photos in the styles of paintings.
-
-        Args:
-            images: the photos, [B, H, W, 3] in [0, 1].
-            labels: [B], the paintings.
-            training: as Keras's layers take it.
-
-        Returns:
-            The pictures, [B, H, W, 3] in [0, 1].
-        """
-        styles = keras.ops.take(self.styles, labels)
-        style_weights = keras.ops.one_hot(styles, self.transformer.num_styles, dtype=keras.config.floatx())
-        return self.transformer([images, style_weights], training=training)
+        return self.losses_of(stylized, images, goals, scale)
 
     def losses_of(
-        self, stylized: Tensor, images: Tensor, labels: Tensor, style_scale: Tensor | float = 1.0
+        self, stylized: Tensor, images: Tensor, goals: Tensor, style_scale: Tensor | float = 1.0
     ) -> dict[str, Tensor]:
         """The losses of any pictures, [B] each, by name.
 
         Args:
             stylized: the pictures, [B, H, W, 3] in [0, 1].
             images: their photos, in the same shape.
-            labels: [B], the paintings that they should look like.
+            goals: the paintings that they should look like, as for `stylized`.
             style_scale: multiplies all style weights.
         """
         weights = self.loss_weights
-        end_points = {name: _in_full_precision(features) for name, features in self.vgg(stylized).items()}
-        targets = {name: _in_full_precision(features) for name, features in self.content_vgg(images).items()}
-        grams = {name: keras.ops.take(gram, labels, axis=0) for name, gram in self.gram_matrices.items()}
-        coefficients = keras.ops.take(self.style_coefficients, labels) * style_scale
+        end_points = _features(self.vgg, stylized)
+        content, grams, coefficients = self.targets(images, goals)
+        coefficients = {name: coefficient * style_scale for name, coefficient in coefficients.items()}
         terms = {
-            **losses.content_loss(end_points, targets, weights.content),
+            **losses.content_loss(end_points, content, weights.content),
             **losses.style_loss(end_points, grams, weights.style, coefficients),
         }
         total = terms["total_content_loss"] + terms["total_style_loss"]
@@ -188,6 +183,104 @@ class StyleTraining(keras.Model):
             pass
 
 
+class StyleTraining(Training):
+    """A style transformer that learns the styles of some paintings, beside its frozen loss network.
+
+    Args:
+        transformer, vgg, loss_weights, style_ramp_steps: as for `Training`.
+        gram_matrices: Gram matrices of the paintings, [num_paintings, C, C] by end point, for every end point of
+            loss_weights.style.
+        styles: [num_paintings], the number of the style of the network that each painting stands for; by default there
+            is a painting for each style, in their order. The parameters of a style without a painting get gradients of
+            exactly 0, so that Adam leaves them as they are, to the last bit.
+
+    Call arguments:
+        inputs: as for `Training`, with `label` [B], integers, the painting for each image.
+    """
+
+    goal = "label"
+
+    def __init__(
+        self,
+        transformer: StyleTransformer,
+        vgg: keras.Model,
+        gram_matrices: Mapping[str, np.ndarray],
+        loss_weights: LossWeights,
+        *,
+        style_ramp_steps: int = 0,
+        styles: Sequence[int] | None = None,
+    ):
+        super().__init__(transformer, vgg, loss_weights, style_ramp_steps=style_ramp_steps)
+        # The targets need no deeper features than the content loss has.
+        self.content_vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in loss_weights.content})
+        self.styles = np.asarray(range(transformer.num_styles) if styles is None else styles, np.int32)
+        coefficients = loss_weights.style_coefficients
+        self.style_coefficients = np.asarray(
+            np.ones(len(self.styles)) if coefficients is None else coefficients, keras.config.floatx()
+        )
+        self.gram_matrices = {
+            name: np.asarray(gram_matrices[name], keras.config.floatx()) for name in loss_weights.style
+        }
+
+    def stylized(self, images: Tensor, goals: Tensor, training: bool | None = None) -> Tensor:
+        styles = keras.ops.take(self.styles, goals)
+        style_weights = keras.ops.one_hot(styles, self.transformer.num_styles, dtype=keras.config.floatx())
+        return self.transformer([images, style_weights], training=training)
+
+    def targets(self, images: Tensor, goals: Tensor) -> "Targets":
+        grams = {name: keras.ops.take(gram, goals, axis=0) for name, gram in self.gram_matrices.items()}
+        coefficients = keras.ops.take(self.style_coefficients, goals)
+        return Targets(_features(self.content_vgg, images), grams, dict.fromkeys(grams, coefficients))
+
+
+class PredictorTraining(Training):
+    """A network that learns to paint in the style of any painting, beside its frozen loss network.
+
+    A photo is a thousand times as far from one painting as from another, and the far ones would drown the others. So at
+    each end point, the squared distance from the painting is divided by that of the photo as it is: half of the divisor
+    is the photo's own, and half the mean of the batch, for photos that are close already.
+
+    Args:
+        transformer, vgg, loss_weights, style_ramp_steps: as for `Training`; loss_weights without style_coefficients.
+
+    Call arguments:
+        inputs: as for `Training`, with `painting` [B, h, w, 3], RGB in [0, 1].
+
+    Reference:
+        Cheng, Jaiswal, Wu, Natarajan, Natarajan: Style-Aware Normalized Loss for Improving Arbitrary Style Transfer.
+        CVPR 2021, arXiv 2104.10064 (why to divide the distances).
+    """
+
+    goal = "painting"
+
+    def stylized(self, images: Tensor, goals: Tensor, training: bool | None = None) -> Tensor:
+        return self.transformer([images, goals], training=training)
+
+    def targets(self, images: Tensor, goals: Tensor) -> "Targets":
+        photos, paintings = _features(self.vgg, images), _features(self.vgg, goals)
+        grams, coefficients = {}, {}
+        for name in self.loss_weights.style:
+            grams[name] = losses.gram_matrix(paintings[name])
+            difference = losses.gram_matrix(photos[name]) - grams[name]
+            distance = keras.ops.mean(keras.ops.square(difference), axis=(1, 2))
+            coefficients[name] = 2 / (distance + keras.ops.mean(distance))
+        return Targets({name: photos[name] for name in self.loss_weights.content}, grams, coefficients)
+
+
+class Targets(NamedTuple):
+    """What pictures should come close to.
+
+    Attributes:
+        content: the features of the photos [B, H, W, C], by end point.
+        gram_matrices: those of the paintings [B, C, C], by end point.
+        style_coefficients: [B] by end point, multiply the weights of the style loss.
+    """
+
+    content: Mapping[str, Tensor]
+    gram_matrices: Mapping[str, Tensor]
+    style_coefficients: Mapping[str, Tensor]
+
+
 class _BatchMean(keras.losses.Loss):
     """The mean of losses [B], divided by the number of replicas as Keras does with every `keras.losses.Loss`."""
 
@@ -198,6 +291,11 @@ class _BatchMean(keras.losses.Loss):
 def batch_means(logs: Mapping[str, np.ndarray]) -> dict[str, float]:
     """The losses that `StyleTraining` logs for a batch, averaged over its images."""
     return {name: float(np.mean(value)) for name, value in logs.items()}
+
+
+def _features(vgg: keras.Model, images: Tensor) -> dict[str, Tensor]:
+    """The features of images, by end point."""
+    return {name: _in_full_precision(features) for name, features in vgg(images).items()}
 
 
 def _in_full_precision(tensor):

@@ -14,7 +14,7 @@ import numpy as np
 from magstyle import files
 from magstyle.errors import InputError
 from magstyle.training.callbacks import diverged
-from magstyle.training.model import StyleTraining
+from magstyle.training.model import Training
 
 STATE = "training_state.npz"
 CHECKPOINTS_KEPT = 5
@@ -46,7 +46,7 @@ class SaveAndResume(keras.callbacks.Callback):
             that are not finite at its end.
     """
 
-    def __init__(self, folder: str | os.PathLike, model: StyleTraining, save_interval_secs: float = 15):
+    def __init__(self, folder: str | os.PathLike, model: Training, save_interval_secs: float = 15):
         super().__init__()
         self.set_model(model)
         self.folder = files.make_folder(folder)

@@ -4,19 +4,33 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from magstyle import files
-from magstyle.data.styles import Style
 from magstyle.errors import InputError
 from magstyle.training.model import batch_means
 
 # Pictures take a thousand times the space of losses.
 _POINTS_PER_PICTURE = 10
+
+
+class Sample(NamedTuple):
+    """A painting that a training shows.
+
+    Attributes:
+        name: its name.
+        painting: [H, W, 3] in [0, 1].
+        goal: what stands for it in a batch of one for the training, [1, ...].
+    """
+
+    name: str
+    painting: np.ndarray
+    goal: np.ndarray
 
 
 class Summaries(keras.callbacks.Callback):
@@ -28,7 +42,7 @@ class Summaries(keras.callbacks.Callback):
     Args:
         folder: the folder that TensorBoard reads.
         photo: [H, W, 3] in [0, 1], painted in the styles in turn, and shown beside the painting and its picture.
-        paintings: the paintings of the styles that are trained.
+        samples: the paintings of these styles.
         step: the number of steps that the model has been trained already.
         learning_rate: learning rate of the training, a float or a schedule.
         save_summaries_secs: seconds between two points of the curves; 0 writes every step.
@@ -41,7 +55,7 @@ class Summaries(keras.callbacks.Callback):
         self,
         folder: str | os.PathLike,
         photo: np.ndarray,
-        paintings: list[Style],
+        samples: Sequence[Sample],
         step: int,
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
         save_summaries_secs: float = 15,
@@ -49,7 +63,7 @@ class Summaries(keras.callbacks.Callback):
         super().__init__()
         self.writer = tf.summary.create_file_writer(files.for_tensorflow(folder))
         self.photo = photo
-        self.paintings = paintings
+        self.samples = samples
         # The losses are those before the step that has just been made, so the first is of step 0.
         self.step = step - 1
         self.learning_rate = learning_rate
@@ -83,15 +97,13 @@ class Summaries(keras.callbacks.Callback):
                 self._unpainted = False
 
     def _write_picture(self) -> None:
-        label = self.points // _POINTS_PER_PICTURE % len(self.paintings)
-        painting = self.paintings[label]
-        transformer = self.model.transformer
-        style_weights = np.eye(transformer.num_styles, dtype=np.float32)[self.model.styles[label], None]
+        name, painting, goal = self.samples[self.points // _POINTS_PER_PICTURE % len(self.samples)]
         # A plain call: predict would wait for the other workers, which paint no pictures.
-        picture = keras.ops.convert_to_numpy(transformer([self.photo[None], style_weights]))
+        inputs = (keras.ops.convert_to_tensor(value) for value in (self.photo[None], goal))
+        picture = keras.ops.convert_to_numpy(self.model.stylized(*inputs))
         tf.summary.image("photo", self.photo[None])
-        tf.summary.image("style", painting.image[None], description=painting.name)
-        tf.summary.image("result", picture, description=painting.name)
+        tf.summary.image("style", painting[None], description=name)
+        tf.summary.image("result", picture, description=name)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The course of a training, from paintings and photos to a model, for `magstyle.train` and `magstyle.finetune`.
+"""The course of a training, from paintings and photos to a model, for `train`, `finetune` and `train_predictor`.
 
 References:
     Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. ICLR 2017, arXiv 1610.07629.
@@ -7,6 +7,7 @@ References:
 
 import contextlib
 import dataclasses
+import math
 import os
 import pathlib
 import sys
@@ -14,23 +15,28 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from magstyle import files, options
 from magstyle.checkpoints import model_files, networks
-from magstyle.data import photos, pipeline
+from magstyle.checkpoints.paintings import SIDE
+from magstyle.data import images, photos, pipeline
 from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
 from magstyle.models.transformer import StyleTransformer
 from magstyle.painting import memory
 from magstyle.training import criterion, devices, jobs, transfer
 from magstyle.training.callbacks import Progress, StopOnNaN
-from magstyle.training.jobs import FinetuningJob, TrainingJob
-from magstyle.training.model import StyleTraining
+from magstyle.training.jobs import FinetuningJob, PredictorTrainingJob, TrainingJob
+from magstyle.training.model import PredictorTraining, Training
 from magstyle.training.optimizer import DecayAtEnd, StyleAdam
 from magstyle.training.saving import STATE, SaveAndResume
-from magstyle.training.summaries import Summaries
+from magstyle.training.summaries import Sample, Summaries
+
+# The paintings, of thousands, that tell how large the moments are, and that TensorBoard shows.
+_SAMPLES = 64
 
 
 class WorkerLostError(RuntimeError):
@@ -63,7 +69,7 @@ def train(job: TrainingJob) -> pathlib.Path | None:
         old = model_files.load_model(job.initial_checkpoint, alpha=job.alpha)
         return transfer.with_styles(old, names, match_names=True)
 
-    return _train(build, job, start="initial_checkpoint")
+    return _train(job, lambda: _styles_to_learn(job, build), start="initial_checkpoint")
 
 
 @options.takes(FinetuningJob)
@@ -96,7 +102,29 @@ def finetune(job: FinetuningJob) -> pathlib.Path | None:
         transfer.freeze_convolutions(transformer)
         return transformer
 
-    return _train(build, job, start="checkpoint")
+    return _train(job, lambda: _styles_to_learn(job, build), start="checkpoint")
+
+
+@options.takes(PredictorTrainingJob)
+def train_predictor(job: PredictorTrainingJob) -> pathlib.Path | None:
+    """Trains a network that paints in the style of any painting, as the bundled model `anything` does.
+
+    The model is a network whose styles are directions of a space of styles, and a style predictor that tells from a
+    painting how far to go in each. Everything else is as for `magstyle.train`.
+
+    Returns:
+        The path of the trained model, as `magstyle.train`.
+
+    Raises:
+        InputError, WorkerLostError: as `magstyle.train`.
+
+    References:
+        Ghiasi, Lee, Kudlur, Dumoulin, Shlens: Exploring the structure of a real-time, arbitrary neural artistic
+        stylization network. BMVC 2017, arXiv 1705.06830.
+        Cheng, Jaiswal, Wu, Natarajan, Natarajan: Style-Aware Normalized Loss for Improving Arbitrary Style Transfer.
+        CVPR 2021, arXiv 2104.10064.
+    """
+    return _train(job, lambda: _paintings_to_learn(job), start="initial_checkpoint")
 
 
 def _followed_by(old: Sequence[str], new: Sequence[str], style_dataset_file: jobs.FilePath) -> list[str]:
@@ -117,38 +145,89 @@ def _followed_by(old: Sequence[str], new: Sequence[str], style_dataset_file: job
 
 
 @dataclasses.dataclass(frozen=True)
+class _Lesson:
+    """What a network is to learn.
+
+    Attributes:
+        names: the names of the paintings.
+        samples: those of the paintings that TensorBoard shows.
+        build: makes the network and its losses, not compiled.
+        crops: the paintings whose crops each batch has; None if it has the paintings' numbers.
+    """
+
+    names: list[str]
+    samples: list[Sample]
+    build: Callable[[], Training]
+    crops: pipeline.Paintings | None = None
+
+
+def _styles_to_learn(
+    job: jobs.StylesTrainingOptions, build_transformer: Callable[[list[Style]], StyleTransformer]
+) -> _Lesson:
+    """The paintings of a style dataset, each a style."""
+    paintings = criterion.read_paintings(job.style_dataset_file, job)
+    return _Lesson(
+        [painting.name for painting in paintings],
+        [Sample(style.name, style.image, np.array([label])) for label, style in enumerate(paintings)],
+        lambda: criterion.build(job, build_transformer(paintings), paintings, style_ramp_steps=job.style_ramp_steps),
+    )
+
+
+def _paintings_to_learn(job: PredictorTrainingJob) -> _Lesson:
+    """Paintings as examples of all paintings."""
+    network = None
+    if job.initial_checkpoint is not None:
+        network = model_files.read_network(job.initial_checkpoint, alpha=job.alpha, any_painting=True)
+    files_of_paintings = photos.find(job.style_files)
+    for path in files_of_paintings:
+        images.read_size(path, image_size=job.image_size)  # An InputError for a file that is not an image.
+    # Evenly spread, as a folder may hold one painter after the other.
+    some = files_of_paintings[:: math.ceil(len(files_of_paintings) / _SAMPLES)]
+    crops = [images.training_crop(files.read_bytes(path), path, SIDE) / np.float32(255) for path in some]
+
+    def build() -> Training:
+        start = transfer.for_any_painting(network, job.num_styles, job.alpha, np.stack(crops), job.seed)
+        return criterion.build_for_any_painting(job, start)
+
+    return _Lesson(
+        [pathlib.Path(path).stem for path in files_of_paintings],
+        [Sample(pathlib.Path(path).stem, crop, crop[None]) for path, crop in zip(some, crops, strict=True)],
+        build,
+        pipeline.Paintings(files_of_paintings, SIDE),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class _Run:
     """A training whose files are open."""
 
     job: jobs.TrainingOptions
     schedule: jobs.Schedule
     strategy: tf.distribute.Strategy
-    paintings: list[Style]
+    lesson: _Lesson
     source: photos.Source
     in_bfloat16: bool
 
 
-def _train(
-    build_transformer: Callable[[list[Style]], StyleTransformer], job: jobs.TrainingOptions, start: str
-) -> pathlib.Path | None:
+def _train(job: jobs.TrainingOptions, prepare: Callable[[], _Lesson], start: str) -> pathlib.Path | None:
     """Trains a network as a job says.
 
     Args:
-        build_transformer: gives the network for the paintings.
-        job: of `train` or `finetune`.
-        start: its argument that takes a checkpoint to start from.
+        job: how.
+        prepare: opens the paintings.
+        start: the job's argument that takes a checkpoint to start from.
     """
     train_dir = files.expanded(job.train_dir)
     _refuse_magentas(train_dir, start)
     strategy = devices.strategy(job.distribution, job.batch_size)
-    paintings = criterion.read_paintings(job.style_dataset_file, job)
-    schedule = job.schedule(len(paintings))
+    lesson = prepare()
+    schedule = job.schedule(len(lesson.names))
     in_bfloat16 = devices.computes_in_bfloat16(job.mixed_precision, job.jit_compile)
-    run = _Run(job, schedule, strategy, paintings, criterion.open_photos(job), in_bfloat16)
+    run = _Run(job, schedule, strategy, lesson, criterion.open_photos(job), in_bfloat16)
     keras.utils.set_random_seed(job.seed)
     with contextlib.ExitStack() as stack:
         with _saying("opening the loss network"), devices.precision(in_bfloat16), strategy.scope():
-            model = _compiled(run, build_transformer(paintings))
+            model = _compiled(run)
             if devices.is_chief(strategy):
                 stack.enter_context(_alone_in(train_dir))
             saving = SaveAndResume(train_dir, model, job.save_interval_secs)
@@ -161,10 +240,9 @@ def _train(
     return saving.model_path if devices.is_chief(strategy) else None
 
 
-def _compiled(run: _Run, transformer: StyleTransformer) -> StyleTraining:
+def _compiled(run: _Run) -> Training:
     """The network with its losses and its optimizer."""
-    job = run.job
-    model = criterion.build(job, transformer, run.paintings, style_ramp_steps=job.style_ramp_steps)
+    job, model = run.job, run.lesson.build()
     optimizer = StyleAdam(
         _learning_rate(run.schedule),
         job.style_learning_rate_scale,
@@ -177,16 +255,17 @@ def _compiled(run: _Run, transformer: StyleTransformer) -> StyleTraining:
     return model
 
 
-def _check_memory(run: _Run, model: StyleTraining) -> None:
+def _check_memory(run: _Run, model: Training) -> None:
     """Raises an InputError for a step that does not fit into memory, where that can be foreseen."""
     job = run.job
     if not job.jit_compile:  # XLA's use of memory has not been measured. A step in bfloat16 takes a bit less.
         workers = run.strategy.num_replicas_in_sync if job.distribution == "multi_worker" else 1
         batch_size = job.batch_size // workers
-        memory.check_training(model.transformer, model.vgg, batch_size, job.image_size, job.smallest_image_size)
+        painter = model.transformer.network if isinstance(model, PredictorTraining) else model.transformer
+        memory.check_training(painter, model.vgg, batch_size, job.image_size, job.smallest_image_size)
 
 
-def _fit(run: _Run, model: StyleTraining, saving: SaveAndResume) -> None:
+def _fit(run: _Run, model: Training, saving: SaveAndResume) -> None:
     """Trains from the step of a checkpoint to the last one, and names the photos that were left out."""
     batches = _batches(run, model.position.numpy())
     callbacks: list[keras.callbacks.Callback] = [StopOnNaN()]
@@ -223,7 +302,7 @@ def _summaries(run: _Run, saving: SaveAndResume) -> Summaries:
     return Summaries(
         saving.folder,
         photo,
-        run.paintings,
+        run.lesson.samples,
         step=saving.step,
         learning_rate=_learning_rate(run.schedule),
         save_summaries_secs=run.job.save_summaries_secs,
@@ -238,7 +317,8 @@ def _explaining(job: jobs.TrainingOptions, step: int) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             # A network that is trained already has its width.
-            is_new = isinstance(job, TrainingJob) and job.initial_checkpoint is None and step == 0
+            is_trained = isinstance(job, FinetuningJob) or job.initial_checkpoint is not None
+            is_new = not is_trained and step == 0
             names = ["batch_size", "image_size", *(["alpha"] if is_new else [])]
             lower = f"{', '.join(names[:-1])} or {names[-1]}"
             raise InputError(f"a step does not fit into memory; lower {lower}", *names) from error
@@ -247,12 +327,13 @@ def _explaining(job: jobs.TrainingOptions, step: int) -> Iterator[None]:
         raise
 
 
-def _course(run: _Run, model: StyleTraining) -> str:
+def _course(run: _Run, model: Training) -> str:
     """One line that announces a training."""
-    names = [painting.name for painting in run.paintings]
-    others = model.transformer.num_styles - len(names)
+    names = run.lesson.names
+    others = 0 if run.lesson.crops else model.transformer.num_styles - len(names)
+    learned = f"{len(names)} paintings" if run.lesson.crops else ", ".join(names)
     return (
-        f"{run.schedule.train_steps} steps for {', '.join(names)}, with batch_size={run.job.batch_size}, "
+        f"{run.schedule.train_steps} steps for {learned}, with batch_size={run.job.batch_size}, "
         f"image_size={run.job.image_size} and learning_rate={run.job.learning_rate:g}"
         + (", in bfloat16" if run.in_bfloat16 else "")
         + (f"; the {others} other styles stay as they are" if others else "")
@@ -306,11 +387,12 @@ def _batches(run: _Run, position: Sequence[int]) -> tf.data.Dataset | tf.distrib
             run.source,
             run.job.image_size,
             batch_size=context.get_per_replica_batch_size(run.job.batch_size),
-            num_styles=len(run.paintings),
+            num_styles=len(run.lesson.names),
             seed=run.job.seed,
             augment=run.job.augment,
             position=position,
             shard=(context.num_input_pipelines, context.input_pipeline_id),
+            paintings=run.lesson.crops,
         )
 
     if run.job.distribution == "multi_worker":

@@ -1,15 +1,24 @@
 """The start of a training from a trained network."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
 
 from magstyle.checkpoints import networks
-from magstyle.checkpoints.networks import Network
+from magstyle.checkpoints.networks import Network, StyleParameters
 from magstyle.checkpoints.paintings import predict
 from magstyle.data.styles import Style
+from magstyle.errors import InputError
+from magstyle.models.architecture import Architecture, PredictorArchitecture
 from magstyle.models.layers import ConditionalInstanceNormalization
+from magstyle.models.predictor import ArbitraryStyleTransformer, StylePredictor
 from magstyle.models.transformer import StyleTransformer
 from magstyle.names import printable
+
+# Directions in the space of styles of a network for any painting, the middle one included.
+_DIRECTIONS = 64
 
 
 def with_styles(
@@ -47,6 +56,120 @@ def with_predicted_styles(network: Network, paintings: Sequence[Style]) -> Style
             [network.mixture(painting.name, predict(network, painting.image)) for painting in paintings]
         )
     )
+
+
+def for_any_painting(
+    network: Network | None, num_styles: int | None, alpha: float | None, paintings: np.ndarray, seed: int
+) -> ArbitraryStyleTransformer:
+    """Makes a network for any painting, with everything trainable.
+
+    Args:
+        network: a trained network to start from; None for a new one. One for any painting goes on as it is. One of
+            styles gives its convolutions, the first three of which are those of the predictor, too. The mean of its
+            styles becomes the first direction of the space of styles, and half of each style's difference from it one
+            of those that follow.
+        num_styles: the directions; by default 64, or those of a network for any painting.
+        alpha: the width of a new network; 1 by default.
+        paintings: crops [N, H, W, 3] in [0, 1], which show how large the predictor's moments are.
+        seed: of the directions that are random.
+
+    Raises:
+        InputError: for a num_styles that does not fit the network.
+    """
+    if network is not None and network.predictor:
+        if num_styles not in (None, network.num_styles):
+            raise InputError(
+                f"the model has {network.num_styles} directions, not num_styles={num_styles}", "num_styles"
+            )
+        model = _arbitrary(network.architecture, network.predictor.architecture)
+        _assign(model.network, network.parameters)
+        _assign(model.predictor, network.predictor.parameters)
+        _standardise(model.predictor, paintings, learned=True)
+        return model
+    if network is None:
+        network = networks.from_model(StyleTransformer(1, 1.0 if alpha is None else alpha))
+    directions = _directions(network, num_styles or _DIRECTIONS, np.random.default_rng(seed))
+    network = network.with_styles(directions)
+    contracting = network.convolutions[:3]
+    model = _arbitrary(
+        network.architecture, PredictorArchitecture(network.num_styles - 1, tuple(row.filters for row in contracting))
+    )
+    _assign(model.network, network.parameters)
+    for number, row in enumerate(contracting, 1):
+        kernel = network.kernels[row.scope]
+        middle = {part: getattr(directions[0], part)[row.scope] for part in ("gamma", "beta")}
+        _assign(model.predictor, {f"conv{number}": {"kernel": kernel, **middle}})
+    _standardise(model.predictor, paintings)
+    return model
+
+
+def _arbitrary(architecture: Architecture, of_predictor: PredictorArchitecture) -> ArbitraryStyleTransformer:
+    return ArbitraryStyleTransformer(
+        **dataclasses.asdict(architecture),
+        predictor_filters=of_predictor.filters,
+        predictor_units=of_predictor.units,
+    )
+
+
+def _assign(model: StyleTransformer | StylePredictor, parameters: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Gives a model those of the parameters that it has."""
+    for scope, values in parameters.items():
+        for part, variable in model.parameters(scope).items():
+            if part in values:
+                variable.assign(values[part])
+
+
+def _directions(network: Network, num_styles: int, rng: np.random.Generator) -> list[StyleParameters]:
+    """The directions of a space of styles: the middle of a network's styles, the way to each, and random ones."""
+    middle = networks.mean_style("0", network.styles)
+    ways = network.styles if network.num_styles > 1 else []
+    if num_styles <= len(ways):
+        raise InputError(f"num_styles={num_styles} must be more than the {len(ways)} styles of the model", "num_styles")
+
+    def direction(number: int) -> StyleParameters:
+        parts = []
+        for part in ("gamma", "beta"):
+            tables = {scope: values[part] for scope, values in network.parameters.items()}
+            if number <= len(ways):
+                parts.append({scope: (table[number - 1] - table.mean(axis=0)) / 2 for scope, table in tables.items()})
+            else:
+                # A tenth of what the styles differ by; of 1, where there is only one style.
+                sizes = {scope: table.std(axis=0).mean() if ways else 1.0 for scope, table in tables.items()}
+                parts.append(
+                    {scope: rng.normal(0, sizes[scope] / 10, table.shape[1]) for scope, table in tables.items()}
+                )
+        return StyleParameters(str(number), *parts)
+
+    return [middle, *map(direction, range(1, num_styles))]
+
+
+def _standardise(predictor: StylePredictor, paintings: np.ndarray, learned: bool = False) -> None:
+    """Sets by what a predictor's moments are standardised.
+
+    Args:
+        predictor: with moments that are not standardised.
+        paintings: as for `for_any_painting`.
+        learned: whether what it predicts stays as it is.
+    """
+    scopes = [row.scope for row in predictor.architecture.convolutions]
+    moments = keras.Model(predictor.input, [predictor.get_layer(f"{scope}_moments").output for scope in scopes])
+    found = [[keras.ops.convert_to_numpy(values) for values in moments(crop[None])] for crop in paintings]
+    seen = [np.concatenate(values) for values in zip(*found, strict=True)]
+    first = predictor.parameters(predictor.architecture.dense[0][0])
+    kernel, bias = (np.array(keras.ops.convert_to_numpy(first[part])) for part in ("kernel", "bias"))
+    row = 0
+    for scope, values in zip(scopes, seen, strict=True):
+        center = values.mean(axis=0)
+        scale = (
+            values.std(axis=0) + 0.02 * np.abs(values).mean(axis=0) + 1e-6
+        )  # Never near 0, of however few paintings.
+        _assign(predictor, {scope: {"center": center, "scale": scale}})
+        rows = slice(row, row + len(center))
+        bias += center @ kernel[rows]
+        kernel[rows] *= scale[:, None]
+        row += len(center)
+    if learned:
+        _assign(predictor, {predictor.architecture.dense[0][0]: {"kernel": kernel, "bias": bias}})
 
 
 def freeze_convolutions(transformer: StyleTransformer) -> None:

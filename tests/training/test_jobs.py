@@ -10,12 +10,13 @@ import pytest
 import magstyle
 from magstyle import options
 from magstyle.evaluation.jobs import EvaluationJob
-from magstyle.training.jobs import FinetuningJob, StyleDatasetJob, TrainingJob
+from magstyle.training.jobs import FinetuningJob, PredictorTrainingJob, StyleDatasetJob, TrainingJob
 from tests.places import ENV, ROOT
 
 JOBS = [
     (magstyle.train, TrainingJob, ["style_dataset_file", "train_dir"]),
     (magstyle.finetune, FinetuningJob, ["style_dataset_file", "train_dir"]),
+    (magstyle.train_predictor, PredictorTrainingJob, ["style_files", "train_dir"]),
     (magstyle.evaluate, EvaluationJob, ["checkpoint", "style_dataset_file"]),
     (magstyle.create_style_dataset, StyleDatasetJob, ["style_files", "output_file"]),
 ]

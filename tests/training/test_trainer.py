@@ -217,7 +217,7 @@ def test_a_lack_of_memory_is_blamed_on_the_width_only_of_a_new_network(
     def fail(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(trainer.StyleTraining, "fit", fail)
+    monkeypatch.setattr(trainer.Training, "fit", fail)
     sentence = "^a step does not fit into memory; lower batch_size"
     with pytest.raises(magstyle.InputError, match=rf"{sentence}, image_size or alpha$") as caught:
         magstyle.train(style_dataset, tmp_path / "new", alpha=0.1, **small)
