@@ -71,7 +71,12 @@ def any_model():
     sizes = {"filters": (4, 6, 8), "expand_filters": (6, 4), "residual_blocks": 1}
     model = ArbitraryStyleTransformer(5, **sizes, predictor_filters=(4, 6), predictor_units=(8,))
     rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(0.3 if w.ndim == 2 else 0, 0.3, w.shape) for w in model.get_weights()])
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(0.3 if len(weight.shape) == 2 else 0, 0.3, weight.shape))
+    for scope in ("conv1", "conv2"):
+        moments = model.predictor.parameters(scope)
+        moments["center"].assign(rng.normal(0, 0.1, moments["center"].shape))
+        moments["scale"].assign(rng.uniform(0.2, 0.5, moments["scale"].shape))
     return model
 
 

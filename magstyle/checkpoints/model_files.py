@@ -6,7 +6,7 @@ import pathlib
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from magstyle.models import random_seed
 from magstyle.models.architecture import Architecture, scaled
 
 if TYPE_CHECKING:
+    from magstyle.models.predictor import ArbitraryStyleTransformer
     from magstyle.models.transformer import StyleTransformer
 
 # Readers by the ends of file names; Magenta's checkpoints may have any name.
@@ -34,11 +35,25 @@ def bundled_models() -> list[str]:
     return sorted(path.stem for path in _BUNDLED.glob("*.keras"))
 
 
+@overload
+def load_model(
+    checkpoint: Checkpoint,
+    num_styles: int | None = ...,
+    alpha: float | None = ...,
+    *,
+    any_painting: Literal[False] = ...,
+) -> "StyleTransformer": ...
+@overload
+def load_model(
+    checkpoint: Checkpoint, num_styles: int | None = ..., alpha: float | None = ..., *, any_painting: bool
+) -> "StyleTransformer | ArbitraryStyleTransformer": ...
 def load_model(
     checkpoint: Checkpoint,
     num_styles: int | None = None,
     alpha: float | None = None,
-) -> "StyleTransformer":
+    *,
+    any_painting: bool = False,
+) -> "StyleTransformer | ArbitraryStyleTransformer":
     """Opens a style transformer.
 
     Args:
@@ -51,6 +66,7 @@ def load_model(
             - `random:SEED`: an untrained network of four styles, to try things with;
             - a StyleTransformer, which is returned as it is, or a Network.
         num_styles, alpha: not needed; if given, the model must have them.
+        any_painting: whether a model that has no styles but a predictor of them, such as `anything`, will do.
 
     Returns:
         The model; its `style_names` are numbers as strings where the source has no names.
@@ -60,8 +76,11 @@ def load_model(
             infinite, for a model that differs from num_styles or alpha, or for anything else, such as None.
     """
     if isinstance(checkpoint, Network | str | os.PathLike):
-        return networks.to_model(read_network(checkpoint, num_styles, alpha))
+        network = read_network(checkpoint, num_styles, alpha, any_painting=any_painting)
+        return networks.to_arbitrary_model(network) if network.predictor else networks.to_model(network)
     _check_model(checkpoint)
+    if hasattr(checkpoint, "predictor") and not any_painting:
+        raise _no_styles("the model")
     _check_arguments(checkpoint.architecture, "the model", num_styles, alpha)
     return checkpoint
 
@@ -89,16 +108,22 @@ def read_network(
         network = checkpoint if isinstance(checkpoint, Network) else networks.from_model(checkpoint)
         source = "the model"
     if network.predictor and not any_painting:
-        raise InputError(
-            f"{source} paints in the style of any painting and has no styles of its own; add_styles makes a model of "
-            "your paintings with it",
-            "checkpoint",
-        )
+        raise _no_styles(source)
     _check_arguments(network.architecture, source, num_styles, alpha)
     return network
 
 
-def save_model(model: "StyleTransformer", path: str | os.PathLike, float16: bool = False) -> None:
+def _no_styles(source: str) -> InputError:
+    return InputError(
+        f"{source} paints in the style of any painting and has no styles of its own; add_styles makes a model of your "
+        "paintings with it",
+        "checkpoint",
+    )
+
+
+def save_model(
+    model: "StyleTransformer | ArbitraryStyleTransformer", path: str | os.PathLike, float16: bool = False
+) -> None:
     """Writes a model as a `.keras` file (architecture, weights, style names), or as a Magenta V2 `.ckpt`.
 
     Args:
@@ -108,8 +133,8 @@ def save_model(model: "StyleTransformer", path: str | os.PathLike, float16: bool
             the file is opened.
 
     Raises:
-        InputError: for a name that ends neither in .keras nor in .ckpt or .ckpt-STEP, or if the file cannot be
-            written; an older file is then left as it was.
+        InputError: for a name that ends neither in .keras nor in .ckpt or .ckpt-STEP, a model for any painting in a
+            Magenta checkpoint, or if the file cannot be written; an older file is then left as it was.
     """
     path = os.fspath(path)
     if path.endswith(".keras"):
@@ -119,6 +144,8 @@ def save_model(model: "StyleTransformer", path: str | os.PathLike, float16: bool
     elif float16:
         raise InputError(f"cannot write {path} in float16; only .keras files can be", "float16")
     elif re.search(r"\.ckpt(-\d+)?$", path):
+        if hasattr(model, "predictor"):
+            raise InputError(f"cannot write {path}: only a .keras file holds a model for any painting")
         magenta.save_checkpoint(networks.from_model(model), path)
     else:
         raise InputError(f"cannot write {path}: its name must end in .keras, or in .ckpt for a Magenta checkpoint")
@@ -152,7 +179,9 @@ def merge_models(checkpoints: Sequence[Checkpoint]) -> "StyleTransformer":
     return networks.to_model(opened[0].with_styles([style for _, style in found.values()]))
 
 
-def _in_float16(model: "StyleTransformer") -> "StyleTransformer":
+def _in_float16(
+    model: "StyleTransformer | ArbitraryStyleTransformer",
+) -> "StyleTransformer | ArbitraryStyleTransformer":
     """A copy of a model with weights of 16 bits."""
     import keras
 

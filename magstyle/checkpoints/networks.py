@@ -5,7 +5,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
@@ -17,6 +17,7 @@ from magstyle.models.architecture import Architecture, Convolution, PredictorArc
 if TYPE_CHECKING:
     import h5py
 
+    from magstyle.models.predictor import ArbitraryStyleTransformer, StylePredictor
     from magstyle.models.transformer import StyleTransformer
 
 # The names under which StyleTransformer and ArbitraryStyleTransformer are registered with Keras.
@@ -153,7 +154,7 @@ class Network:
 
 
 # A model: in Keras, as plain arrays, or anything else that `magstyle.load_model` opens.
-Checkpoint = Union["StyleTransformer", Network, str, os.PathLike]
+Checkpoint = Union["StyleTransformer", "ArbitraryStyleTransformer", Network, str, os.PathLike]
 
 
 def mean_style(name: str, styles: Sequence[StyleParameters]) -> StyleParameters:
@@ -170,13 +171,22 @@ def same_arrays(arrays: Mapping[str, np.ndarray], others: Mapping[str, np.ndarra
     return arrays.keys() == others.keys() and all(np.array_equal(arrays[name], others[name]) for name in arrays)
 
 
-def from_model(model: "StyleTransformer") -> Network:
-    """The network of a StyleTransformer, with copies of the weights that it has now."""
-    parameters = {
+def from_model(model: "StyleTransformer | ArbitraryStyleTransformer") -> Network:
+    """The network of a model, with copies of the weights that it has now."""
+    predictor = getattr(model, "predictor", None)
+    if predictor is None:
+        return Network(model.architecture, model.style_names, _copies(model, model.architecture.shapes))
+    parameters = _copies(predictor, predictor.architecture.shapes)
+    _take_moments_as_they_are(parameters, predictor.architecture)
+    return dataclasses.replace(from_model(model.network), predictor=Predictor(predictor.architecture, parameters))
+
+
+def _copies(model: "StyleTransformer | StylePredictor", scopes: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+    """The parameters of a model now, by scope."""
+    return {
         scope: {name: np.asarray(value).astype(np.float32) for name, value in model.parameters(scope).items()}
-        for scope in model.scopes
+        for scope in scopes
     }
-    return Network(model.architecture, model.style_names, parameters)
 
 
 def to_model(network: Network) -> "StyleTransformer":
@@ -185,10 +195,32 @@ def to_model(network: Network) -> "StyleTransformer":
         from magstyle.models.transformer import StyleTransformer  # Here, as most users of networks do without Keras.
 
     model = StyleTransformer(**dataclasses.asdict(network.architecture), style_names=network.style_names)
-    for scope, values in network.parameters.items():
-        for name, variable in model.parameters(scope).items():
-            variable.assign(values[name])
+    assign(model, network.parameters)
     return model
+
+
+def to_arbitrary_model(network: Network) -> "ArbitraryStyleTransformer":
+    """An ArbitraryStyleTransformer with the weights of a network that has a predictor."""
+    with project.needing_tensorflow("a model in Keras"):
+        from magstyle.models.predictor import ArbitraryStyleTransformer
+
+    assert network.predictor
+    model = ArbitraryStyleTransformer(
+        **dataclasses.asdict(network.architecture),
+        predictor_filters=network.predictor.architecture.filters,
+        predictor_units=network.predictor.architecture.units,
+    )
+    assign(model.network, network.parameters)
+    assign(model.predictor, network.predictor.parameters)
+    return model
+
+
+def assign(model: "StyleTransformer | StylePredictor", parameters: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Gives a model parameters by scope; others stay as they are."""
+    for scope, values in parameters.items():
+        for name, variable in model.parameters(scope).items():
+            if name in values:
+                variable.assign(values[name])
 
 
 def random(seed: int) -> Network:

@@ -173,7 +173,7 @@ class _Pipeline:
         label = rng.integers(self.num_styles, dtype=np.int32)
         if not self.paintings:
             return crop, label, empty
-        path = self.paintings.files[label]
+        path = self.paintings.files[int(label)]
         try:
             encoded = files.read_bytes(path)
             return crop, label, images.painting_crop(encoded, path, self.image_size, self.paintings.shorter_side, rng)

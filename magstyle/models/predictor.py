@@ -131,7 +131,7 @@ class ArbitraryStyleTransformer(keras.Model):
     Attributes:
         network: the StyleTransformer.
         predictor: the StylePredictor.
-        style_names: names of the network's styles.
+        architecture, style_names: of the network.
 
     Raises:
         ValueError: for numbers that do not make a model.
@@ -154,7 +154,7 @@ class ArbitraryStyleTransformer(keras.Model):
         painting = keras.Input((None, None, 3), name="painting")
         super().__init__([image, painting], network([image, predictor(painting)]), **kwargs)
         self.network, self.predictor = network, predictor
-        self.style_names = network.style_names
+        self.architecture, self.style_names = network.architecture, network.style_names
 
     def get_config(self) -> dict[str, object]:
         return {

@@ -35,7 +35,10 @@ def main(arguments: list[str]) -> None:
 
     [first, *others] = FLAGS.checkpoint
     model = model_files.load_model(
-        model_files.merge_models(FLAGS.checkpoint) if others else first, FLAGS.num_styles, FLAGS.alpha
+        model_files.merge_models(FLAGS.checkpoint) if others else first,
+        FLAGS.num_styles,
+        FLAGS.alpha,
+        any_painting=True,
     )
     model_files.save_model(model, output, FLAGS.float16)
     print(output)

@@ -317,8 +317,7 @@ def _explaining(job: jobs.TrainingOptions, step: int) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             # A network that is trained already has its width.
-            is_trained = isinstance(job, FinetuningJob) or job.initial_checkpoint is not None
-            is_new = not is_trained and step == 0
+            is_new = getattr(job, "initial_checkpoint", "checkpoint") is None and step == 0
             names = ["batch_size", "image_size", *(["alpha"] if is_new else [])]
             lower = f"{', '.join(names[:-1])} or {names[-1]}"
             raise InputError(f"a step does not fit into memory; lower {lower}", *names) from error

@@ -1,7 +1,7 @@
 """The start of a training from a trained network."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -11,7 +11,6 @@ from magstyle.checkpoints.networks import Network, StyleParameters
 from magstyle.checkpoints.paintings import predict
 from magstyle.data.styles import Style
 from magstyle.errors import InputError
-from magstyle.models.architecture import Architecture, PredictorArchitecture
 from magstyle.models.layers import ConditionalInstanceNormalization
 from magstyle.models.predictor import ArbitraryStyleTransformer, StylePredictor
 from magstyle.models.transformer import StyleTransformer
@@ -81,9 +80,7 @@ def for_any_painting(
             raise InputError(
                 f"the model has {network.num_styles} directions, not num_styles={num_styles}", "num_styles"
             )
-        model = _arbitrary(network.architecture, network.predictor.architecture)
-        _assign(model.network, network.parameters)
-        _assign(model.predictor, network.predictor.parameters)
+        model = networks.to_arbitrary_model(network)
         _standardise(model.predictor, paintings, learned=True)
         return model
     if network is None:
@@ -91,32 +88,16 @@ def for_any_painting(
     directions = _directions(network, num_styles or _DIRECTIONS, np.random.default_rng(seed))
     network = network.with_styles(directions)
     contracting = network.convolutions[:3]
-    model = _arbitrary(
-        network.architecture, PredictorArchitecture(network.num_styles - 1, tuple(row.filters for row in contracting))
+    model = ArbitraryStyleTransformer(
+        **dataclasses.asdict(network.architecture), predictor_filters=[row.filters for row in contracting]
     )
-    _assign(model.network, network.parameters)
+    networks.assign(model.network, network.parameters)
     for number, row in enumerate(contracting, 1):
         kernel = network.kernels[row.scope]
         middle = {part: getattr(directions[0], part)[row.scope] for part in ("gamma", "beta")}
-        _assign(model.predictor, {f"conv{number}": {"kernel": kernel, **middle}})
+        networks.assign(model.predictor, {f"conv{number}": {"kernel": kernel, **middle}})
     _standardise(model.predictor, paintings)
     return model
-
-
-def _arbitrary(architecture: Architecture, of_predictor: PredictorArchitecture) -> ArbitraryStyleTransformer:
-    return ArbitraryStyleTransformer(
-        **dataclasses.asdict(architecture),
-        predictor_filters=of_predictor.filters,
-        predictor_units=of_predictor.units,
-    )
-
-
-def _assign(model: StyleTransformer | StylePredictor, parameters: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """Gives a model those of the parameters that it has."""
-    for scope, values in parameters.items():
-        for part, variable in model.parameters(scope).items():
-            if part in values:
-                variable.assign(values[part])
 
 
 def _directions(network: Network, num_styles: int, rng: np.random.Generator) -> list[StyleParameters]:
@@ -163,13 +144,13 @@ def _standardise(predictor: StylePredictor, paintings: np.ndarray, learned: bool
         scale = (
             values.std(axis=0) + 0.02 * np.abs(values).mean(axis=0) + 1e-6
         )  # Never near 0, of however few paintings.
-        _assign(predictor, {scope: {"center": center, "scale": scale}})
+        networks.assign(predictor, {scope: {"center": center, "scale": scale}})
         rows = slice(row, row + len(center))
         bias += center @ kernel[rows]
         kernel[rows] *= scale[:, None]
         row += len(center)
     if learned:
-        _assign(predictor, {predictor.architecture.dense[0][0]: {"kernel": kernel, "bias": bias}})
+        networks.assign(predictor, {predictor.architecture.dense[0][0]: {"kernel": kernel, "bias": bias}})
 
 
 def freeze_convolutions(transformer: StyleTransformer) -> None:
