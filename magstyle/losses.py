@@ -20,6 +20,12 @@ MESH_TILE = sizes.SMALLEST_FOR_MESH
 _MESH_WAVES = (4, 14)
 # The mesh of a typical painting, where 1 means that no direction stands out.
 _MESH_OF_PAINTINGS = 1.1
+# The pixels that `palette` looks at, and the bases of colour on whose directions it projects them.
+_PALETTE_POINTS, _PALETTE_BASES = 4096, 4
+# Linear sRGB to XYZ, in units of the white point D65; and functions of XYZ to L*a*b*, up to a constant.
+_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+_XYZ /= _XYZ.sum(axis=1, keepdims=True)
+_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
 
 
 def gram_matrix(features):
@@ -131,6 +137,50 @@ def mesh_loss(images):
     of_rings = keras.ops.matmul(power, rings / keras.ops.sum(rings, axis=0))
     stands_out = keras.ops.mean(power / keras.ops.matmul(of_rings, keras.ops.transpose(rings)), axis=1)
     return keras.ops.relu(keras.ops.matmul(keras.ops.square(stands_out), counted) - _MESH_OF_PAINTINGS)
+
+
+def palette(images):
+    """The colours of images, for `palette_loss` to compare; [B, H, W, 3] in [0, 1] to [B, directions, points].
+
+    A few thousand pixels are projected on fixed directions of CIE L*a*b*, and sorted along each.
+    """
+    batch, height, width, channels = keras.ops.shape(images)
+    points = np.random.default_rng(0).integers(height * width, size=_PALETTE_POINTS)
+    colours = keras.ops.take(keras.ops.reshape(images, (batch, height * width, channels)), points, axis=1)
+    directions = keras.ops.convert_to_tensor(_palette_directions(), images.dtype)
+    return keras.ops.sort(keras.ops.transpose(keras.ops.matmul(_lab(colours), directions), (0, 2, 1)), axis=-1)
+
+
+def palette_loss(palettes, target_palettes):
+    """How far colours are from others, wherever in the images they lie: their sliced Wasserstein distance.
+
+    Args:
+        palettes, target_palettes: two of `palette`, [B, directions, points] each.
+
+    Returns:
+        [B], in units of L*a*b*.
+
+    Reference:
+        Rabin, Peyré, Delon, Bernot: Wasserstein Barycenter and Its Application to Texture Mixing. SSVM 2011.
+    """
+    return keras.ops.mean(keras.ops.abs(palettes - target_palettes), axis=(1, 2))
+
+
+def _palette_directions() -> np.ndarray:
+    """Directions of L*a*b*, [3, directions]: orthogonal bases, which cover all directions evenly."""
+    rng = np.random.default_rng(0)
+    return np.concatenate([np.linalg.qr(rng.standard_normal((3, 3)))[0] for _ in range(_PALETTE_BASES)], axis=1)
+
+
+def _lab(colours):
+    """RGB in [0, 1] to CIE L*a*b* 1976, of sRGB."""
+    # Never exactly 0, where the roots have no gradient.
+    curved = ((keras.ops.maximum(colours, 0.04) + 0.055) / 1.055) ** 2.4
+    linear = keras.ops.where(colours <= 0.04045, colours / 12.92, curved)
+    xyz = keras.ops.matmul(linear, keras.ops.convert_to_tensor(_XYZ.T, colours.dtype))
+    roots = keras.ops.maximum(xyz, 0.008) ** (1 / 3)
+    f = keras.ops.where(xyz > (6 / 29) ** 3, roots, xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    return keras.ops.matmul(f, keras.ops.convert_to_tensor(_LAB.T, colours.dtype))
 
 
 def _mesh_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
