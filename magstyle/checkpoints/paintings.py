@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 # The bundled model that paints in the style of any painting.
 ANYTHING = "anything"
 # The shorter side of a painting as the predictor sees it, in pixels, and the longest other side.
-SIDE, _LONGEST = 256, 1024
-# The shorter side of a painting that shows something of its style, in pixels.
-_SMALLEST = 32
+SIDE, LONGEST = 256, 1024
+# The shorter side of the smallest painting that shows its style, in pixels.
+SMALLEST = 32
 _lock = threading.Lock()
 
 
@@ -45,8 +45,8 @@ def predict(network: Network, painting: images.Pixels) -> np.ndarray:
     """
     predictor = _predictor(network)
     pixels = images.as_image(painting)
-    if min(pixels.shape[:2]) < _SMALLEST:
-        raise InputError(f"its shorter side has {min(pixels.shape[:2])} pixels, where at least {_SMALLEST} are needed")
+    if min(pixels.shape[:2]) < SMALLEST:
+        raise InputError(f"its shorter side has {min(pixels.shape[:2])} pixels, where at least {SMALLEST} are needed")
     if np.ptp(pixels.reshape(-1, 3), axis=0).max() == 0:
         raise InputError("it has only one colour")
     with _lock:  # A graph computes one image at a time.
@@ -78,8 +78,8 @@ def seen(painting: np.ndarray) -> np.ndarray:
     height, width = images.scaled_size(painting.shape[:2], SIDE)
     resized = Image.fromarray(images.to_uint8(painting)).resize((width, height), Image.Resampling.LANCZOS)
     pixels = images.to_float(resized)
-    top, left = (max(0, side - _LONGEST) // 2 for side in (height, width))
-    return np.ascontiguousarray(pixels[top : top + _LONGEST, left : left + _LONGEST])
+    top, left = (max(0, side - LONGEST) // 2 for side in (height, width))
+    return np.ascontiguousarray(pixels[top : top + LONGEST, left : left + LONGEST])
 
 
 def network_of(style_image: photos.Patterns, checkpoint: Checkpoint = ANYTHING) -> Network:

@@ -131,7 +131,7 @@ def convert(
     check_choice("precision", precision, PRECISIONS)
     if precision == "int8" and not len(images):
         raise InputError("precision=int8 needs images, to find the ranges of its numbers with", "precision")
-    source = model_files.read_network(model)
+    source = model_files.read_network(model, any_painting=True)
     parameters = {scope: dict(tables) for scope, tables in source.parameters.items()}
     scopes = [row.scope for row in source.convolutions]
     quantized: dict[str, Range | None] = {}
