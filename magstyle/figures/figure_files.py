@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from magstyle import files, options, project
+from magstyle.checkpoints.paintings import name_of
 from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.figures.jobs import FigureJob
@@ -41,14 +42,14 @@ def figure(job: FigureJob) -> pathlib.Path:
     images.check_output(output, [*contents, *paintings])
     _check_arguments(job, output, contents, paintings)
     content = [images.read_image(path, job.image_size) for path in contents]
-    shown = [(pathlib.Path(path).stem, images.read_image(path, job.image_size)) for path in paintings]
+    shown = [(name_of(path), images.read_image(path, job.image_size)) for path in paintings]
     if job.optimize:
         paint = _by_optimization(job, [image for _, image in shown])
         names = [name for name, _ in shown]
     else:
         stylizer = Stylizer(job.checkpoint)
-        names = [name for name, _ in shown] or _names(stylizer, job.which_styles)
-        paint = _by_network(job, stylizer, names)
+        names, rows_of_weights = _styles(stylizer, paintings, job.which_styles)
+        paint = _by_network(job, stylizer, rows_of_weights)
     if job.kind in ("strip", "walk") and len(names) < 2:
         raise InputError(f"a {job.kind} needs at least two styles", "kind")
     if job.kind == "walk":
@@ -83,21 +84,31 @@ def _check_arguments(job: FigureJob, output: pathlib.Path, contents: Sequence[st
         )
 
 
-def _names(stylizer: Stylizer, which_styles: Sequence[int | str] | str | None) -> list[str]:
-    """The names of the requested styles."""
-    names = stylizer.network.style_names
-    if which_styles is None:
-        return list(names)
+def _styles(
+    stylizer: Stylizer, paintings: Sequence[str], which_styles: Sequence[int | str] | str | None
+) -> tuple[list[str], list[np.ndarray]]:
+    """The names of the requested styles, and their weights [num_styles].
+
+    Args:
+        stylizer: of the model. If it has a predictor, styles are paintings' files.
+        paintings: the files that are shown, if any.
+        which_styles: the styles if none are shown; all by default.
+    """
+    known, predicts = stylizer.network.style_names, stylizer.network.predictor is not None
     if isinstance(which_styles, Mapping):
         raise InputError(f"which_styles={which_styles} must be a list of styles, not a mixture", "which_styles")
-    return [names[stylizer.style_index(style)] for style in listed(which_styles, names)]
+    if predicts and not paintings and which_styles is None:
+        raise InputError("the model has no styles of its own; give style_images, the paintings", "style_images")
+    styles = list(paintings) if predicts else [name_of(path) for path in paintings]
+    styles = styles or listed("all" if which_styles is None else which_styles, known)
+    weights = [stylizer.style_weights(style) for style in styles]
+    return [name_of(style) if predicts else known[stylizer.style_index(style)] for style in styles], weights
 
 
-def _by_network(job: FigureJob, stylizer: Stylizer, names: Sequence[str]) -> Paint:
-    styles = [stylizer.style_index(name) for name in names]
-
+def _by_network(job: FigureJob, stylizer: Stylizer, styles: Sequence[np.ndarray]) -> Paint:
     def paint(image: np.ndarray, weights: dict[int, float]) -> np.ndarray:
-        return job.paint(stylizer, image, {styles[number]: weight for number, weight in weights.items()})
+        mixture = np.sum([weight * styles[number] for number, weight in weights.items()], axis=0, dtype=np.float32)
+        return job.paint(stylizer, image, mixture)
 
     return paint
 

@@ -24,8 +24,9 @@ class FigureJob(Brush):
             and picture, a row for each painting; "grid": photos down the side, paintings along the top; "strip": a
             photo on its way from style to style; "walk": the same as an animation that ends where it begins.
         style_images: the paintings: image files, globs and folders. If the network paints, each must have the name of
-            its style.
-        which_styles: styles of the network by number or name, where no painting is shown; all by default.
+            its style, except with a model for any painting, such as "anything".
+        which_styles: styles of the network by number or name, where no painting is shown; all by default. A model for
+            any painting takes paintings' files instead.
         checkpoint: the model, anything that `magstyle.load_model` opens: a bundled one, a .keras file, a training
             folder, a Magenta checkpoint or .pb.
         optimize: paint with neural style instead of the network, in the style of any paintings.

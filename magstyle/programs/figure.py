@@ -2,6 +2,7 @@
 
 bin/figure.py --content_images=photo.jpg --style_images=paintings --output_image=sheet.png
 bin/figure.py --kind=triptych --content_images=photo.jpg --style_images=paintings --optimize --output_image=three.jpg
+bin/figure.py --checkpoint=anything --content_images=photo.jpg --style_images=paintings --output_image=sheet.png
 bin/figure.py --kind=walk --content_images=photo.jpg --which_styles="scream, wave, 7" --output_image=walk.gif
 
 sheet: paintings along the top, the photo in each style below. triptych: photo, painting, picture. grid: several photos
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> None:
         command_line.import_tensorflow()
     else:
         shared_flags.import_engine()
-        network = model_files.read_network(FLAGS.checkpoint)
+        network = model_files.read_network(FLAGS.checkpoint, any_painting=True)
         given |= {
             "checkpoint": network,
             "which_styles": command_line.styles("which_styles", network.style_names, "all"),

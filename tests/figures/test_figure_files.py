@@ -44,3 +44,40 @@ def test_strength_is_not_for_neural_style(tmp_path, photo):
     with pytest.raises(magstyle.InputError, match="strength and stroke_size are for the network") as error:
         magstyle.figure(*files, style_images=files[0], optimize=True, strength=0.5)
     assert error.value.arguments == ("strength", "stroke_size", "optimize")
+
+
+@pytest.fixture
+def paintings(tmp_path):
+    """The files of two paintings, whose names no model knows."""
+    paths = [tmp_path / f"{name}.png" for name in ("boat", "harbour")]
+    for seed, path in enumerate(paths):
+        picture(7 + seed, (60, 40)).save(path)
+    return paths
+
+
+def test_a_model_for_any_painting_paints_a_sheet_of_paintings(anything, tmp_path, photo, paintings):
+    files = tmp_path / "photo.png", tmp_path / "sheet.png"
+    sheet = images.read_image(magstyle.figure(*files, style_images=paintings, checkpoint=anything, image_size=32))
+    for column, painting in enumerate(paintings, start=1):
+        found = sheet[M + L + H + M :][:H, M + column * (W + M) :][:, :W]
+        np.testing.assert_allclose(found, magstyle.Stylizer(anything).stylize(photo, painting), atol=0.01)
+
+
+def test_the_files_of_paintings_may_stand_for_styles(anything, tmp_path, photo, paintings):
+    files, options = (tmp_path / "photo.png", tmp_path / "strip.png"), {"kind": "strip", "image_size": 32}
+    strips = [
+        images.read_image(magstyle.figure(*files, checkpoint=anything, **options, **given))
+        for given in ({"style_images": paintings}, {"which_styles": [str(path) for path in paintings]})
+    ]
+    np.testing.assert_array_equal(*strips)
+    middle = strips[0][M + L :][:H, M + 2 * (W + M) :][:, :W]
+    expected = magstyle.Stylizer(anything).stylize(photo, {str(path): 0.5 for path in paintings})
+    np.testing.assert_allclose(middle, expected, atol=0.01)
+
+
+def test_a_model_for_any_painting_needs_paintings(anything, tmp_path, photo):
+    files = tmp_path / "photo.png", tmp_path / "strip.png"
+    with pytest.raises(magstyle.InputError, match="no styles of its own; give style_images, the paintings"):
+        magstyle.figure(*files, kind="strip", checkpoint=anything)
+    with pytest.raises(magstyle.InputError, match="not in style 0"):
+        magstyle.figure(*files, kind="strip", checkpoint=anything, which_styles=[0, 1])
