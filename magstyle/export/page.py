@@ -1,27 +1,36 @@
 """A static web page that paints photos in the browser with LiteRT.js: HTML, CSS and JavaScript, without a server."""
 
+import functools
 import io
+import math
 import pathlib
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from magstyle import files, options, sizes
-from magstyle.checkpoints import model_files
-from magstyle.checkpoints.networks import Network
+from magstyle.checkpoints import model_files, paintings
+from magstyle.checkpoints.networks import Network, Predictor
 from magstyle.data import images
 from magstyle.errors import InputError
 from magstyle.export import example_photo, litert_js, page_folder, tflite
 from magstyle.export.jobs import PageJob
+from magstyle.litert import predictor as predictor_graph
 from magstyle.painting.stylizer import Stylizer
 
 # The builds of the runtime; a browser needs one: without threads, with threads, or without relaxed SIMD.
 _RUNTIMES = [f"litert_wasm{build}_internal.{kind}" for build in ("", "_threaded", "_compat") for kind in ("js", "wasm")]
 
 _THUMBNAIL_SIDE = 160
+
+# The numbers in a LiteRT file that depend on a side of its images: [position, factor, summand] of each, where the int32
+# at `position`, counted in int32s, is `factor * (side // step) + summand`. There is one list for each remainder of
+# `side / step`.
+Places = list[list[list[int]]]
 
 
 @options.takes(PageJob)
@@ -32,6 +41,9 @@ def build_page(job: PageJob) -> pathlib.Path:
     list of the numbers in it that are heights and widths, which the browser sets before it opens the file. The weights
     are float32: LiteRT.js 2.5 leaves the convolutions of a float16 file to slower kernels.
 
+    With a model for any painting, the page holds its style predictor, too, and has no styles but those of the paintings
+    that people choose.
+
     Returns:
         The path of its index.html.
 
@@ -41,7 +53,7 @@ def build_page(job: PageJob) -> pathlib.Path:
     """
     folder = files.expanded(job.output_dir)
     image_size, preview_size = sizes.padded(job.image_size), sizes.padded(job.preview_size)
-    network = model_files.read_network(job.checkpoint)
+    network = model_files.read_network(job.checkpoint, any_painting=True)
     Stylizer(network).check_size(image_size, image_size)
     page_folder.check_replaceable(folder)
     example = images.read_image(example_photo() if job.photo is None else files.expanded(job.photo))
@@ -55,8 +67,11 @@ def build_page(job: PageJob) -> pathlib.Path:
             _write_example(example, image_size, unfinished / page_folder.EXAMPLE)
             _write_litert(packages, unfinished / "litert")
             site = {
-                "styles": _write_thumbnails(network, example, preview_size, unfinished),
+                "styles": [] if network.predictor else _write_thumbnails(network, example, preview_size, unfinished),
+                "numWeights": network.num_styles,
                 "network": _write_network(network, unfinished / page_folder.NETWORK),
+                "predictor": network.predictor
+                and _write_predictor(network.predictor, unfinished / page_folder.PREDICTOR),
                 "previewSize": preview_size,
                 "imageSize": image_size,
                 "litert": "litert/",
@@ -124,28 +139,50 @@ def _to_pillow(image: np.ndarray) -> Image.Image:
     return Image.fromarray(images.to_uint8(image))
 
 
-def _write_network(network: Network, path: pathlib.Path) -> dict[str, str | list[list[int]]]:
-    """Writes the LiteRT file.
+def _write_network(network: Network, path: pathlib.Path) -> dict[str, str | int | Places]:
+    return _write_resizable(path, functools.partial(tflite.convert, network), sizes.MULTIPLE, remainders=1)
+
+
+def _write_predictor(predictor: Predictor, path: pathlib.Path) -> dict[str, str | int | Places]:
+    """Writes the LiteRT file of a predictor; what it returns also tells the sides of paintings, in pixels."""
+    architecture = predictor.architecture
+    step = math.prod(row.strides for row in architecture.convolutions)
+    build = functools.partial(predictor_graph.build, architecture, predictor.parameters)
+    file = _write_resizable(path, lambda size: build(*size), step, remainders=step)
+    return {**file, "side": paintings.SIDE, "longest": paintings.LONGEST, "smallest": paintings.SMALLEST}
+
+
+def _write_resizable(
+    path: pathlib.Path, convert: Callable[[tuple[int, int]], bytes], step: int, remainders: int
+) -> dict[str, str | int | Places]:
+    """Writes a LiteRT file for one size, and finds the numbers in it that make it one for another.
+
+    Args:
+        path: the file.
+        convert: makes the content of the file for a height and width.
+        step: how much a side must grow for every side within the network to grow by a whole number.
+        remainders: how many of the remainders of a side, divided by `step`, are possible; 1 for multiples of it.
 
     Returns:
-        Its name as `file`; and under `height` and `width`, the numbers in it that depend on these: [position, factor,
-        summand] for each, where the int32 at `position`, counted in int32s, is `factor * side / 4 + summand`.
+        The name of the file, `step`, and the places of `height` and `width`.
     """
     # No two sides are alike at any depth of the network, so that none of its constants are taken for one.
-    height, width = 404, 508
-    content, *changed = (
-        tflite.convert(network, (height + more, width + wider)) for more, wider in ((0, 0), (4, 0), (0, 4))
-    )
-    path.write_bytes(content)
-    numbers = _integers(content)
-    places = []
-    for side, other in zip((height, width), map(_integers, changed), strict=True):
-        factors = other - numbers
-        summands = numbers - factors * (side // 4)
-        (positions,) = np.nonzero(factors)
-        places.append(np.stack([positions, factors[positions], summands[positions]], axis=1).tolist())
-    return {"file": path.name, "height": places[0], "width": places[1]}
+    base = (101 * step, 127 * step)
+    path.write_bytes(convert(base))
 
+    @functools.cache
+    def numbers(more: int, wider: int) -> np.ndarray:
+        content = convert((base[0] + more, base[1] + wider))
+        return np.frombuffer(content, "<i4", len(content) // 4).astype(np.int64)
 
-def _integers(content: bytes) -> np.ndarray:
-    return np.frombuffer(content, "<i4", len(content) // 4).astype(np.int64)
+    def places(steps: int, down: int, right: int) -> Places:
+        found = []
+        for remainder in range(remainders):
+            before, after = (numbers(down * more, right * more) for more in (remainder, remainder + step))
+            factors = after - before
+            (positions,) = np.nonzero(factors)
+            summands = before - factors * steps
+            found.append(np.stack([positions, factors[positions], summands[positions]], axis=1).tolist())
+        return found
+
+    return {"file": path.name, "step": step, "height": places(101, 1, 0), "width": places(127, 0, 1)}

@@ -79,7 +79,7 @@ def test_the_network_of_a_page_is_that_of_any_shape_once_its_numbers_are_set(npm
     network = read_site(tmp_path / "site")["network"]
     content = bytearray((tmp_path / "site" / network["file"]).read_bytes())
     for places, side in zip((network["height"], network["width"]), shape, strict=True):
-        for position, factor, summand in places:
+        for position, factor, summand in places[0]:
             content[4 * position : 4 * position + 4] = struct.pack("<i", factor * side // 4 + summand)
     assert bytes(content) == tflite.convert(small_model, shape)
 

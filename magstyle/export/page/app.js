@@ -5,6 +5,7 @@ import { Live } from "./live.js";
 import { Look } from "./look.js";
 import { goOffline } from "./offline.js";
 import { Painter } from "./painter.js";
+import { NoPainting, readPainting } from "./painting.js";
 import { NotAPhoto, download, draw, read, save } from "./photo.js";
 import { fade } from "./pixels.js";
 import { NoRecorder, Recorder } from "./recorder.js";
@@ -14,7 +15,7 @@ import { NoVideo, cameras, openCamera, openVideo, playAgain } from "./video.js";
 
 const site = self.SITE;
 const find = (selector) => document.querySelector(selector);
-const styles = new Styles(site.styles, paint);
+const styles = new Styles(site.styles, site.numWeights, paint);
 const look = new Look(redraw, paint);
 const painter = new Painter(site, show, report);
 const transport = new Transport(playOrPause, seek, paintSought);
@@ -50,6 +51,11 @@ async function start() {
 }
 
 function listen() {
+  find("#add").hidden = !site.predictor;
+  find("#painting").addEventListener("change", () => {
+    addPaintings([...find("#painting").files]);
+    find("#painting").value = ""; // So that the same file can be chosen again.
+  });
   for (const input of [find("#file"), find("#camera")]) {
     input.addEventListener("change", () => {
       if (input.files.length) open(input.files[0]);
@@ -75,8 +81,13 @@ function listen() {
   for (const type of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(type, (event) => {
       event.preventDefault();
-      find("#stage").classList.toggle("target", type === "dragover");
-      if (type === "drop" && event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
+      const { files } = event.dataTransfer;
+      const isPainting = Boolean(site.predictor) && find("#styles").contains(event.target);
+      find("#stage").classList.toggle("target", type === "dragover" && !isPainting);
+      find("#styles").classList.toggle("target", type === "dragover" && isPainting);
+      if (type !== "drop" || !files.length) return;
+      if (isPainting) addPaintings([...files]);
+      else open(files[0]);
     });
   }
   for (const button of document.querySelectorAll("[data-save]")) {
@@ -88,6 +99,27 @@ function listen() {
 function open(file) {
   if (file.type.startsWith("video/")) watch(() => openVideo(file), "Opening the video…");
   else take(file);
+}
+
+/**
+ * Makes styles of paintings, each under the name of its file.
+ *
+ * @param {File[]} files
+ */
+async function addPaintings(files) {
+  let mistake;
+  for (const file of files) {
+    try {
+      busy(`Looking at ${file.name}…`);
+      const { name, thumbnail, pixels } = await readPainting(file, site.predictor.smallest);
+      styles.add({ name, label: name, thumbnail, weights: await painter.predict(pixels) });
+    } catch (error) {
+      mistake = error;
+    }
+  }
+  if (mistake) report(mistake);
+  else if (live) say("Painting live.");
+  else if (!photo) say("Now choose a photo.");
 }
 
 /**
@@ -154,13 +186,18 @@ async function watch(openSource, sentence) {
 }
 
 function how() {
-  return { weights: styles.weights(), strokeSize: look.strokeSize(), strength: look.strength() };
+  return { weights: styles.weights(), strokeSize: look.strokeSize(), strength: strength() };
+}
+
+/** The strength that was chosen; without a style, the photo stays as it is. */
+function strength() {
+  return styles.isEmpty ? 0 : look.strength();
 }
 
 /** Shows how fast moving pictures are painted. */
 function tell(rate, { width, height }) {
   find("#rate").textContent = `${rate.toFixed(rate < 10 ? 1 : 0)} frames/s at ${width} × ${height}`;
-  if (find("#rate").hidden) mention(recorder ? "Recording." : "Painting live.");
+  if (find("#rate").hidden) mention(recorder ? "Recording." : painted("Painting live."));
   find("#rate").hidden = false;
 }
 
@@ -294,14 +331,20 @@ function paint() {
 }
 
 function label() {
-  find("#picture").setAttribute("aria-label", `The ${live ? "camera or video" : "photo"} in the style of ${styles.words()}`);
+  const what = `The ${live ? "camera or video" : "photo"}`;
+  find("#picture").setAttribute("aria-label", styles.isEmpty ? what : `${what} in the style of ${styles.words()}`);
 }
 
 function show(picture, finished) {
   shown = { picture, finished };
   if (live) return;
   redraw();
-  if (finished) mention(`Painted: ${picture.width} × ${picture.height} pixels.`);
+  if (finished) mention(painted(`Painted: ${picture.width} × ${picture.height} pixels.`));
+}
+
+/** What to say of a picture, or what is missing for it. */
+function painted(words) {
+  return styles.isEmpty ? "Now add a painting." : words;
 }
 
 function redraw() {
@@ -315,7 +358,7 @@ function faded(picture) {
 
 function fadedOver(original, picture) {
   const copy = new ImageData(picture.data.slice(), picture.width, picture.height);
-  fade(original, copy, look.strength());
+  fade(original, copy, strength());
   return copy;
 }
 
@@ -355,7 +398,7 @@ async function pictureToSave() {
 
 /** The name of a file to save, without its extension. */
 function fileName() {
-  return `${(live ?? photo).name}-${styles.fileName()}`;
+  return [(live ?? photo).name, styles.fileName()].filter(Boolean).join("-");
 }
 
 function busy(sentence) {
@@ -380,7 +423,7 @@ function report(error) {
 }
 
 function sentence(error) {
-  if (error instanceof NoVideo || error instanceof NoRecorder) return error.message;
+  if (error instanceof NoVideo || error instanceof NoRecorder || error instanceof NoPainting) return error.message;
   if (error instanceof NotAPhoto) return "This file is not a photo that the browser can open.";
   if (/fetch|network|load failed|importScripts|imported module/i.test(error.message)) {
     return "The painter could not be loaded: check the connection, and reload the page.";

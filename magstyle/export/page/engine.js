@@ -7,9 +7,9 @@ export class Engine {
   #replies = [];
 
   /**
-   * @param {{network: object, litert: string}} site as bin/build_page.py writes it to site.js
+   * @param {{network: object, predictor: object | null, litert: string}} site as bin/build_page.py writes it to site.js
    */
-  constructor({ network, litert }) {
+  constructor({ network, predictor, litert }) {
     this.#worker.onmessage = ({ data }) => {
       const { resolve, reject } = this.#replies.shift();
       data.error ? reject(new Error(data.error)) : resolve(data);
@@ -19,14 +19,14 @@ export class Engine {
       this.#fail(event.message || "the worker could not be started");
     };
     /** Resolves when the network is ready. */
-    this.ready = this.#ask({ network, litert });
+    this.ready = this.#ask({ network, predictor, litert });
     // A failure is reported by paint(); an engine that is closed earlier has not failed.
     this.ready.catch(() => {});
   }
 
   /**
    * @param {ImageData | ImageBitmap} image an ImageBitmap is closed
-   * @param {Float32Array} weights of the styles
+   * @param {Float32Array} weights that the network takes for a style
    * @param {object} how
    * @param {{width: number, height: number}} how.pass the size that the image is painted at: strokes have as many pixels at
    *   any size, so they are larger in smaller images
@@ -40,6 +40,18 @@ export class Engine {
     const given = image instanceof ImageBitmap ? [image] : [];
     const { pixels } = await this.#ask({ image, weights, pass, size, detail, strength }, given);
     return new ImageData(pixels, size.width, size.height);
+  }
+
+  /**
+   * Tells the style of a painting.
+   *
+   * @param {ImageData} painting
+   * @returns {Promise<Float32Array>} the weights that the network takes for it
+   */
+  async predict(painting) {
+    await this.ready;
+    const { weights } = await this.#ask({ painting });
+    return weights;
   }
 
   close() {

@@ -43,8 +43,19 @@ export class Painter {
   }
 
   /**
+   * Tells the style of a painting.
+   *
+   * @param {ImageData} painting
+   * @returns {Promise<Float32Array>} the weights to paint with
+   */
+  async predict(painting) {
+    await this.open();
+    return this.#quick.predict(painting);
+  }
+
+  /**
    * @param {{small: ImageData, large: ImageData}} photo
-   * @param {Float32Array} weights of the styles
+   * @param {Float32Array} weights that the network takes for a style
    * @param {number} strokeSize 2 is twice as large as trained
    */
   paint(photo, weights, strokeSize) {

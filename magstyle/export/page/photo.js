@@ -36,7 +36,7 @@ export async function read(file, small, large) {
   };
 }
 
-async function decoded(file) {
+export async function decoded(file) {
   try {
     return await createImageBitmap(file);
   } catch (error) {
@@ -46,14 +46,20 @@ async function decoded(file) {
 
 /** The photo's own size, its halves, and that on the screen. */
 function savedSizes(bitmap, onScreen) {
-  const { width, height } = bitmap;
-  const most = Math.floor(Math.max(width, height) * Math.min(1, Math.sqrt(CANVAS / (width * height))));
   const sizes = [];
-  for (let side = most; side > 1.2 * Math.max(onScreen.width, onScreen.height); side /= 2) sizes.push(fitted(bitmap, side));
+  for (let side = longestSide(bitmap); side > 1.2 * Math.max(onScreen.width, onScreen.height); side /= 2) {
+    sizes.push(fitted(bitmap, side));
+  }
   return [...sizes, onScreen];
 }
 
-function scale(bitmap, { width, height }) {
+/** The longer side of an image, in pixels, reduced if no canvas holds it. */
+export function longestSide({ width, height }) {
+  return Math.floor(Math.max(width, height) * Math.min(1, Math.sqrt(CANVAS / (width * height))));
+}
+
+/** An image in a size, over white. */
+export function scale(bitmap, { width, height }) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "white";

@@ -55,7 +55,7 @@ export function enlarged(picture, photo) {
 }
 
 /** One number for each pixel of a size, row by row. */
-function plane({ width, height }, value) {
+export function plane({ width, height }, value) {
   const values = new Float32Array(width * height);
   for (let k = 0; k < values.length; k++) values[k] = value(k);
   return values;
@@ -67,7 +67,7 @@ function averaged(values, { width, height }) {
 }
 
 /** Scaled from one size to another by Lanczos's filter, antialiased, as Pillow does it. */
-function resized(values, from, to) {
+export function resized(values, from, to) {
   const across = weighted(values, from.width, kernels(from.width, to.width));
   return weighted(across, from.height, kernels(from.height, to.height));
 }

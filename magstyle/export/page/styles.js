@@ -1,35 +1,70 @@
 /** The thumbnails to pick styles from, and the sliders that mix them. */
 
+/**
+ * @typedef {object} Style
+ * @property {string} name
+ * @property {string} label its name on the page
+ * @property {string} thumbnail the address of an image
+ * @property {Float32Array} weights that the network takes for it
+ */
+
 export class Styles {
-  #styles;
+  #styles = [];
+  #numWeights;
   #change;
   #form = document.querySelector("#styles");
   #mix = document.querySelector("#mix");
   #sliders = document.querySelector("#sliders");
-  #inputs;
-  #amounts;
+  #inputs = [];
+  #amounts = [];
 
   /**
-   * @param {{name: string, label: string, thumbnail: string}[]} styles
+   * @param {{name: string, label: string, thumbnail: string}[]} styles of the network, the first of which is picked; none
+   *   if they come by `add`
+   * @param {number} numWeights that the network takes
    * @param {() => void} change called when the mixture has changed
    */
-  constructor(styles, change) {
-    this.#styles = styles;
+  constructor(styles, numWeights, change) {
+    this.#numWeights = numWeights;
     this.#change = change;
-    this.#amounts = styles.map(() => 50);
-    document.querySelector("#tiles").append(...styles.map(tile));
-    this.#inputs = [...this.#form.querySelectorAll("[name=style]")];
-    this.#inputs[0].checked = true;
-    for (const [k, input] of this.#inputs.entries()) input.addEventListener("change", () => this.#pick(k));
+    for (const [k, style] of styles.entries()) {
+      this.#append({ ...style, weights: new Float32Array(numWeights).fill(1, k, k + 1) });
+    }
+    if (styles.length) this.#inputs[0].checked = true;
     this.#mix.addEventListener("change", () => this.#switch());
-    this.#mix.closest("label").hidden = styles.length < 2;
     this.#form.addEventListener("submit", (event) => event.preventDefault());
+    this.#layOut();
   }
 
-  /** The weights of the styles, which sum to 1. */
+  /**
+   * Adds a style and picks it.
+   *
+   * @param {Style} style
+   */
+  add(style) {
+    this.#append(style).checked = true;
+    this.#layOut();
+    this.#change();
+  }
+
+  /** Whether there is no style yet. */
+  get isEmpty() {
+    return !this.#styles.length;
+  }
+
+  /** The weights that the network takes for the mixture; zeros if there is no style. */
   weights() {
+    const sums = new Float32Array(this.#numWeights);
+    for (const [k, share] of this.#shares().entries()) {
+      for (const [i, weight] of this.#styles[k].weights.entries()) sums[i] += share * weight;
+    }
+    return sums;
+  }
+
+  /** How much of each style there is in the mixture; it sums to 1. */
+  #shares() {
     const amounts = this.#inputs.map((input, k) => (input.checked ? this.#amounts[k] : 0));
-    const total = amounts.reduce((sum, amount) => sum + amount);
+    const total = amounts.reduce((sum, amount) => sum + amount, 0);
     // With all sliders at zero, the styles that are picked count alike.
     if (!total) return Float32Array.from(this.#inputs, (input) => input.checked / this.#picked().length);
     return Float32Array.from(amounts, (amount) => amount / total);
@@ -38,13 +73,24 @@ export class Styles {
   /** The mixture in words, such as "Signac Rodez 60 %, Monet Agapanthus 40 %". */
   words() {
     const picked = this.#picked();
-    const weights = this.weights();
-    return picked.map((k) => this.#styles[k].label + (picked.length > 1 ? ` ${percent(weights[k])}` : "")).join(", ");
+    const shares = this.#shares();
+    return picked.map((k) => this.#styles[k].label + (picked.length > 1 ? ` ${percent(shares[k])}` : "")).join(", ");
   }
 
   /** The names of the styles, for the name of a file. */
   fileName() {
     return this.#picked().map((k) => this.#styles[k].name).join("+");
+  }
+
+  #append(style) {
+    const k = this.#styles.push(style) - 1;
+    this.#amounts.push(50);
+    const element = tile(style, k, this.#mix.checked);
+    document.querySelector("#add").before(element);
+    const input = element.querySelector("input");
+    input.addEventListener("change", () => this.#pick(k));
+    this.#inputs.push(input);
+    return input;
   }
 
   #picked() {
@@ -59,8 +105,8 @@ export class Styles {
   }
 
   #switch() {
-    const weights = this.weights();
-    const heaviest = weights.indexOf(Math.max(...weights));
+    const shares = this.#shares();
+    const heaviest = shares.indexOf(Math.max(...shares));
     const before = this.#picked().length;
     // Radio buttons and check boxes come with the keys and the words for screen readers that people know.
     for (const [k, input] of this.#inputs.entries()) {
@@ -74,8 +120,14 @@ export class Styles {
   #layOut() {
     const picked = this.#mix.checked ? this.#picked() : [];
     this.#sliders.replaceChildren(...picked.map((k) => this.#slider(k)));
-    this.#sliders.dataset.hint = this.#mix.checked && picked.length < 2 ? "Pick another style to mix with." : "";
+    this.#sliders.dataset.hint = this.#hint(picked.length);
+    this.#mix.closest("label").hidden = this.#styles.length < 2;
     this.#label();
+  }
+
+  #hint(sliders) {
+    if (this.isEmpty) return "Add a painting here: photos are painted like it.";
+    return this.#mix.checked && sliders < 2 ? "Pick another style to mix with." : "";
   }
 
   #slider(k) {
@@ -94,19 +146,19 @@ export class Styles {
   }
 
   #label() {
-    const weights = this.weights();
+    const shares = this.#shares();
     for (const row of this.#sliders.children) {
       const range = row.querySelector("input");
-      const share = percent(weights[range.dataset.style]);
+      const share = percent(shares[range.dataset.style]);
       range.setAttribute("aria-valuetext", share);
       row.querySelector("output").textContent = share;
     }
   }
 }
 
-function tile({ label, thumbnail }, k) {
+function tile({ label, thumbnail }, k, isMixed) {
   const element = Object.assign(document.createElement("label"), { className: "tile" });
-  const input = Object.assign(document.createElement("input"), { type: "radio", name: "style", value: k });
+  const input = Object.assign(document.createElement("input"), { type: isMixed ? "checkbox" : "radio", name: "style", value: k });
   const image = Object.assign(document.createElement("img"), { src: thumbnail, alt: "", width: 160, height: 160 });
   const name = Object.assign(document.createElement("span"), { textContent: label });
   element.append(input, image, name);

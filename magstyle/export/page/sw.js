@@ -1,6 +1,6 @@
 /*
- * Serves the page from a cache that is named after its content. Small files are cached when it is installed; the network,
- * and the files of LiteRT.js that this browser needs, when the page first asks for them.
+ * Serves the page from a cache that is named after its content. Small files are cached when it is installed; the LiteRT
+ * files, and those of LiteRT.js that this browser needs, when the page first asks for them.
  */
 "use strict";
 

@@ -1,6 +1,7 @@
 /*
- * Runs the network with LiteRT.js. The first message opens it, {network, litert}; every other is an image to paint, with
- * the arguments of Engine.paint in engine.js. Messages are answered in order, by {}, {pixels: Uint8ClampedArray} or {error}.
+ * Runs the network with LiteRT.js. The first message opens it, {network, predictor, litert}; every other is an image to
+ * paint, with the arguments of Engine.paint in engine.js, or a painting whose style is wanted. Messages are answered in
+ * order, by {}, {pixels: Uint8ClampedArray}, {weights: Float32Array} or {error}.
  *
  * A classic worker, not a module, because LiteRT.js loads its WebAssembly by importScripts here.
  */
@@ -12,8 +13,8 @@ const KEPT = 2;
 let litert;
 let pixels; // pixels.js
 let strokes; // strokes.js
-let network;
-let file;
+let network; // As site.js describes it, with the content of its file.
+let predictor; // The same for the style predictor, if there is one.
 let gpu;
 const models = new Map(); // By height and width; the one that was used last comes last.
 let complaint; // The last error that LiteRT logged; after most errors it goes on, with black pictures.
@@ -28,6 +29,8 @@ async function answer(message) {
     if (message.image) {
       const picture = await paint(message);
       self.postMessage({ pixels: picture.data }, [picture.data.buffer]);
+    } else if (message.painting) {
+      self.postMessage({ weights: await predict(message.painting) });
     } else {
       await open(message);
       self.postMessage({});
@@ -45,14 +48,13 @@ async function open(message) {
   [litert, pixels, strokes] = await Promise.all(urls.map((url) => import(url)));
   gpu = await hasGpu();
   await loadRuntime(folder, !gpu && (await canUseThreads()));
-  network = message.network;
-  file = new Uint8Array(await (await fetched(network.file)).arrayBuffer());
+  [network, predictor] = await Promise.all([message.network, message.predictor].map((part) => part && read(part)));
 }
 
-async function fetched(url) {
-  const response = await fetch(url);
+async function read(part) {
+  const response = await fetch(part.file);
   if (!response.ok) throw new Error(`NetworkError: ${response.status}`);
-  return response;
+  return { ...part, content: new Uint8Array(await response.arrayBuffer()) };
 }
 
 async function hasGpu() {
@@ -99,27 +101,29 @@ async function compile(height, width) {
     models.delete(shape);
     model.delete();
   }
-  resize(height, width);
-  return (gpu && (await compileForGpu(height, width))) || litert.loadAndCompile(file, { accelerator: "wasm" });
+  const content = resized(network, height, width);
+  return (gpu && (await compileForGpu(content, height, width))) || litert.loadAndCompile(content, { accelerator: "wasm" });
 }
 
-/** Sets the numbers in the file that depend on the shape of the image. */
-function resize(height, width) {
-  const numbers = new Int32Array(file.buffer, 0, Math.floor(file.length / 4));
-  for (const [places, side] of [[network.height, height], [network.width, width]]) {
-    for (const [position, factor, summand] of places) numbers[position] = factor * (side / 4) + summand;
+/** The content of the file, in which the numbers that depend on the shape of the image are set. */
+function resized({ content, step, ...part }, height, width) {
+  const numbers = new Int32Array(content.buffer, 0, Math.floor(content.length / 4));
+  for (const [places, side] of [[part.height, height], [part.width, width]]) {
+    const steps = Math.floor(side / step);
+    for (const [position, factor, summand] of places[side % step]) numbers[position] = factor * steps + summand;
   }
+  return content;
 }
 
 /** Opens the model on the GPU, and runs it once, which also prepares it; undefined if the GPU cannot run all of it. */
-async function compileForGpu(height, width) {
+async function compileForGpu(content, height, width) {
   let model;
   try {
     // In 16 bits, the sums of the normalisations would lose too much precision.
-    model = await litert.loadAndCompile(file, { accelerator: "webgpu", gpuOptions: { precision: "fp32" } });
+    model = await litert.loadAndCompile(content, { accelerator: "webgpu", gpuOptions: { precision: "fp32" } });
     if (model.isFullyAccelerated) {
       const [numStyles] = model.getInputDetails().find(({ name }) => name === "style_weights").shape;
-      await run(model, new Float32Array(height * width * 3), height, width, new Float32Array(numStyles));
+      await stylize(model, new Float32Array(height * width * 3), height, width, new Float32Array(numStyles));
       return model;
     }
   } catch (error) {
@@ -134,7 +138,7 @@ async function paint({ image, pass, size, detail, weights, strength }) {
   const photo = pixels.scaled(image, pass.width, pass.height);
   const [height, width] = [photo.height, photo.width].map((side) => Math.max(8, 4 * Math.ceil(side / 4)));
   const model = await opened(height, width);
-  const numbers = await run(model, toTensor(photo, height, width), height, width, weights);
+  const numbers = await stylize(model, toTensor(photo, height, width), height, width, weights);
   const painted = fromTensor(numbers, width, photo.width, photo.height);
   if (!detail && strength === 1) return pixels.scaled(painted, size.width, size.height); // Without the photo in that size.
   const original = pixels.scaled(image, size.width, size.height);
@@ -144,15 +148,49 @@ async function paint({ image, pass, size, detail, weights, strength }) {
 }
 
 /** Stylises an image [height, width, 3]; the result has the same shape. */
-async function run(model, numbers, height, width, weights) {
+function stylize(model, numbers, height, width, weights) {
+  const inputs = { input_image: [numbers, [1, height, width, 3]], style_weights: [weights, [weights.length]] };
+  return run(model, inputs, "stylized_image");
+}
+
+/** The weights that the network takes for the style of a painting. */
+async function predict(painting) {
+  const { numbers, height, width } = seen(painting);
+  const model = await litert.loadAndCompile(resized(predictor, height, width), { accelerator: "wasm" });
+  try {
+    return await run(model, { painting: [numbers, [1, height, width, 3]] }, "style_weights");
+  } finally {
+    model.delete();
+  }
+}
+
+/** A painting as the predictor sees it, RGB in [0, 1], as magstyle/checkpoints/paintings.py shows it. */
+function seen(painting) {
+  const { side, longest } = predictor;
+  const shorter = Math.min(painting.width, painting.height);
+  const [wide, high] = [painting.width, painting.height].map((length) => Math.round((length * side) / shorter));
+  const [width, height] = [wide, high].map((length) => Math.min(length, longest));
+  const [left, top] = [(wide - width) >> 1, (high - height) >> 1];
+  const numbers = new Float32Array(height * width * 3);
+  for (let c = 0; c < 3; c++) {
+    const values = strokes.plane(painting, (k) => painting.data[4 * k + c]);
+    const color = Uint8ClampedArray.from(strokes.resized(values, painting, { width: wide, height: high }));
+    for (let y = 0, to = c; y < height; y++) {
+      for (let x = 0; x < width; x++, to += 3) numbers[to] = color[(top + y) * wide + left + x] / 255;
+    }
+  }
+  return { numbers, height, width };
+}
+
+/** Runs a model with inputs {name: [numbers, shape]}; returns the numbers of an output. */
+async function run(model, inputs, output) {
   const tensors = [];
   try {
-    const image = track(new litert.Tensor(numbers, [1, height, width, 3]));
-    const styleWeights = track(new litert.Tensor(weights, [weights.length]));
-    const results = await model.run({ input_image: image, style_weights: styleWeights });
-    const stylized = await track(results.stylized_image).data();
+    const given = Object.entries(inputs).map(([name, [numbers, shape]]) => [name, track(new litert.Tensor(numbers, shape))]);
+    const results = await model.run(Object.fromEntries(given));
+    const numbers = await track(results[output]).data();
     if (complaint) throw new Error(complaint);
-    return stylized;
+    return numbers;
   } finally {
     for (const tensor of tensors) tensor.delete();
   }
