@@ -9,11 +9,15 @@ import shutil
 import struct
 import tarfile
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from magstyle.checkpoints.networks import Predictor
 from magstyle.errors import InputError
 from magstyle.export import litert_js, page, tflite
+from magstyle.litert import predictor
+from magstyle.models.architecture import PredictorArchitecture
 
 # Copies the tarball of the package to where it is asked for, as `npm pack` does, and notes that it ran.
 NPM = """#!/bin/sh
@@ -82,6 +86,22 @@ def test_the_network_of_a_page_is_that_of_any_shape_once_its_numbers_are_set(npm
         for position, factor, summand in places[0]:
             content[4 * position : 4 * position + 4] = struct.pack("<i", factor * side // 4 + summand)
     assert bytes(content) == tflite.convert(small_model, shape)
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (256, 259), (1022, 256), (257, 339)])
+def test_the_predictor_of_a_page_is_that_of_any_shape_once_its_numbers_are_set(tmp_path, shape):
+    # Two convolutions of stride 2: sides have four remainders.
+    architecture, rng = PredictorArchitecture(3, filters=(2, 3, 4), units=(5,)), np.random.default_rng(0)
+    parameters = {
+        scope: {name: rng.random(size, np.float32) for name, size in of_layer.items()}
+        for scope, of_layer in architecture.shapes.items()
+    }
+    described = page._write_predictor(Predictor(architecture, parameters), tmp_path / "predictor.tflite")
+    content, step = bytearray((tmp_path / "predictor.tflite").read_bytes()), described["step"]
+    for places, side in zip((described["height"], described["width"]), shape, strict=True):
+        for position, factor, summand in places[side % step]:
+            content[4 * position : 4 * position + 4] = struct.pack("<i", factor * (side // step) + summand)
+    assert bytes(content) == predictor.build(architecture, parameters, *shape)
 
 
 def contents(folder):

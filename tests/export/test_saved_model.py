@@ -177,9 +177,9 @@ def test_bytes_that_are_no_image_are_an_error(signatures):
 
 
 @pytest.fixture(scope="module")
-def by_paintings(tmp_path_factory, anything):
-    """The SavedModel of a model for any painting."""
-    return export_saved_model(anything, tmp_path_factory.mktemp("by_paintings"))
+def by_paintings(tmp_path_factory):
+    """The SavedModel of the bundled model for any painting; random weights would paint white, whatever the painting."""
+    return export_saved_model("anything", tmp_path_factory.mktemp("by_paintings"))
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +188,9 @@ def of_paintings(by_paintings):
     return tf.saved_model.load(str(by_paintings)).signatures
 
 
-def test_a_painting_takes_the_place_of_style_weights(of_paintings, anything):
-    # Of these, the first is seen with a shorter side of 256 and cut to 1024 pixels, the second is scaled down.
+def test_a_painting_takes_the_place_of_style_weights(of_paintings):
+    # The first is seen with a shorter side of 256 and cut to 1024 pixels, the second is scaled down. Pillow rounds between
+    # rows and columns, so pictures differ by less than a step of 8 bits.
     for seed, size in enumerate([(300, 60), (450, 400)]):
         painting, photo = np.asarray(picture(3 + seed, size)), np.asarray(picture(seed, (30, 21)))
         inputs = {
@@ -197,20 +198,20 @@ def test_a_painting_takes_the_place_of_style_weights(of_paintings, anything):
             for name, image in (("input_image", photo), ("painting", painting))
         }
         found = of_paintings["serving_default"](**inputs)["stylized_image"][0]
-        expected = Stylizer(anything, engine="keras").stylize(photo, painting)
-        np.testing.assert_allclose(found, expected, atol=2e-3)
+        expected = Stylizer("anything", engine="keras").stylize(photo, painting)
+        np.testing.assert_allclose(found, expected, atol=1 / 255)
 
 
-def test_each_photo_of_a_batch_is_painted_like_its_own_painting(of_paintings, anything):
+def test_each_photo_of_a_batch_is_painted_like_its_own_painting(of_paintings):
     photos, paintings = (np.stack([picture(k, (40, 44)) for k in seeds]) for seeds in ((0, 1), (2, 3)))
     inputs = {
         "input_image": tf.constant(photos / 255, tf.float32),
         "painting": tf.constant(paintings / 255, tf.float32),
     }
     found = of_paintings["serving_default"](**inputs)["stylized_image"]
-    stylizer = Stylizer(anything, engine="keras")
+    stylizer = Stylizer("anything", engine="keras")
     expected = [stylizer.stylize(*pair) for pair in zip(photos, paintings, strict=True)]
-    np.testing.assert_allclose(found, expected, atol=2e-3)
+    np.testing.assert_allclose(found, expected, atol=1 / 255)
 
 
 def mixed(of_paintings, paintings, weights):
@@ -223,12 +224,12 @@ def mixed(of_paintings, paintings, weights):
     return images.read_image(io.BytesIO(outputs["stylized_image_bytes"].numpy()))
 
 
-def test_the_files_of_paintings_are_mixed(of_paintings, anything):
+def test_the_files_of_paintings_are_mixed(of_paintings):
     boat, wave = picture(3, (90, 60)), picture(4, (50, 70))
     found = mixed(of_paintings, [encoded(boat), encoded(wave)], [0.25, 0.75])
-    stylizer = Stylizer(anything)
+    stylizer = Stylizer("anything")
     style = 0.25 * stylizer.style_weights(boat) + 0.75 * stylizer.style_weights(wave)
-    np.testing.assert_allclose(found, stylizer.stylize(picture(0, (30, 21)), style), atol=2e-3 + 0.51 / 255)
+    np.testing.assert_allclose(found, stylizer.stylize(picture(0, (30, 21)), style), atol=1.51 / 255)
 
 
 SMALL = encoded(picture(0, (50, 40)))
@@ -254,9 +255,10 @@ def test_paintings_that_cannot_be_used_are_one_sentence(of_paintings, paintings,
         mixed(of_paintings, paintings, weights)
 
 
-def test_the_weights_of_a_predictor_are_stored_once_and_there_are_no_names(by_paintings, any_model):
+def test_the_weights_of_a_predictor_are_stored_once_and_there_are_no_names(by_paintings):
     [data] = (by_paintings / "variables").glob("*.data-*")
-    assert data.stat().st_size < 4 * any_model.count_params() + 5_000
+    network = Stylizer("anything").network
+    assert data.stat().st_size < 4 * (network.architecture.size + network.predictor.architecture.size) + 5_000
     assert not (by_paintings / "assets" / "style_names.txt").exists()
 
 

@@ -366,6 +366,88 @@ def test_pictures_are_enlarged_as_by_python(live):
         assert (picture[..., 3] == 255).all()
 
 
+@pytest.fixture
+def paintings(tmp_path):
+    """Two paintings: one in greys, which is scaled up and cut to 256 x 1024 pixels, and one that is scaled down."""
+    paths = [tmp_path / "boat.png", tmp_path / "wave.png"]
+    picture(3, (300, 60)).convert("L").save(paths[0])
+    picture(4, (450, 399)).save(paths[1])
+    return paths
+
+
+@pytest.fixture
+def browser_for_paintings(site, tmp_path):
+    """A Chromium that shows the page of the bundled model for any painting; `add` chooses paintings."""
+    folder = tmp_path / "page"
+    shutil.copytree(site, folder)
+    page.build_page("anything", folder, image_size=SIZE, preview_size=SIZE // 8)
+    with serve(folder) as server, open_browser(tmp_path, server.url) as browser:
+        browser.server = server
+        browser.add = lambda *paths: browser.find("#painting").send_keys("\n".join(map(str, paths)))
+        yield browser
+
+
+def test_paintings_become_styles_that_the_page_paints_as_python_does(browser_for_paintings, photo, paintings):
+    browser, (boat, wave) = browser_for_paintings, map(str, paintings)
+    assert browser.find("#add").accessible_name == "Add a painting"
+    browser.take(photo)
+    browser.wait_for("Now add a painting.")
+    assert np.abs(browser.save("image/png", "photo.png") - images.read_image(photo)).mean() <= 1 / 255
+    browser.add(boat, wave)
+    browser.wait_for_picture(63, 46)
+    of_wave = painted_by_python("anything", photo, wave)
+    assert np.abs(browser.save("image/png", "photo-wave.png") - of_wave).mean() <= 1 / 255
+
+    browser.find("#mix").click()
+    browser.pick(0)
+    browser.slide("#sliders input", 20)
+    found = browser.save("image/png", "photo-boat+wave.png")
+    expected = painted_by_python("anything", photo, {boat: 20 / 70, wave: 50 / 70})
+    assert np.abs(found - expected).mean() <= 1 / 255 < 5 / 255 < np.abs(found - of_wave).mean()
+
+    browser.server.shutdown()
+    browser.server.server_close()
+    browser.open(browser.server.url)
+    browser.add(boat)
+    browser.wait_for("Now choose a photo.")
+    browser.take(photo)
+    browser.wait_for_picture(63, 46)
+    assert browser.errors() == []
+
+
+def test_what_shows_no_style_is_one_sentence_and_other_paintings_are_taken(browser_for_paintings, paintings, tmp_path):
+    browser = browser_for_paintings
+    names = "return [...document.querySelectorAll('.tile span')].map((name) => name.textContent)"
+    text, red, narrow = (tmp_path / name for name in ("text.txt", "red.png", "narrow.png"))
+    text.write_text("no painting")
+    Image.new("RGB", (64, 64), "red").save(red)
+    picture(0, (90, 31)).save(narrow)
+    browser.add(text)
+    browser.wait_for("text.txt is not an image that the browser can open.")
+    browser.add(red)
+    browser.wait_for("red.png shows no style: it has only one colour.")
+    browser.add(narrow, paintings[0])
+    browser.wait_for("narrow.png is too small: its shorter side has 31 pixels, where at least 32 are needed.")
+    assert browser.run(names) == ["boat", "Add a painting"]
+    # Dropped on the styles, an image is a painting; elsewhere, it is a photo.
+    browser.run(
+        """
+        const drop = (target) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([new Uint8Array(arguments[0])], "dropped.png", { type: "image/png" }));
+            document.querySelector(target).dispatchEvent(new DragEvent("drop", { bubbles: true, dataTransfer }));
+        };
+        drop("#tiles");
+        drop("#stage");
+        """,
+        list(paintings[1].read_bytes()),
+    )
+    browser.wait_for_picture(SIZE, round(SIZE * 399 / 450))
+    browser.wait("return document.querySelectorAll('.tile').length === 3")
+    assert browser.run(names) == ["boat", "dropped", "Add a painting"]
+    assert browser.errors() == []
+
+
 def test_the_page_works_without_the_network_after_the_first_visit(browser, server, photo):
     server.shutdown()
     server.server_close()

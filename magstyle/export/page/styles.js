@@ -120,14 +120,10 @@ export class Styles {
   #layOut() {
     const picked = this.#mix.checked ? this.#picked() : [];
     this.#sliders.replaceChildren(...picked.map((k) => this.#slider(k)));
-    this.#sliders.dataset.hint = this.#hint(picked.length);
+    this.#sliders.dataset.hint = this.#mix.checked && picked.length < 2 ? "Pick another style to mix with." : "";
+    document.querySelector("#hint").hidden = !this.isEmpty;
     this.#mix.closest("label").hidden = this.#styles.length < 2;
     this.#label();
-  }
-
-  #hint(sliders) {
-    if (this.isEmpty) return "Add a painting here: photos are painted like it.";
-    return this.#mix.checked && sliders < 2 ? "Pick another style to mix with." : "";
   }
 
   #slider(k) {
