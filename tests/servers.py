@@ -17,9 +17,10 @@ from tests.places import ENV, ROOT
 
 
 @contextlib.contextmanager
-def web_service() -> Iterator[str]:
-    """The address of examples/server/server.py."""
-    program = processes.Program([str(ROOT / "examples" / "server" / "server.py")], {**ENV, "PORT": "0"})
+def web_service(checkpoint: str = "painters") -> Iterator[str]:
+    """The address of examples/server/server.py, which paints with this model."""
+    env = {**ENV, "PORT": "0", "CHECKPOINT": checkpoint}
+    program = processes.Program([str(ROOT / "examples" / "server" / "server.py")], env)
     processes.wait_for(lambda: "\n" in program.stdout, program)
     yield program.stdout.strip()
     program.kill()

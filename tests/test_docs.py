@@ -162,8 +162,16 @@ def small(monkeypatch):
 @pytest.fixture
 def addresses():
     """The addresses of the servers that a page has, each with the one where it is tried."""
-    with servers.web_service() as service, servers.tensorflow_serving("serving") as serving:
-        yield {"http://localhost:8080": service, "http://localhost:8501": serving}
+    with (
+        servers.web_service() as service,
+        servers.web_service("anything") as by_paintings,
+        servers.tensorflow_serving("serving") as serving,
+    ):
+        yield {
+            "http://localhost:8080": service,
+            "http://localhost:8081": by_paintings,
+            "http://localhost:8501": serving,
+        }
 
 
 def program_of(command: str) -> str | None:

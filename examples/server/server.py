@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A web service that paints photos, without TensorFlow. docs/server.md shows how to start it and how to send photos."""
 
+import email
 import io
 import os
 import threading
@@ -9,6 +10,7 @@ import wsgiref.simple_server
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import numpy as np
 from PIL import Image
 
 from magstyle import InputError, Stylizer, read_image
@@ -38,7 +40,8 @@ def answer(environ: dict) -> tuple[str, str, bytes]:
         case "GET", "/health":
             return "200 OK", TEXT, b"ok\n"
         case "GET", "/styles":
-            return "200 OK", TEXT, "".join(f"{name}\n" for name in stylizer.network.style_names).encode()
+            names = () if stylizer.network.predictor else stylizer.network.style_names
+            return "200 OK", TEXT, "".join(f"{name}\n" for name in names).encode()
         case "POST", "/":
             return picture(environ)
         case _:
@@ -53,25 +56,48 @@ def picture(environ: dict) -> tuple[str, str, bytes]:
     if not places.acquire(blocking=False):
         return "503 Service Unavailable", TEXT, b"too many photos are waiting; try again later\n"
     try:
-        photo, query = io.BytesIO(environ["wsgi.input"].read(size)), urllib.parse.parse_qs(environ["QUERY_STRING"])
+        files = files_of(environ["wsgi.input"].read(size), environ.get("CONTENT_TYPE", ""))
+        query = urllib.parse.parse_qs(environ["QUERY_STRING"])
         with turn:  # A photo takes all cores anyway, and alone it knows how much memory is free.
-            return "200 OK", "image/jpeg", painted(photo, query)
+            return "200 OK", "image/jpeg", painted(files, query)
     except InputError as error:
         return "400 Bad Request", TEXT, f"{error}\n".encode()
     finally:
         places.release()
 
 
-def painted(photo: io.BytesIO, query: dict[str, list[str]]) -> bytes:
+def files_of(body: bytes, content_type: str) -> dict[str, bytes]:
+    """The files in a request: those of a form by their fields, or the photo alone."""
+    if not content_type.startswith("multipart/form-data"):
+        return {"photo": body}
+    form = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode("latin-1") + body)
+    fields = form.get_payload() if form.is_multipart() else []
+    return {field.get_param("name", header="content-disposition"): field.get_payload(decode=True) for field in fields}
+
+
+def painted(files: dict[str, bytes], query: dict[str, list[str]]) -> bytes:
     """The picture, a JPEG file, of a photo's file in the styles, strength and image_size of a query."""
-    styles = dict(map(style_and_weight, query.get("style", [])))
-    if not styles:
-        raise InputError("the request names no style; GET /styles lists them")
+    style = style_of(files.get("painting"), query.get("style", []))
     image_size = number(query["image_size"][0], int) if "image_size" in query else None
-    image = read_image(photo, image_size, name="the photo")
+    image = read_image(io.BytesIO(files.get("photo") or b""), image_size, name="the photo")
     images.check_writable("picture.jpg", *image.shape[:2])
     strength = number(query.get("strength", ["1"])[0], float)
-    return images.encode(stylizer.stylize(image, styles, strength=strength), ".jpg")
+    return images.encode(stylizer.stylize(image, style, strength=strength), ".jpg")
+
+
+def style_of(painting: bytes | None, named: list[str]) -> dict[str | int, float] | np.ndarray:
+    """The style of a painting's file, or the mixture of the styles that are named."""
+    if stylizer.network.predictor:  # It would take names for those of files on this machine.
+        if painting is None:
+            raise InputError("the request has no painting")
+        image = read_image(io.BytesIO(painting), name="the painting")
+        try:
+            return stylizer.style_weights(image)
+        except InputError as error:
+            raise InputError(f"the painting shows no style: {error}") from None
+    if painting is not None or not named:
+        raise InputError("the request names no style; GET /styles lists them")
+    return dict(map(style_and_weight, named))
 
 
 def style_and_weight(text: str) -> tuple[str | int, float]:

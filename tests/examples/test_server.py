@@ -96,6 +96,66 @@ def test_bad_input_is_answered_by_one_sentence(address, query, photo, sentence):
     assert body.count(b"\n") == 1
 
 
+@pytest.fixture(scope="module")
+def by_paintings():
+    """The address of a service that paints in the style of any painting."""
+    with servers.web_service("anything") as address:
+        yield address
+
+
+def post_form(address: str, query: str = "", **files: bytes) -> tuple[int, bytes]:
+    """Status and body of the answer to a form with these files."""
+    head = '--cut\r\nContent-Disposition: form-data; name="{0}"; filename="{0}"\r\nContent-Type: image/png\r\n\r\n'
+    body = b"".join(head.format(name).encode() + content + b"\r\n" for name, content in files.items()) + b"--cut--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=cut"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"{address}/?{query}", body, headers)) as reply:
+            return reply.status, reply.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_a_photo_is_painted_like_a_painting(by_paintings):
+    painting = picture(1, (90, 70))
+    status, body = post_form(by_paintings, "strength=0.5", photo=PHOTO, painting=png(painting))
+    expected = Stylizer("anything").stylize(images.read_image(io.BytesIO(PHOTO), name="photo"), painting, strength=0.5)
+    expected = images.read_image(io.BytesIO(images.encode(expected, ".jpg")), name="expected")
+    assert status == 200, body
+    np.testing.assert_allclose(images.read_image(io.BytesIO(body), name="picture"), expected, atol=2 / 255)
+    with urllib.request.urlopen(f"{by_paintings}/styles") as reply:
+        assert reply.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("query", "files", "sentence"),
+    [
+        ("", {"photo": PHOTO}, "the request has no painting"),
+        (f"style={ROOT}/examples/coffee.jpg", {"photo": PHOTO}, "the request has no painting"),
+        ("", {"photo": PHOTO, "painting": b"Dear diary"}, "cannot read the painting: it is not a JPEG"),
+        (
+            "",
+            {"photo": PHOTO, "painting": png(Image.new("RGB", (40, 40)))},
+            "the painting shows no style: it has only one",
+        ),
+        ("", {"painting": PHOTO}, "cannot read the photo: it is not a JPEG"),
+    ],
+)
+def test_a_painting_that_cannot_be_used_is_answered_by_one_sentence(by_paintings, query, files, sentence):
+    status, body = post_form(by_paintings, query, **files)
+    assert (status, body.count(b"\n")) == (400, 1)
+    assert sentence in body.decode()
+
+
+def test_a_form_is_taken_apart_to_the_last_byte_and_a_broken_one_is_no_photo(address, service):
+    content = np.random.default_rng(0).bytes(20_000) + b"\r\n\n\r\x0b\x1c\x85\r\n"
+    body = b'--a\r\nContent-Disposition: form-data; name="photo"\r\n\r\n' + content + b"\r\n--a--\r\n"
+    assert service["files_of"](body, "multipart/form-data; boundary=a") == {"photo": content}
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=b"):
+        assert not service["files_of"](body, kind).get("photo")
+    assert post_form(address, "style=3", photo=PHOTO)[0] == 200
+    assert "the request names no style" in post_form(address, "style=3", photo=PHOTO, painting=PHOTO)[1].decode()
+
+
 def test_a_file_that_is_too_large_is_refused_unread(address):
     connection = http.client.HTTPConnection(address.removeprefix("http://"))
     connection.putrequest("POST", "/?style=3")

@@ -189,8 +189,8 @@ def of_paintings(by_paintings):
 
 
 def test_a_painting_takes_the_place_of_style_weights(of_paintings):
-    # The first is seen with a shorter side of 256 and cut to 1024 pixels, the second is scaled down. Pillow rounds between
-    # rows and columns, so pictures differ by less than a step of 8 bits.
+    # The first is seen with a shorter side of 256 and cut to 1024 pixels, the second is scaled down. Pillow rounds
+    # between rows and columns, so pictures differ, but by less than a step of 8 bits.
     for seed, size in enumerate([(300, 60), (450, 400)]):
         painting, photo = np.asarray(picture(3 + seed, size)), np.asarray(picture(seed, (30, 21)))
         inputs = {
