@@ -13,7 +13,7 @@ from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.figures.jobs import FigureJob
 from magstyle.painting import grids
-from magstyle.painting.stylizer import Stylizer, listed
+from magstyle.painting.stylizer import Style, Stylizer, listed
 from magstyle.video import animations
 
 # Pictures from one style to the next, in a strip and in a walk.
@@ -99,16 +99,16 @@ def _styles(
         raise InputError(f"which_styles={which_styles} must be a list of styles, not a mixture", "which_styles")
     if predicts and not paintings and which_styles is None:
         raise InputError("the model has no styles of its own; give style_images, the paintings", "style_images")
-    styles = list(paintings) if predicts else [name_of(path) for path in paintings]
+    styles: list[Style] = [path if predicts else name_of(path) for path in paintings]
     styles = styles or listed("all" if which_styles is None else which_styles, known)
     weights = [stylizer.style_weights(style) for style in styles]
-    return [name_of(style) if predicts else known[stylizer.style_index(style)] for style in styles], weights
+    return [stylizer.label(style) if predicts else known[stylizer.style_index(style)] for style in styles], weights
 
 
 def _by_network(job: FigureJob, stylizer: Stylizer, styles: Sequence[np.ndarray]) -> Paint:
     def paint(image: np.ndarray, weights: dict[int, float]) -> np.ndarray:
-        mixture = np.sum([weight * styles[number] for number, weight in weights.items()], axis=0, dtype=np.float32)
-        return job.paint(stylizer, image, mixture)
+        mixture = sum(weight * styles[number] for number, weight in weights.items())
+        return job.paint(stylizer, image, np.asarray(mixture, np.float32))
 
     return paint
 
