@@ -15,6 +15,12 @@ def picture(seed: int, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(blotches).resize(size, Image.Resampling.BICUBIC)
 
 
+def grainy(seed: int, size: tuple[int, int]) -> Image.Image:
+    """Such an image with a grain of single pixels, which shows how it is scaled down."""
+    grain = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return Image.blend(picture(seed, size), Image.fromarray(grain), 0.4)
+
+
 def blotches(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Coloured squares, float32 [height, width, 3]; both sides multiples of 4."""
     rng = np.random.default_rng(seed)

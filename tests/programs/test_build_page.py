@@ -24,7 +24,7 @@ from magstyle.painting import margin
 from magstyle.painting.stylizer import Stylizer
 from tests.places import ENV, ROOT
 from tests.processes import run, start
-from tests.samples import picture
+from tests.samples import grainy, picture
 
 SIZE = 256
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -371,7 +371,7 @@ def paintings(tmp_path):
     """Two paintings: one in greys, which is scaled up and cut to 256 x 1024 pixels, and one that is scaled down."""
     paths = [tmp_path / "boat.png", tmp_path / "wave.png"]
     picture(3, (300, 60)).convert("L").save(paths[0])
-    picture(4, (450, 399)).save(paths[1])
+    grainy(4, (450, 399)).save(paths[1])
     return paths
 
 
