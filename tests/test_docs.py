@@ -41,6 +41,7 @@ SMALL = {
     "create_style_dataset": {"image_size": 32, **VGG},
     "train": {"alpha": 0.1, **_TRAINING},
     "finetune": _TRAINING,
+    "train_predictor": _TRAINING,
     "evaluate": {"num_evals": 2, "batch_size": 2, "image_size": 32, **VGG},
     "convert_tflite": {"image_size": 32},
     "build_page": {"image_size": 32, "preview_size": 32},
@@ -152,7 +153,7 @@ def small(monkeypatch):
     def quick(name, function, *args, **kwargs):
         settings = dict(SMALL[name])
         if kwargs.get("initial_checkpoint"):  # The checkpoint sets the width.
-            del settings["alpha"]
+            settings.pop("alpha", None)
         return function(*args, **{**kwargs, **settings})
 
     for name in SMALL:

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from magstyle import losses
+from magstyle.evaluation import appearance
 from magstyle.models import vgg
 
 
@@ -74,3 +76,35 @@ def test_a_mesh_is_what_gathers_at_few_frequencies():
     # A lattice in a calm area counts as much as in the whole picture, however strong the strokes elsewhere.
     assert found["beside strokes"] > 0.2
     assert [name for name in images if found[name] > 0.01] == ["lattice", "brighter", "beside strokes"]
+
+
+def test_a_palette_is_the_colours_wherever_they_are():
+    rng = np.random.default_rng(0)
+    boat, sky = rng.random((2, 60, 80, 3)) * [[[[1.0]]], [[[0.2]]]]
+    of_boat, of_sky = (losses.palette(tf.constant(image[None])) for image in (boat, sky))
+    assert losses.palette_loss(of_boat, of_boat)[0] == 0
+    # In other places.
+    moved = losses.palette(tf.constant(rng.permutation(boat.reshape(-1, 3)).reshape(1, 120, 40, 3)))
+    assert losses.palette_loss(moved, of_boat)[0] < 1
+    apart = losses.palette_loss(of_sky, of_boat)
+    assert apart.shape == (1,)
+    # As the measure has it.
+    expected = appearance.distance(appearance.palette(boat), appearance.palette(sky))
+    assert apart[0].numpy() == pytest.approx(expected, rel=0.05)
+
+
+def test_a_palette_has_a_gradient_for_black_and_white_too():
+    rng = np.random.default_rng(0)
+    images = tf.Variable(np.stack([rng.random((8, 8, 3)), *(np.full((8, 8, 3), value) for value in (0.0, 0.04, 1.0))]))
+    targets = losses.palette(tf.constant(rng.random((4, 8, 8, 3))))
+
+    def loss(images):
+        return losses.palette_loss(losses.palette(images), targets)
+
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(loss(images))
+    gradient = tape.gradient(total, images).numpy()
+    assert np.isfinite(gradient).all() and np.all(np.any(gradient != 0, axis=(1, 2, 3)))
+    step = 1e-8 * rng.normal(size=images.shape)
+    difference = loss(images + step) - loss(images - step)
+    assert difference[0].numpy() == pytest.approx(2 * np.sum(gradient[0] * step[0]), rel=1e-6)

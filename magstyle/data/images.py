@@ -313,6 +313,18 @@ def training_crop(encoded: bytes, name: str, image_size: int, rng: "np.random.Ge
     return pixels
 
 
+def check_crop(path: str | os.PathLike, image_size: int) -> None:
+    """Raises the InputError that `training_crop` would, for a file whose header tells that it is no use."""
+    name = os.fspath(path)
+    with _opened(path, name) as image:
+        _check_crop(_upright_size(image, name), name, image_size)
+
+
+def _check_crop(size: tuple[int, int], name: str, image_size: int) -> None:
+    if min(size) * 4 < image_size:
+        raise InputError(f"cannot use {name}: {size[0]} x {size[1]} pixels are too few for crops of {image_size}")
+
+
 def painting_crop(
     encoded: bytes, name: str, image_size: int, shorter_side: int, rng: "np.random.Generator"
 ) -> np.ndarray:
@@ -370,8 +382,7 @@ def _crop(encoded: bytes, name: str, image_size: int, choose: Callable[[tuple[in
     """
     with _opened(io.BytesIO(encoded), name) as image:
         size = _upright_size(image, name)
-        if min(size) * 4 < image_size:
-            raise InputError(f"cannot use {name}: {size[0]} x {size[1]} pixels are too few for crops of {image_size}")
+        _check_crop(size, name, image_size)
         box = choose(size)
         # A JPEG file can be decoded at 1/2, 1/4 or 1/8 of its size, which is much faster; other formats ignore this.
         reduction = 2 * image_size / (box[2] - box[0])

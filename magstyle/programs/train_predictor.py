@@ -11,8 +11,6 @@ from magstyle.programs import command_line, shared_flags, training_flags
 from magstyle.training.jobs import PredictorTrainingJob
 
 FLAGS = flags.FLAGS
-# Flags defined below belong to the program that calls.
-flags.disclaim_key_flags()
 
 
 def define_flags() -> None:

@@ -5,7 +5,9 @@ import os
 from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 
+from magstyle import losses
 from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import photos, styles
 from magstyle.errors import InputError
@@ -63,7 +65,12 @@ def build(
     coefficients = _coefficients(objective.style_coefficients, [transformer.style_names[number] for number in numbers])
     weights = _loss_weights(objective, content, style, coefficients)
     grams = gram_matrices.of_styles(paintings, vgg, list(style))
-    return StyleTraining(transformer, vgg, grams, weights, style_ramp_steps=style_ramp_steps, styles=numbers)
+    palettes = None
+    if objective.palette_weight:
+        palettes = np.concatenate([losses.palette(painting.image[None]) for painting in paintings])
+    return StyleTraining(
+        transformer, vgg, grams, weights, style_ramp_steps=style_ramp_steps, styles=numbers, palettes=palettes
+    )
 
 
 def build_for_any_painting(job: PredictorTrainingJob, transformer: ArbitraryStyleTransformer) -> PredictorTraining:
@@ -106,6 +113,7 @@ def _loss_weights(
         total_variation=objective.total_variation_weight,
         checkerboard=objective.checkerboard_weight,
         mesh=objective.mesh_weight,
+        palette=objective.palette_weight,
     )
 
 

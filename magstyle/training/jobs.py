@@ -52,6 +52,7 @@ class Objective:
         total_variation_weight: weight of the total variation of the pictures.
         checkerboard_weight: weight of patterns that repeat every 4 pixels all over a picture.
         mesh_weight: weight of the lattice that a long training weaves over flat parts.
+        palette_weight: weight of the distance between the colours of the pictures and those of the paintings.
         batch_size: photos per step, on all devices together.
         image_size: side of the crops of the photos, in pixels; a multiple of 4.
         seed: seed of the initial weights, and of the order of the photos and their styles.
@@ -67,6 +68,7 @@ class Objective:
     total_variation_weight: Weight = 0.0
     checkerboard_weight: Weight = 0.0
     mesh_weight: Weight = 0.0
+    palette_weight: Weight = 0.0
     batch_size: BatchSize = 16
     image_size: CropSize = 256
     seed: Seed = 0
@@ -252,8 +254,8 @@ class PredictorTrainingJob(TrainingOptions, _Paintings):
     Network, directions of style and style predictor are trained together. Every step sees another part of other
     paintings, at another size, mirrored half of the time, and half of the time with its colours changed.
 
-    The style weights multiply each layer's distance from the painting in relation to that of the photo as it is. The
-    content weight is for ImageNet's VGG-16.
+    The style weights and the palette weight multiply distances from the painting in relation to those of the photo as
+    it is. The content weight is for ImageNet's VGG-16.
 
     Args:
         content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 1.25e-6} by default.
@@ -271,6 +273,7 @@ class PredictorTrainingJob(TrainingOptions, _Paintings):
     _: dataclasses.KW_ONLY
     checkerboard_weight: Weight = 200.0
     mesh_weight: Weight = 0.1
+    palette_weight: Weight = 0.1
     clip_gradient_norm: Weight = 1.0
     augment: bool = True
     train_steps: Count = 40000

@@ -31,6 +31,7 @@ class LossWeights:
         total_variation: weight of the total variation of the picture.
         checkerboard: weight of its checkerboard loss.
         mesh: weight of its mesh loss, for which its sides must be at least `losses.MESH_TILE`.
+        palette: weight of its palette loss.
     """
 
     content: Mapping[str, float]
@@ -39,6 +40,7 @@ class LossWeights:
     total_variation: float = 0.0
     checkerboard: float = 0.0
     mesh: float = 0.0
+    palette: float = 0.0
 
 
 class Training(keras.Model, abc.ABC):
@@ -46,9 +48,9 @@ class Training(keras.Model, abc.ABC):
 
     Compile it with an optimizer alone. The losses are `total_loss`, `total_content_loss`, `total_style_loss`, and for
     every end point NAME `content_loss/NAME`, `weighted_content_loss/NAME`, `style_loss/NAME` and
-    `weighted_style_loss/NAME`; where they have a weight, also `total_variation_loss`, `checkerboard_loss` and
-    `mesh_loss`. `predict` returns them image by image. In `fit`, callbacks see those of the latest batch, before its
-    step; `batch_means` averages them, and the history that `fit` returns holds such averages.
+    `weighted_style_loss/NAME`; where they have a weight, also `total_variation_loss`, `checkerboard_loss`, `mesh_loss`
+    and `palette_loss`. `predict` returns them image by image. In `fit`, callbacks see those of the latest batch, before
+    its step; `batch_means` averages them, and the history that `fit` returns holds such averages.
 
     Args:
         transformer: the network to train.
@@ -142,11 +144,11 @@ class Training(keras.Model, abc.ABC):
         """
         weights = self.loss_weights
         end_points = _features(self.vgg, stylized)
-        content, grams, coefficients = self.targets(images, goals)
-        coefficients = {name: coefficient * style_scale for name, coefficient in coefficients.items()}
+        targets = self.targets(images, goals)
+        coefficients = {name: coefficient * style_scale for name, coefficient in targets.style_coefficients.items()}
         terms = {
-            **losses.content_loss(end_points, content, weights.content),
-            **losses.style_loss(end_points, grams, weights.style, coefficients),
+            **losses.content_loss(end_points, targets.content, weights.content),
+            **losses.style_loss(end_points, targets.gram_matrices, weights.style, coefficients),
         }
         total = terms["total_content_loss"] + terms["total_style_loss"]
         for name, weight, loss in (
@@ -157,6 +159,10 @@ class Training(keras.Model, abc.ABC):
             if weight:
                 terms[name] = loss(_in_full_precision(stylized))
                 total = total + weight * terms[name]
+        if weights.palette:
+            palettes = losses.palette(_in_full_precision(stylized))
+            terms["palette_loss"] = losses.palette_loss(palettes, targets.palettes)
+            total = total + weights.palette * style_scale * targets.palette_coefficients * terms["palette_loss"]
         return {"total_loss": total, **terms}
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
@@ -193,6 +199,7 @@ class StyleTraining(Training):
         styles: [num_paintings], the number of the style of the network that each painting stands for; by default there
             is a painting for each style, in their order. The parameters of a style without a painting get gradients of
             exactly 0, so that Adam leaves them as they are, to the last bit.
+        palettes: `losses.palette` of the paintings, [num_paintings, directions, points], if that has a weight.
 
     Call arguments:
         inputs: as for `Training`, with `label` [B], integers, the painting for each image.
@@ -209,6 +216,7 @@ class StyleTraining(Training):
         *,
         style_ramp_steps: int = 0,
         styles: Sequence[int] | None = None,
+        palettes: np.ndarray | None = None,
     ):
         super().__init__(transformer, vgg, loss_weights, style_ramp_steps=style_ramp_steps)
         # The targets need no deeper features than the content loss has.
@@ -218,6 +226,7 @@ class StyleTraining(Training):
         self.style_coefficients = np.asarray(
             np.ones(len(self.styles)) if coefficients is None else coefficients, keras.config.floatx()
         )
+        self.palettes = None if palettes is None else np.asarray(palettes, keras.config.floatx())
         self.gram_matrices = {
             name: np.asarray(gram_matrices[name], keras.config.floatx()) for name in loss_weights.style
         }
@@ -230,7 +239,9 @@ class StyleTraining(Training):
     def targets(self, images: Tensor, goals: Tensor) -> "Targets":
         grams = {name: keras.ops.take(gram, goals, axis=0) for name, gram in self.gram_matrices.items()}
         coefficients = keras.ops.take(self.style_coefficients, goals)
-        return Targets(_features(self.content_vgg, images), grams, dict.fromkeys(grams, coefficients))
+        palettes = None if self.palettes is None else keras.ops.take(self.palettes, goals, axis=0)
+        of_styles = dict.fromkeys(grams, coefficients)
+        return Targets(_features(self.content_vgg, images), grams, of_styles, palettes, coefficients)
 
 
 class PredictorTraining(Training):
@@ -262,9 +273,12 @@ class PredictorTraining(Training):
         for name in self.loss_weights.style:
             grams[name] = losses.gram_matrix(paintings[name])
             difference = losses.gram_matrix(photos[name]) - grams[name]
-            distance = keras.ops.mean(keras.ops.square(difference), axis=(1, 2))
-            coefficients[name] = 2 / (distance + keras.ops.mean(distance))
-        return Targets({name: photos[name] for name in self.loss_weights.content}, grams, coefficients)
+            coefficients[name] = _divided_by(keras.ops.mean(keras.ops.square(difference), axis=(1, 2)))
+        content = {name: photos[name] for name in self.loss_weights.content}
+        if not self.loss_weights.palette:
+            return Targets(content, grams, coefficients)
+        of_photos, palettes = losses.palette(images), losses.palette(goals)
+        return Targets(content, grams, coefficients, palettes, _divided_by(losses.palette_loss(of_photos, palettes)))
 
 
 class Targets(NamedTuple):
@@ -274,11 +288,15 @@ class Targets(NamedTuple):
         content: the features of the photos [B, H, W, C], by end point.
         gram_matrices: those of the paintings [B, C, C], by end point.
         style_coefficients: [B] by end point, multiply the weights of the style loss.
+        palettes: those of the paintings, as `losses.palette` has them, if they have a weight.
+        palette_coefficients: [B], multiply this weight.
     """
 
     content: Mapping[str, Tensor]
     gram_matrices: Mapping[str, Tensor]
     style_coefficients: Mapping[str, Tensor]
+    palettes: Tensor | None = None
+    palette_coefficients: Tensor | float = 1.0
 
 
 class _BatchMean(keras.losses.Loss):
@@ -291,6 +309,11 @@ class _BatchMean(keras.losses.Loss):
 def batch_means(logs: Mapping[str, np.ndarray]) -> dict[str, float]:
     """The losses that `StyleTraining` logs for a batch, averaged over its images."""
     return {name: float(np.mean(value)) for name, value in logs.items()}
+
+
+def _divided_by(distances: Tensor) -> Tensor:
+    """What makes distances of photos from paintings, [B], about 1: half of the divisor is each one's own."""
+    return 2 / (distances + keras.ops.mean(distances))
 
 
 def _features(vgg: keras.Model, images: Tensor) -> dict[str, Tensor]:

@@ -180,10 +180,10 @@ def _paintings_to_learn(job: PredictorTrainingJob) -> _Lesson:
         network = model_files.read_network(job.initial_checkpoint, alpha=job.alpha, any_painting=True)
     files_of_paintings = photos.find(job.style_files)
     for path in files_of_paintings:
-        images.read_size(path, image_size=job.image_size)  # An InputError for a file that is not an image.
+        images.check_crop(path, job.image_size)
     # Evenly spread, as a folder may hold one painter after the other.
     some = files_of_paintings[:: math.ceil(len(files_of_paintings) / _SAMPLES)]
-    crops = [images.training_crop(files.read_bytes(path), path, SIDE) / np.float32(255) for path in some]
+    crops = [images.training_crop(files.read_bytes(path), path, job.image_size) / np.float32(255) for path in some]
 
     def build() -> Training:
         start = transfer.for_any_painting(network, job.num_styles, job.alpha, np.stack(crops), job.seed)

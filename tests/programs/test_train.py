@@ -328,7 +328,7 @@ def test_coefficients_and_all_weights_enter_the_loss(training_flags, tmp_path, r
         *["train", *training_flags, "--train_steps=1", f"--train_dir={tmp_path}"],
         *["--content_weights={'vgg_16/pool2': 0.5}", "--style_weights={'vgg_16/conv2/conv2_1': 2}"],
         *["--style_coefficients={'wave': 3, 'scream': 3}", "--total_variation_weight=7", "--checkerboard_weight=900"],
-        *["--mesh_weight=5", "--image_size=32"],
+        *["--mesh_weight=5", "--image_size=32", "--palette_weight=2"],
     )
     assert result.returncode == 0, result.stderr
     first = {name: values[0] for name, values in curves(tmp_path).items()}
@@ -337,7 +337,8 @@ def test_coefficients_and_all_weights_enter_the_loss(training_flags, tmp_path, r
         + 3 * 2 * first["style_loss/vgg_16/conv2/conv2_1"]
         + 7 * first["total_variation_loss"]
         + 900 * first["checkerboard_loss"]
-        + 5 * first["mesh_loss"],
+        + 5 * first["mesh_loss"]
+        + 3 * 2 * first["palette_loss"],
         rel=1e-5,
     )
 
