@@ -1,13 +1,14 @@
-"""The progress bar of a training, and the stop at NaN."""
+"""The progress bar of a training, how much it has helped, and the stop at NaN."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
 from magstyle.errors import InputError
-from magstyle.training.model import batch_means
+from magstyle.training.model import Sample, batch_means
 
 
 class Progress(keras.callbacks.Callback):
@@ -41,6 +42,46 @@ class Progress(keras.callbacks.Callback):
     def close(self) -> None:
         """Leaves the bar on its line, even after a training that failed."""
         self.bar.close()
+
+
+class Improvement(keras.callbacks.Callback):
+    """Measures how close the picture of a photo comes to each painting, before the first step and after the last one.
+
+    Args:
+        photo: [H, W, 3] in [0, 1].
+        samples: the paintings.
+    """
+
+    def __init__(self, photo: np.ndarray, samples: Sequence[Sample]):
+        super().__init__()
+        self.photo = photo
+        self.samples = samples
+
+    def on_train_begin(self, logs=None):
+        self._before = self._style_losses()
+
+    def on_train_end(self, logs=None):
+        self._after = self._style_losses()
+
+    def __str__(self) -> str:
+        """A line for each painting; its style loss is 1 for the photo as it is, and 0 for the painting's own style."""
+        return "\n".join(
+            f"{sample.name}: style loss {before:.2f} at first, {after:.2f} now"
+            for sample, before, after in zip(self.samples, self._before, self._after, strict=True)
+        )
+
+    def _style_losses(self) -> list[float]:
+        image = keras.ops.convert_to_tensor(self.photo[None])
+        found = []
+        for sample in self.samples:
+            goal = keras.ops.convert_to_tensor(sample.goal)
+            # A plain call, as `predict` would wait for the other workers.
+            of_picture, of_photo = (
+                self.model.losses_of(shown, image, goal)["total_style_loss"][0]
+                for shown in (self.model.stylized(image, goal), image)
+            )
+            found.append(float(of_picture / of_photo))
+        return found
 
 
 class StopOnNaN(keras.callbacks.Callback):

@@ -299,6 +299,20 @@ class Targets(NamedTuple):
     palette_coefficients: Tensor | float = 1.0
 
 
+class Sample(NamedTuple):
+    """A painting that a training shows.
+
+    Attributes:
+        name: its name.
+        painting: [H, W, 3] in [0, 1].
+        goal: what stands for it in a batch of one for the training, [1, ...].
+    """
+
+    name: str
+    painting: np.ndarray
+    goal: np.ndarray
+
+
 class _BatchMean(keras.losses.Loss):
     """The mean of losses [B], divided by the number of replicas as Keras does with every `keras.losses.Loss`."""
 

@@ -5,7 +5,6 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -13,24 +12,10 @@ import tensorflow as tf
 
 from magstyle import files
 from magstyle.errors import InputError
-from magstyle.training.model import batch_means
+from magstyle.training.model import Sample, batch_means
 
 # Pictures take a thousand times the space of losses.
 _POINTS_PER_PICTURE = 10
-
-
-class Sample(NamedTuple):
-    """A painting that a training shows.
-
-    Attributes:
-        name: its name.
-        painting: [H, W, 3] in [0, 1].
-        goal: what stands for it in a batch of one for the training, [1, ...].
-    """
-
-    name: str
-    painting: np.ndarray
-    goal: np.ndarray
 
 
 class Summaries(keras.callbacks.Callback):

@@ -28,12 +28,12 @@ from magstyle.errors import InputError, is_out_of_memory
 from magstyle.models.transformer import StyleTransformer
 from magstyle.painting import memory
 from magstyle.training import criterion, devices, jobs, transfer
-from magstyle.training.callbacks import Progress, StopOnNaN
+from magstyle.training.callbacks import Improvement, Progress, StopOnNaN
 from magstyle.training.jobs import FinetuningJob, PredictorTrainingJob, TrainingJob
-from magstyle.training.model import PredictorTraining, Training
+from magstyle.training.model import PredictorTraining, Sample, Training
 from magstyle.training.optimizer import DecayAtEnd, StyleAdam
 from magstyle.training.saving import STATE, SaveAndResume
-from magstyle.training.summaries import Sample, Summaries
+from magstyle.training.summaries import Summaries
 
 # The paintings, of thousands, that tell how large the moments are, and that TensorBoard shows.
 _SAMPLES = 64
@@ -270,6 +270,7 @@ def _fit(run: _Run, model: Training, saving: SaveAndResume) -> None:
     batches = _batches(run, model.position.numpy())
     callbacks: list[keras.callbacks.Callback] = [StopOnNaN()]
     ran_out = False
+    improvement = None
     with contextlib.ExitStack() as stack:
         if devices.is_chief(run.strategy):
             print(_course(run, model), file=sys.stderr)
@@ -277,6 +278,9 @@ def _fit(run: _Run, model: Training, saving: SaveAndResume) -> None:
             summaries = _summaries(run, saving)
             stack.callback(saving.drop)
             callbacks += [progress, summaries, saving]
+            if isinstance(run.job, FinetuningJob):
+                improvement = Improvement(summaries.photo, run.lesson.samples)
+                callbacks.append(improvement)
         try:
             steps = run.schedule.train_steps - saving.step
             with _explaining(run.job, saving.step), warnings.catch_warnings():
@@ -294,6 +298,8 @@ def _fit(run: _Run, model: Training, saving: SaveAndResume) -> None:
                 _report(run.source)
     if ran_out:
         raise pipeline.nothing_left(run.source)
+    if improvement:
+        print(improvement, file=sys.stderr)
 
 
 def _summaries(run: _Run, saving: SaveAndResume) -> Summaries:

@@ -1,6 +1,7 @@
 """Styles from paintings at once, through Python and the programs."""
 
 import os
+import re
 
 import keras
 import numpy as np
@@ -199,7 +200,7 @@ def test_what_needs_styles_refuses_a_model_without_them(refused, anything):
         merge_models([anything, "painters"])
 
 
-def test_fine_tuning_starts_from_what_is_predicted(anything, folder, tmp_path):
+def test_fine_tuning_starts_from_what_is_predicted(anything, folder, tmp_path, capfd):
     styles = create_style_dataset(folder, tmp_path / "styles.tfrecord", vgg_checkpoint="random:0")
     path = finetune(
         styles,
@@ -217,3 +218,6 @@ def test_fine_tuning_starts_from_what_is_predicted(anything, folder, tmp_path):
     for scope, values in predicted.parameters.items():
         for part, value in values.items():
             np.testing.assert_allclose(tuned.parameters[scope][part], value, atol=0.02)
+    gains = re.findall(r"^(.*): style loss (\d\.\d\d) at first, (\d\.\d\d) now$", capfd.readouterr().err, re.MULTILINE)
+    assert [name for name, _, _ in gains] == ["boat", "wave"]
+    assert all(float(before) == pytest.approx(float(after), abs=0.02) for _, before, after in gains)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from magstyle.errors import InputError
-from magstyle.training.callbacks import Progress, StopOnNaN
+from magstyle.training.callbacks import Improvement, Progress, StopOnNaN
+from magstyle.training.model import Sample
 from magstyle.training.saving import SaveAndResume
 from tests.training import small
 
@@ -65,3 +66,20 @@ def test_the_time_left_is_not_that_of_the_first_step_which_was_compiled(monkeypa
     progress.on_train_batch_end(1, logs)
     assert "2/40" in str(progress.bar) and "<01:16" in str(progress.bar)
     progress.close()
+
+
+def test_a_fine_tuning_says_how_much_closer_it_has_come(batch):
+    model = small.training()
+    samples = [
+        Sample(name, image, np.array([label]))
+        for label, (name, image) in enumerate(zip("ab", batch["image"], strict=True))
+    ]
+    improvement = Improvement(batch["image"][0], samples)
+    improvement.set_model(model)
+    improvement.on_train_begin()
+    # Of a photo that is painted as it is.
+    model.stylized = lambda images, goals, training=None: images
+    improvement.on_train_end()
+    lines = str(improvement).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["a", "b"]
+    assert all(line.endswith(" at first, 1.00 now") and "loss 1.00" not in line for line in lines)
