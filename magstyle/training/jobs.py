@@ -15,6 +15,7 @@ from magstyle.limits import (
     Count,
     CountFromZero,
     CropSize,
+    Directions,
     LearningRate,
     PaintingSize,
     Seconds,
@@ -279,7 +280,7 @@ class PredictorTrainingJob(TrainingOptions, _Paintings):
     train_steps: Count = 40000
     decay_steps: CountFromZero = 0
     alpha: Alpha | None = None
-    num_styles: Count | None = None
+    num_styles: Directions | None = None
     initial_checkpoint: Checkpoint | None = None
 
     beta_2: ClassVar[float] = 0.99

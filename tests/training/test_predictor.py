@@ -156,7 +156,7 @@ def test_a_painting_that_is_damaged_is_left_out(photos, tmp_path):
     ("changed", "sentence", "named"),
     [
         ({"num_styles": 3}, r"num_styles=3 must be more than the 3 styles of the model", ("num_styles",)),
-        ({"num_styles": 0}, r"num_styles=0 must be", ("num_styles",)),
+        ({"num_styles": 1}, r"num_styles=1 must be", ("num_styles",)),
         ({"alpha": 2.0}, r"not alpha=2\.0", ("alpha",)),
         ({"style_weights": {"vgg_16/conv9": 1.0}}, "no end point 'vgg_16/conv9'", None),
     ],
