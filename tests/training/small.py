@@ -4,8 +4,9 @@ import keras
 import numpy as np
 
 from magstyle.models import vgg
+from magstyle.models.predictor import ArbitraryStyleTransformer
 from magstyle.models.transformer import StyleTransformer
-from magstyle.training.model import LossWeights, StyleTraining
+from magstyle.training.model import LossWeights, PredictorTraining, StyleTraining
 
 NAMES = ("wave", "scream")
 
@@ -39,6 +40,27 @@ def training(
     model = StyleTraining(network, losses, grams, loss_weights, **options)
     model.compile(optimizer or keras.optimizers.Adam(1e-3, epsilon=1e-8), run_eagerly=run_eagerly)
     return model
+
+
+def predictor_training(**weights) -> PredictorTraining:
+    """A training of a small network for any painting by Adam, not compiled to anything; takes `batch_of_paintings`.
+
+    Args:
+        weights: weights of `LossWeights`, by name.
+    """
+    sizes = {"filters": (4, 6, 8), "expand_filters": (6, 4), "residual_blocks": 1, "predictor_filters": (4, 6)}
+    network = ArbitraryStyleTransformer(3, **sizes, predictor_units=(8,))
+    losses = vgg.build(_narrow_vgg(), ["vgg_16/conv1", "vgg_16/conv3"])
+    loss_weights = LossWeights({"vgg_16/conv3": 1.0}, {"vgg_16/conv1": 0.5, "vgg_16/conv3": 0.5}, **weights)
+    model = PredictorTraining(network, losses, loss_weights)
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=keras.backend.backend() == "tensorflow")
+    return model
+
+
+def batch_of_paintings() -> dict[str, np.ndarray]:
+    """Two photos, with a painting each."""
+    photos, paintings = np.random.default_rng(0).random((2, 2, 32, 32, 3), np.float32)
+    return {"image": photos, "painting": paintings, "position": batch()["position"]}
 
 
 def batch() -> dict[str, np.ndarray]:

@@ -9,7 +9,6 @@ from magstyle.checkpoints import model_files
 from magstyle.data import images, pipeline
 from magstyle.data.photos import from_files
 from magstyle.training import transfer
-from magstyle.training.model import LossWeights, PredictorTraining
 from tests.events import images_in
 from tests.samples import picture
 from tests.training import small
@@ -117,18 +116,32 @@ def test_a_predictors_moments_are_standardised():
         assert np.all(np.std(values, axis=0) < 1.001) and np.all(np.std(values, axis=0) > 0.5)
 
 
-def test_the_style_loss_of_a_photo_as_it_is_is_1_however_far_the_painting():
-    losses = small.training().vgg
-    rng = np.random.default_rng(0)
-    photos = rng.random((2, 32, 32, 3), np.float32)
-    paintings = np.stack([1 - photos[0] * 0.02, 1 - photos[1]])  # One is a thousand times as far as the other.
-    weights = LossWeights({"vgg_16/conv3": 0.0}, {"vgg_16/conv1": 0.5, "vgg_16/conv3": 0.5})
-    training = PredictorTraining(transfer.for_any_painting(None, 3, 0.1, paintings, 0), losses, weights)
-    of_photos = training.losses_of(photos, photos, paintings)
-    np.testing.assert_allclose(np.mean(of_photos["total_loss"]), 1, atol=0.5)
-    # Of a batch of one, half of the divisor is the mean of this one.
-    np.testing.assert_allclose(training.losses_of(photos[:1], photos[:1], paintings[:1])["total_loss"], 1, rtol=1e-4)
-    np.testing.assert_allclose(training.losses_of(paintings, photos, paintings)["total_loss"], 0, atol=1e-6)
+def test_a_photo_as_it_is_has_a_style_loss_of_about_1_however_far_the_painting():
+    training, batch = small.predictor_training(palette=1.0), small.batch_of_paintings()
+    photos = batch["image"]
+    near_and_far = np.stack([photos[0] * 0.98, 1 - photos[1] ** 4])
+    of_photos = training.losses_of(photos, photos, near_and_far)
+    distances = np.asarray(of_photos["style_loss/vgg_16/conv1"])
+    assert distances[1] > 100 * distances[0]
+    # Half of each divisor is its own distance, and half the mean of both.
+    np.testing.assert_allclose(
+        of_photos["weighted_style_loss/vgg_16/conv1"], distances / (distances + distances.mean())
+    )
+    for photo, painting in zip(photos, near_and_far, strict=True):
+        alone = training.losses_of(photo[None], photo[None], painting[None])
+        np.testing.assert_allclose([alone["total_style_loss"], alone["total_loss"]], [[1], [2]], rtol=1e-4)
+    of_paintings = training.losses_of(near_and_far, photos, near_and_far)
+    np.testing.assert_allclose([of_paintings["total_style_loss"], of_paintings["palette_loss"]], 0, atol=1e-5)
+
+
+def test_a_step_trains_network_directions_and_predictor_alike():
+    training = small.predictor_training(palette=0.1)
+    before = small.weights_of(training)
+    training.fit(small.batch_of_paintings(), verbose=0)
+    names = [variable.path for variable in training.transformer.variables]
+    for name, old, new in zip(names, before, small.weights_of(training), strict=True):
+        # What moments are standardised by stays.
+        assert np.any(old != new) == (name.split("/")[-1] not in ("center", "scale")), name
 
 
 def test_crops_of_paintings_show_other_parts_sizes_and_colours():
