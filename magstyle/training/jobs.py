@@ -194,7 +194,7 @@ class FinetuningJob(StylesTrainingOptions):
     its value for plain photos.
 
     Args:
-        content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 2e-6} by default.
+        content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 4e-6} by default.
         style_weights: weights of the style loss by end point of VGG; by default 9e-10 for vgg_16/conv1 and conv2, 4e-9
             for conv3 and 5e-5 for conv4.
         train_steps: steps to train, including those of earlier starts; 100 for each painting by default.
@@ -210,6 +210,7 @@ class FinetuningJob(StylesTrainingOptions):
     _: dataclasses.KW_ONLY
     checkerboard_weight: Weight = 400.0
     mesh_weight: Weight = 0.2
+    palette_weight: Weight = 0.03
     batch_size: BatchSize = 1
     image_size: CropSize = 192
     learning_rate: LearningRate = 0.05
@@ -222,7 +223,7 @@ class FinetuningJob(StylesTrainingOptions):
 
     # The gradients of the first steps are the largest by far, and would slow down all of a short training.
     beta_2: ClassVar[float] = 0.95
-    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 2e-6}
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 4e-6}
     default_style_weights: ClassVar[Mapping[str, float]] = {
         "conv1": 9e-10,
         "conv2": 9e-10,
