@@ -18,7 +18,7 @@ from PIL import Image
 
 import measuring
 from magstyle.evaluation.measures import Evaluation
-from magstyle.training.jobs import Objective
+from magstyle.training.jobs import StylesObjective
 from magstyle.video import codec
 
 PHOTO = pathlib.Path(__file__).resolve().parents[1] / "examples" / "coffee.jpg"
@@ -39,7 +39,7 @@ def measure(
     vary: Sequence[str],
 ) -> Iterator[list[str]]:
     # This photo is not used, only the clips.
-    objective = Objective(content_files=PHOTO, vgg_checkpoint=vgg_checkpoint, image_size=image_size, batch_size=1)
+    objective = StylesObjective(content_files=PHOTO, vgg_checkpoint=vgg_checkpoint, image_size=image_size, batch_size=1)
     evaluation = Evaluation(style_dataset_file, objective)
     transformer = evaluation.open(model)
     with tempfile.TemporaryDirectory() as folder:
