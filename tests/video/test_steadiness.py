@@ -60,6 +60,17 @@ def test_flow_leads_to_where_a_pixel_was(frames):
     assert np.abs(optical_flow.warp(before, flow) - frame)[visible].mean() < 2
 
 
+@pytest.mark.parametrize(("side", "scale"), [(240, 1), (480, 2)])
+def test_the_flow_of_large_frames_is_coarser_and_nearly_as_exact(monkeypatch, side, scale):
+    searches, create = [], cv2.DISOpticalFlow_create
+    monkeypatch.setattr(cv2, "DISOpticalFlow_create", lambda preset: searches.append(create(preset)) or searches[-1])
+    wide = np.asarray(picture(0, (side + 20, side + 20)))
+    flow, visible, _ = optical_flow.motion(wide[:side, :side], wide[5 : side + 5, 3 : side + 3])
+    assert [search.getFinestScale() for search in searches] == [scale]
+    assert visible.mean() > 0.9
+    np.testing.assert_allclose(np.median(flow[visible], axis=0), (3, 5), atol=0.1)
+
+
 def test_the_warping_error_is_that_of_what_is_not_moved_along(frames):
     plain = [frame / np.float32(255) for frame in frames]
     assert max(errors(plain, frames)) < 0.01
