@@ -21,6 +21,7 @@ PROGRAMS = {
     "image_stylization_train": "train",
     "image_stylization_finetune": "finetune",
     "image_stylization_train_predictor": "train_predictor",
+    "image_stylization_distil": "distil",
     "image_stylization_evaluate": "evaluate",
     "image_stylization_stylize_dataset": "stylize_dataset",
     "image_stylization_stylize_video": "stylize_video",

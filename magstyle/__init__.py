@@ -7,7 +7,8 @@ Everything that the programs do can be called from here, with the same names and
 - `load_model` opens a model from wherever it comes, `save_model` saves it, `merge_models` makes one model of several,
   and `bundled_models` names those that come along; `load_vgg` opens the loss network.
 - `add_styles` makes a model of paintings at once, without training; `train_predictor` makes the model that it needs.
-- `create_style_dataset`, `train` and `finetune` make a model of paintings, and `evaluate` says how good it is.
+- `create_style_dataset`, `train` and `finetune` make a model of paintings, `distil` one that is faster, and `evaluate`
+  says how good it is.
 - `neural_style`, `reconstruct` and `deep_dream` optimise the pixels of one picture, without a trained network; `figure`
   arranges pictures.
 - `convert_tflite`, `convert_onnx`, `export_saved_model` and `build_page` take a model to phones, apps, servers and
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from magstyle.painting.photo_files import stylize_photos
     from magstyle.painting.stylizer import Stylizer
     from magstyle.training.gram_matrices import create_style_dataset
-    from magstyle.training.trainer import finetune, train, train_predictor
+    from magstyle.training.trainer import distil, finetune, train, train_predictor
     from magstyle.video.video_files import stylize_video
 
 # Imported when they are first used: TensorFlow and Keras take seconds.
@@ -69,7 +70,7 @@ _MODULES = {
     "magstyle.painting.photo_files": ("stylize_photos",),
     "magstyle.painting.stylizer": ("Stylizer",),
     "magstyle.training.gram_matrices": ("create_style_dataset",),
-    "magstyle.training.trainer": ("finetune", "train", "train_predictor"),
+    "magstyle.training.trainer": ("distil", "finetune", "train", "train_predictor"),
     "magstyle.video.video_files": ("stylize_video",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -92,6 +93,7 @@ __all__ = [  # noqa: RUF022  In the order in which a reader meets them.
     "train",
     "finetune",
     "train_predictor",
+    "distil",
     "evaluate",
     "load_vgg",
     "stylize_dataset",

@@ -24,6 +24,8 @@ class Limits(NamedTuple):
 
 # 1/32 leaves one filter; 32 makes residual blocks of 4096.
 Alpha = Annotated[float, Limits(1 / 32, 32.0)]
+# 1/16 leaves one filter in the first layer of the narrow network that `distil` trains.
+NarrowAlpha = Annotated[float, Limits(1 / 16, 32.0)]
 # Directions in a space of styles, one of which is its middle.
 Directions = Annotated[int, Limits(2, 4096)]
 BatchSize = Annotated[int, Limits(1, 65536)]

@@ -42,6 +42,7 @@ SMALL = {
     "train": {"alpha": 0.1, **_TRAINING},
     "finetune": _TRAINING,
     "train_predictor": _TRAINING,
+    "distil": {"alpha": 0.1, **_TRAINING},
     "evaluate": {"num_evals": 2, "batch_size": 2, "image_size": 32, **VGG},
     "convert_tflite": {"image_size": 32},
     "build_page": {"image_size": 32, "preview_size": 32},

@@ -19,6 +19,7 @@ from tests.samples import picture
 NEEDING_TENSORFLOW = {
     "train": ["--train_dir=new", "--style_dataset_file=styles.tfrecord", "--content_files=photo.png"],
     "finetune": ["--train_dir=new", "--style_dataset_file=styles.tfrecord", "--content_files=photo.png"],
+    "distil": ["--train_dir=new", "--content_files=photo.png"],
     "evaluate": ["--eval_dir=new", "--style_dataset_file=styles.tfrecord", "--content_files=photo.png"],
     "create_style_dataset": ["--style_files=photo.png", "--output_file=new.tfrecord"],
     "export_saved_model": ["--output_dir=new"],

@@ -19,6 +19,7 @@ PROGRAMS = {
     "create_style_dataset": (magstyle.create_style_dataset, set()),
     "train": (magstyle.train, set()),
     "finetune": (magstyle.finetune, set()),
+    "distil": (magstyle.distil, set()),
     "stylize_dataset": (magstyle.stylize_dataset, set()),
     "convert_tflite": (magstyle.convert_tflite, {"num_styles", "alpha", "quantize"}),
     "convert_onnx": (magstyle.convert_onnx, set()),

@@ -136,10 +136,11 @@ def _architecture(variables: Mapping[str, np.ndarray]) -> Architecture:
     # The size is honest: a shape without columns could claim any number of rows.
     num_styles = variables[_name(table[0].scope, "gamma")].size // filters[0]
     # The smallest alpha that truncates to no fewer than these filters; does it truncate to exactly these?
+    size = variables[_name(table[0].scope, "kernel")].shape[0]
     alpha = max(n / full for n, full in zip(filters, published, strict=True))
     if scaled(published, alpha) == filters:
-        return Architecture(num_styles, alpha, residual_blocks=blocks)
-    return Architecture(num_styles, 1.0, filters[:3], filters[3:], blocks)
+        return Architecture(num_styles, alpha, residual_blocks=blocks, kernel_size=size)
+    return Architecture(num_styles, 1.0, filters[:3], filters[3:], blocks, size)
 
 
 def _name(scope: str, parameter: str) -> str:

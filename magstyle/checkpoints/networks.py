@@ -286,7 +286,12 @@ def _parse_config(config: Mapping[str, Any]) -> tuple[Architecture, tuple[str, .
     """The architecture and the names of styles in a config, which may be any JSON."""
     filters, expand_filters = tuple(config["filters"]), tuple(config["expand_filters"])
     architecture = Architecture(
-        config["num_styles"], config["alpha"], filters, expand_filters, config["residual_blocks"]
+        config["num_styles"],
+        config["alpha"],
+        filters,
+        expand_filters,
+        config["residual_blocks"],
+        config.get("kernel_size", Architecture.kernel_size),  # Older files have none.
     )
     return architecture, names_of_styles(architecture.num_styles, config.get("style_names"))
 

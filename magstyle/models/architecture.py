@@ -13,6 +13,8 @@ from magstyle.names import printable
 
 FILTERS = (32, 64, 128)
 EXPAND_FILTERS = (64, 32)
+# Side of the first and of the last kernel.
+KERNEL_SIZE = 9
 # Added to the variance under the root of a style predictor's moments. Its own root is near enough to 0, and makes the
 # gradient at a deviation of 0 finite.
 MOMENTS_EPSILON = 1e-4
@@ -48,7 +50,7 @@ class Architecture:
     """The shape of a style transformer.
 
     Attributes:
-        num_styles, alpha, filters, expand_filters, residual_blocks: as the arguments of
+        num_styles, alpha, filters, expand_filters, residual_blocks, kernel_size: as the arguments of
             `magstyle.models.transformer.StyleTransformer`.
 
     Raises:
@@ -60,6 +62,7 @@ class Architecture:
     filters: tuple[int, ...] = FILTERS
     expand_filters: tuple[int, ...] = EXPAND_FILTERS
     residual_blocks: int = 5
+    kernel_size: int = KERNEL_SIZE
 
     def __post_init__(self) -> None:
         contract, expand = scaled(self.filters, self.alpha), scaled(self.expand_filters, self.alpha)
@@ -72,12 +75,17 @@ class Architecture:
             raise ValueError(
                 f"There is no network of {self.num_styles} styles and {self.residual_blocks} residual blocks."
             )
+        if self.kernel_size < 3 or self.kernel_size % 2 == 0:
+            raise ValueError(f"The first and the last kernel have an odd side of at least 3, not {self.kernel_size}.")
 
     @property
     def convolutions(self) -> tuple[Convolution, ...]:
         """The whole network, from input to output."""
         return convolutions(
-            scaled(self.filters, self.alpha), scaled(self.expand_filters, self.alpha), self.residual_blocks
+            scaled(self.filters, self.alpha),
+            scaled(self.expand_filters, self.alpha),
+            self.residual_blocks,
+            self.kernel_size,
         )
 
     @property
@@ -173,25 +181,25 @@ class PredictorArchitecture:
 
 
 def convolutions(
-    filters: Sequence[int], expand_filters: Sequence[int], residual_blocks: int
+    filters: Sequence[int], expand_filters: Sequence[int], residual_blocks: int, kernel_size: int = KERNEL_SIZE
 ) -> tuple[Convolution, ...]:
     """The whole network, from input to output.
 
     Args:
-        filters, expand_filters, residual_blocks: as for `Architecture`, but after alpha.
+        filters, expand_filters, residual_blocks, kernel_size: as for `Architecture`, but after alpha.
     """
     residuals = []
     for i in range(1, residual_blocks + 1):
         first, second = residual_scopes(i)
         residuals += [Convolution(first, filters[2]), Convolution(second, filters[2], activation=None, shortcut=first)]
     return (
-        Convolution("contract/conv1", filters[0], kernel_size=9),
+        Convolution("contract/conv1", filters[0], kernel_size),
         Convolution("contract/conv2", filters[1], strides=2),
         Convolution("contract/conv3", filters[2], strides=2),
         *residuals,
         Convolution("expand/conv1/conv", expand_filters[0], upsampling=2),
         Convolution("expand/conv2/conv", expand_filters[1], upsampling=2),
-        Convolution("expand/conv3/conv", 3, kernel_size=9, activation="sigmoid"),
+        Convolution("expand/conv3/conv", 3, kernel_size, activation="sigmoid"),
     )
 
 

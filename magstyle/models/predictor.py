@@ -117,7 +117,7 @@ class ArbitraryStyleTransformer(keras.Model):
     The styles of the network are directions of a space of styles, the first of them the middle.
 
     Args:
-        num_styles, alpha, filters, expand_filters, residual_blocks: of the network, as for
+        num_styles, alpha, filters, expand_filters, residual_blocks, kernel_size: of the network, as for
             `magstyle.models.transformer.StyleTransformer`.
         predictor_filters, predictor_units: of the predictor, as for `StylePredictor`.
 
@@ -144,11 +144,13 @@ class ArbitraryStyleTransformer(keras.Model):
         filters: Sequence[int] = FILTERS,
         expand_filters: Sequence[int] = EXPAND_FILTERS,
         residual_blocks: int = Architecture.residual_blocks,
+        kernel_size: int = Architecture.kernel_size,
         predictor_filters: Sequence[int] = PredictorArchitecture.filters,
         predictor_units: Sequence[int] = PredictorArchitecture.units,
         **kwargs: Any,
     ):
-        network = StyleTransformer(num_styles, alpha, filters, expand_filters, residual_blocks, name="network")
+        shape = (alpha, filters, expand_filters, residual_blocks, kernel_size)
+        network = StyleTransformer(num_styles, *shape, name="network")
         predictor = StylePredictor(num_styles, predictor_filters, predictor_units, name="predictor")
         image = keras.Input((None, None, 3), name="input_image")
         painting = keras.Input((None, None, 3), name="painting")

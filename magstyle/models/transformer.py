@@ -20,11 +20,11 @@ class StyleTransformer(keras.Model):
 
     Every convolution is reflection-padded, has no bias, and is followed by conditional instance normalisation:
 
-        contract/conv1          9 x 9            filters[0]          relu
+        contract/conv1          kernel_size      filters[0]          relu
         contract/conv2, 3       3 x 3, stride 2  filters[1], [2]     relu
         residual/residual1..N   2 of 3 x 3       filters[2]          relu; none, then + input
         expand/conv1, 2         nearest x2, 3x3  expand_filters      relu
-        expand/conv3            9 x 9            3                   sigmoid
+        expand/conv3            kernel_size      3                   sigmoid
 
     The defaults are the published network; the one of the 2017 Android demo is `filters=(32, 32, 32),
     expand_filters=(8, 4), residual_blocks=6`.
@@ -35,6 +35,7 @@ class StyleTransformer(keras.Model):
         filters: filters of the three contracting convolutions, before alpha.
         expand_filters: filters of the two up-sampling convolutions, before alpha.
         residual_blocks: number of residual blocks, of two convolutions each.
+        kernel_size: odd side of the kernels of the first and the last convolution.
         style_names: one name per style, unique; the numbers "0", "1", ... by default. `magstyle.names.printable`
             escapes characters that cannot stand in a line of text.
 
@@ -57,10 +58,13 @@ class StyleTransformer(keras.Model):
         filters: Sequence[int] = FILTERS,
         expand_filters: Sequence[int] = EXPAND_FILTERS,
         residual_blocks: int = Architecture.residual_blocks,
+        kernel_size: int = Architecture.kernel_size,
         style_names: Sequence[str] | None = None,
         **kwargs: Any,
     ):
-        architecture = Architecture(num_styles, alpha, tuple(filters), tuple(expand_filters), residual_blocks)
+        architecture = Architecture(
+            num_styles, alpha, tuple(filters), tuple(expand_filters), residual_blocks, kernel_size
+        )
         names = names_of_styles(num_styles, style_names)
         initializer = keras.initializers.RandomNormal(stddev=0.01)
         table = architecture.convolutions
@@ -83,6 +87,7 @@ class StyleTransformer(keras.Model):
         self.filters = architecture.filters
         self.expand_filters = architecture.expand_filters
         self.residual_blocks = residual_blocks
+        self.kernel_size = kernel_size
         self.style_names = names
         self.convolutions = table
 

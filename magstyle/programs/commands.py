@@ -43,6 +43,7 @@ GROUPS = {
         Command("finetune", "finetune", "then: teach a model your paintings, in minutes"),
         Command("train", "train", "or: train a whole network, in hours"),
         Command("train-predictor", "train_predictor", "train a network for any painting, in days"),
+        Command("distil", "distil", "train a network that paints like another, but faster"),
         Command("evaluate", "evaluate", "measure how well a model paints"),
     ),
     "share": (
@@ -123,7 +124,7 @@ def in_commands(text: str) -> str:
 
 def help_text(word: str = "") -> str:
     """All commands on one screen, or those that begin with a word."""
-    lines = ["magstyle PHOTO... paints photos; magstyle COMMAND --help tells about a command:", ""]
+    lines = ["magstyle PHOTO... paints photos; magstyle COMMAND --help tells about a command:"]
     for title, group in GROUPS.items():
         shown = [command for command in group if command.words.startswith(word)]
         for command in shown:

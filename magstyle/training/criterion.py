@@ -14,7 +14,8 @@ from magstyle.errors import InputError
 from magstyle.models.predictor import ArbitraryStyleTransformer
 from magstyle.models.transformer import StyleTransformer
 from magstyle.training import gram_matrices
-from magstyle.training.jobs import Objective, PredictorTrainingJob, StylesObjective
+from magstyle.training.distillation import Distillation
+from magstyle.training.jobs import DistillationJob, Objective, PredictorTrainingJob, StylesObjective
 from magstyle.training.model import LossWeights, PredictorTraining, StyleTraining
 
 
@@ -82,6 +83,17 @@ def build_for_any_painting(job: PredictorTrainingJob, transformer: ArbitraryStyl
     vgg, content, style = _open_vgg(job)
     weights = _loss_weights(job, content, style)
     return PredictorTraining(transformer, vgg, weights, style_ramp_steps=job.style_ramp_steps)
+
+
+def build_distillation(job: DistillationJob, transformer: StyleTransformer, teacher: StyleTransformer) -> Distillation:
+    """A network with its teacher and its losses; not compiled.
+
+    Raises:
+        InputError: as `build`.
+    """
+    vgg, content, style = _open_vgg(job)
+    weights = _loss_weights(job, content, style)
+    return Distillation(transformer, teacher, vgg, weights, style_ramp_steps=job.style_ramp_steps)
 
 
 def _open_vgg(

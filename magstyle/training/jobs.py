@@ -17,6 +17,7 @@ from magstyle.limits import (
     CropSize,
     Directions,
     LearningRate,
+    NarrowAlpha,
     PaintingSize,
     Seconds,
     Seed,
@@ -290,6 +291,49 @@ class PredictorTrainingJob(TrainingOptions, _Paintings):
 
     def schedule(self, num_paintings: int) -> Schedule:
         return Schedule(self.learning_rate, self.train_steps, self.decay_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillationJob(TrainingOptions):
+    """Trains a narrow network, which paints several times as fast, to paint like a wide one.
+
+    It learns from the pictures of its teacher and needs no paintings. Its styles are those of the teacher.
+
+    The content and style weights say how much the features and the Gram matrices of the pictures count, beside 1 for
+    the absolute difference of the pixels, the sum over four resolutions. The style weights multiply each layer's
+    distance from the teacher's picture in relation to that picture. The content weight is for ImageNet's VGG-16.
+
+    Args:
+        content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 2e-6} by default.
+        style_weights: weights of the relative style loss by end point of VGG; 0.15 for each of vgg_16/conv1 to conv4 by
+            default.
+        teacher: the wide network, anything that `magstyle.load_model` opens.
+        train_steps: steps to train, including those of earlier starts.
+        decay_steps: over this number of steps at the end, the learning rate falls to 0, along a cosine; train_steps by
+            default.
+        alpha: width of the narrow network, as for `train`; it also has no more than three residual blocks, half the
+            filters in its first layer, and kernels of 5 x 5 in place of 9 x 9.
+    """
+
+    _: dataclasses.KW_ONLY
+    batch_size: BatchSize = 4
+    image_size: CropSize = 192
+    learning_rate: LearningRate = 2e-3
+    style_learning_rate_scale: LearningRate = 3.0
+    clip_gradient_norm: Weight = 1.0
+    augment: bool = True
+    teacher: Checkpoint = "painters"
+    train_steps: Count = 20000
+    decay_steps: CountFromZero | None = None
+    alpha: NarrowAlpha = 0.25
+
+    beta_2: ClassVar[float] = 0.99
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 2e-6}
+    default_style_weights: ClassVar[Mapping[str, float]] = {f"conv{block}": 0.15 for block in (1, 2, 3, 4)}
+
+    def schedule(self, num_paintings: int) -> Schedule:
+        decay_steps = self.train_steps if self.decay_steps is None else self.decay_steps
+        return Schedule(self.learning_rate, self.train_steps, decay_steps)
 
 
 @dataclasses.dataclass(frozen=True)

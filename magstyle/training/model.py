@@ -49,8 +49,9 @@ class Training(keras.Model, abc.ABC):
     Compile it with an optimizer alone. The losses are `total_loss`, `total_content_loss`, `total_style_loss`, and for
     every end point NAME `content_loss/NAME`, `weighted_content_loss/NAME`, `style_loss/NAME` and
     `weighted_style_loss/NAME`; where they have a weight, also `total_variation_loss`, `checkerboard_loss`, `mesh_loss`
-    and `palette_loss`. `predict` returns them image by image. In `fit`, callbacks see those of the latest batch, before
-    its step; `batch_means` averages them, and the history that `fit` returns holds such averages.
+    and `palette_loss`; where there are pictures to come close to, `pixel_loss`. `predict` returns them image by image.
+    In `fit`, callbacks see those of the latest batch, before its step; `batch_means` averages them, and the history
+    that `fit` returns holds such averages.
 
     Args:
         transformer: the network to train.
@@ -143,7 +144,7 @@ class Training(keras.Model, abc.ABC):
             style_scale: multiplies all style weights.
         """
         weights = self.loss_weights
-        end_points = _features(self.vgg, stylized)
+        end_points = features(self.vgg, stylized)
         targets = self.targets(images, goals)
         coefficients = {name: coefficient * style_scale for name, coefficient in targets.style_coefficients.items()}
         terms = {
@@ -151,16 +152,19 @@ class Training(keras.Model, abc.ABC):
             **losses.style_loss(end_points, targets.gram_matrices, weights.style, coefficients),
         }
         total = terms["total_content_loss"] + terms["total_style_loss"]
+        if targets.pictures is not None:
+            terms["pixel_loss"] = losses.pixel_loss(in_full_precision(stylized), targets.pictures)
+            total = total + terms["pixel_loss"]
         for name, weight, loss in (
             ("total_variation_loss", weights.total_variation, losses.total_variation_loss),
             ("checkerboard_loss", weights.checkerboard, losses.checkerboard_loss),
             ("mesh_loss", weights.mesh, losses.mesh_loss),
         ):
             if weight:
-                terms[name] = loss(_in_full_precision(stylized))
+                terms[name] = loss(in_full_precision(stylized))
                 total = total + weight * terms[name]
         if weights.palette:
-            palettes = losses.palette(_in_full_precision(stylized))
+            palettes = losses.palette(in_full_precision(stylized))
             terms["palette_loss"] = losses.palette_loss(palettes, targets.palettes)
             total = total + weights.palette * style_scale * targets.palette_coefficients * terms["palette_loss"]
         return {"total_loss": total, **terms}
@@ -241,7 +245,7 @@ class StyleTraining(Training):
         coefficients = keras.ops.take(self.style_coefficients, goals)
         palettes = None if self.palettes is None else keras.ops.take(self.palettes, goals, axis=0)
         of_styles = dict.fromkeys(grams, coefficients)
-        return Targets(_features(self.content_vgg, images), grams, of_styles, palettes, coefficients)
+        return Targets(features(self.content_vgg, images), grams, of_styles, palettes, coefficients)
 
 
 class PredictorTraining(Training):
@@ -268,7 +272,7 @@ class PredictorTraining(Training):
         return self.transformer([images, goals], training=training)
 
     def targets(self, images: Tensor, goals: Tensor) -> "Targets":
-        photos, paintings = _features(self.vgg, images), _features(self.vgg, goals)
+        photos, paintings = features(self.vgg, images), features(self.vgg, goals)
         grams, coefficients = {}, {}
         for name in self.loss_weights.style:
             grams[name] = losses.gram_matrix(paintings[name])
@@ -285,11 +289,12 @@ class Targets(NamedTuple):
     """What pictures should come close to.
 
     Attributes:
-        content: the features of the photos [B, H, W, C], by end point.
-        gram_matrices: those of the paintings [B, C, C], by end point.
+        content: the features of the photos [B, H, W, C], by end point; of pictures, where there are any.
+        gram_matrices: those of the paintings [B, C, C], by end point; of pictures, where there are any.
         style_coefficients: [B] by end point, multiply the weights of the style loss.
         palettes: those of the paintings, as `losses.palette` has them, if they have a weight.
         palette_coefficients: [B], multiply this weight.
+        pictures: [B, H, W, 3], to come close to pixel by pixel; None for nothing.
     """
 
     content: Mapping[str, Tensor]
@@ -297,6 +302,7 @@ class Targets(NamedTuple):
     style_coefficients: Mapping[str, Tensor]
     palettes: Tensor | None = None
     palette_coefficients: Tensor | float = 1.0
+    pictures: Tensor | None = None
 
 
 class Sample(NamedTuple):
@@ -304,12 +310,12 @@ class Sample(NamedTuple):
 
     Attributes:
         name: its name.
-        painting: [H, W, 3] in [0, 1].
+        painting: [H, W, 3] in [0, 1]; None where a teacher's picture of the photo shows the style.
         goal: what stands for it in a batch of one for the training, [1, ...].
     """
 
     name: str
-    painting: np.ndarray
+    painting: np.ndarray | None
     goal: np.ndarray
 
 
@@ -330,11 +336,11 @@ def _divided_by(distances: Tensor) -> Tensor:
     return 2 / (distances + keras.ops.mean(distances))
 
 
-def _features(vgg: keras.Model, images: Tensor) -> dict[str, Tensor]:
+def features(vgg: keras.Model, images: Tensor) -> dict[str, Tensor]:
     """The features of images, by end point."""
-    return {name: _in_full_precision(features) for name, features in vgg(images).items()}
+    return {name: in_full_precision(seen) for name, seen in vgg(images).items()}
 
 
-def _in_full_precision(tensor):
+def in_full_precision(tensor):
     # With mixed precision too: the squares of Gram matrices need more digits than 16 bits have.
     return keras.ops.cast(tensor, keras.config.floatx())

@@ -84,9 +84,11 @@ class Summaries(keras.callbacks.Callback):
     def _write_picture(self) -> None:
         name, painting, goal = self.samples[self.points // _POINTS_PER_PICTURE % len(self.samples)]
         # A plain call: predict would wait for the other workers, which paint no pictures.
-        inputs = (keras.ops.convert_to_tensor(value) for value in (self.photo[None], goal))
+        inputs = [keras.ops.convert_to_tensor(value) for value in (self.photo[None], goal)]
         picture = keras.ops.convert_to_numpy(self.model.stylized(*inputs))
         tf.summary.image("photo", self.photo[None])
+        if painting is None:
+            painting = keras.ops.convert_to_numpy(self.model.targets(*inputs).pictures)[0]
         tf.summary.image("style", painting[None], description=name)
         tf.summary.image("result", picture, description=name)
 

@@ -241,6 +241,12 @@ def test_the_alpha_a_magenta_checkpoint_was_made_with_is_accepted(tmp_path, alph
     assert model.filters == (32, 64, 128)
 
 
+def test_a_magenta_checkpoint_keeps_the_size_of_the_kernels(tmp_path):
+    model = StyleTransformer(2, alpha=0.25, residual_blocks=1, kernel_size=5)
+    model_files.save_model(model, tmp_path / "model.ckpt")
+    assert model_files.load_model(tmp_path / "model.ckpt").kernel_size == 5
+
+
 @pytest.fixture
 def broken_files(small_model, magenta_variables, tmp_path):
     """Files that are no model, or not a whole one, by what is wrong with them."""
@@ -296,6 +302,7 @@ ASKS = {
     "filters": [32, 64, 10**6],
     "expand_filters": [10**6, 32],
     "alpha": 1000.0,
+    "kernel_size": 10**6 + 1,
 }
 
 

@@ -78,11 +78,10 @@ def test_all_bundled_styles_paint_the_same():
     np.testing.assert_allclose(run(content, photos, weights), expected(model, photos, weights), atol=1e-4)
 
 
-def test_a_network_without_residual_blocks_paints_the_same():
+@pytest.mark.parametrize("shape", [{"residual_blocks": 0}, {"kernel_size": 5, "residual_blocks": 1}])
+def test_networks_of_other_shapes_paint_the_same(shape):
     network = networks.random(0)
-    network = networks.Network(
-        type(network.architecture)(num_styles=4, alpha=0.25, residual_blocks=0), network.style_names, {}
-    )
+    network = networks.Network(type(network.architecture)(num_styles=4, alpha=0.25, **shape), network.style_names, {})
     rng = np.random.default_rng(0)
     for scope, shapes in network.architecture.shapes.items():
         network.parameters[scope] = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}

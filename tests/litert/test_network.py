@@ -4,8 +4,10 @@ import sys
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from magstyle.checkpoints import networks
 from magstyle.litert import graph, network
 from magstyle.models.transformer import StyleTransformer
 from tests.samples import blotches
@@ -14,6 +16,7 @@ ARCHITECTURES = {
     "published": {"alpha": 1.0},
     "quarter": {"alpha": 0.25},
     "android": {"filters": (32, 32, 32), "expand_filters": (8, 4), "residual_blocks": 6},
+    "live": {"alpha": 0.25, "filters": (16, 64, 128), "residual_blocks": 3, "kernel_size": 5},
 }
 
 
@@ -47,6 +50,31 @@ def test_every_convolution_gives_the_numbers_of_keras(architecture, shifts):
             found, features = (x - x.mean(axis=(1, 2), keepdims=True) for x in (found, features))
         np.testing.assert_allclose(found, features, rtol=0, atol=1e-4 * np.abs(features).max(), err_msg=scope)
     np.testing.assert_allclose(outputs["stylized_image"], stylized_image, atol=1e-4)
+
+
+# Operations that tensorflow/lite/tools/versioning/gpu_compatibility.cc accepts, for the delegate; of these,
+# those that the network could use. (The list in the documentation of LiteRT is shorter.)
+ON_GPUS = {
+    *("ADD", "CONCATENATION", "CONV_2D", "DEPTH_TO_SPACE", "LOGISTIC", "MAXIMUM", "MEAN", "MUL", "RELU", "RESHAPE"),
+    *("RSQRT", "SPACE_TO_DEPTH", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB"),
+}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_operation_is_one_that_the_gpu_delegate_of_litert_takes(architecture):
+    found = networks.from_model(StyleTransformer(22, **ARCHITECTURES[architecture]))
+    model = network.draw(found.convolutions, found.parameters, 48, 64)
+    names = {getattr(schema.BuiltinOperator, name): name for name in ON_GPUS}
+    [main] = model.subgraphs
+    for entry in main.operators:
+        code = model.operatorCodes[entry.opcodeIndex]
+        assert code.builtinCode in names and code.version == 1
+        shapes = [tuple(main.tensors[index].shape) for index in entry.inputs]
+        if names[code.builtinCode] == "MUL":  # Neither may be smaller in one dimension and larger in another.
+            assert tuple(np.maximum(*shapes)) in shapes
+        if names[code.builtinCode] == "STRIDED_SLICE":
+            options = entry.builtinOptions
+            assert not (options.ellipsisMask or options.newAxisMask or options.shrinkAxisMask)
 
 
 def test_graphs_need_neither_tensorflow_nor_keras():

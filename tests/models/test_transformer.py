@@ -117,6 +117,8 @@ def test_the_interface_has_two_named_inputs_and_one_named_output(small_model):
         {"num_styles": 1, "alpha": 0.01},
         {"num_styles": 1, "filters": (32, 64)},
         {"num_styles": 1, "residual_blocks": -1},
+        {"num_styles": 1, "kernel_size": 4},
+        {"num_styles": 1, "kernel_size": 1},
         {"num_styles": 2, "style_names": ["one"]},
         {"num_styles": 2, "style_names": ["same", "same"]},
     ],

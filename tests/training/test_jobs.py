@@ -10,13 +10,14 @@ import pytest
 import magstyle
 from magstyle import options
 from magstyle.evaluation.jobs import EvaluationJob
-from magstyle.training.jobs import FinetuningJob, PredictorTrainingJob, StyleDatasetJob, TrainingJob
+from magstyle.training.jobs import DistillationJob, FinetuningJob, PredictorTrainingJob, StyleDatasetJob, TrainingJob
 from tests.places import ENV, ROOT
 
 JOBS = [
     (magstyle.train, TrainingJob, ["style_dataset_file", "train_dir"]),
     (magstyle.finetune, FinetuningJob, ["style_dataset_file", "train_dir"]),
     (magstyle.train_predictor, PredictorTrainingJob, ["style_files", "train_dir"]),
+    (magstyle.distil, DistillationJob, ["train_dir"]),
     (magstyle.evaluate, EvaluationJob, ["checkpoint", "style_dataset_file"]),
     (magstyle.create_style_dataset, StyleDatasetJob, ["style_files", "output_file"]),
 ]
@@ -54,6 +55,11 @@ def test_fine_tuning_takes_its_time_from_the_number_of_paintings():
     assert schedule(FinetuningJob, train_steps=80) == (0.05, 80, 60)
     assert schedule(FinetuningJob, decay_steps=0) == (0.05, 300, 0)
     assert schedule(TrainingJob) == (1e-3, 40000, 0)
+
+
+def test_the_learning_rate_of_a_distillation_falls_from_the_first_step():
+    assert tuple(DistillationJob("train", train_steps=80).schedule(3)) == (2e-3, 80, 80)
+    assert tuple(DistillationJob("train", train_steps=80, decay_steps=20).schedule(3)) == (2e-3, 80, 20)
 
 
 @pytest.mark.parametrize(
