@@ -43,7 +43,7 @@ GROUPS = {
         Command("finetune", "finetune", "then: teach a model your paintings, in minutes"),
         Command("train", "train", "or: train a whole network, in hours"),
         Command("train-predictor", "train_predictor", "train a network for any painting, in days"),
-        Command("distil", "distil", "train a network that paints like another, but faster"),
+        Command("distil", "distil", "teach a faster network to paint like another"),
         Command("evaluate", "evaluate", "measure how well a model paints"),
     ),
     "share": (
