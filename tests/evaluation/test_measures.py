@@ -7,7 +7,7 @@ import tensorflow as tf
 import magstyle
 from magstyle.data import pipeline
 from magstyle.evaluation.measures import Evaluation
-from magstyle.training.jobs import Objective
+from magstyle.training.jobs import StylesObjective
 from magstyle.training.transfer import with_styles
 from tests.samples import STYLES
 
@@ -106,7 +106,7 @@ def test_too_few_frames_are_refused_by_name(small):
 
 def evaluation_of(small):
     objective = {name: value for name, value in small.items() if name not in ("style_dataset_file", "num_evals")}
-    return Evaluation(small["style_dataset_file"], Objective(**objective))
+    return Evaluation(small["style_dataset_file"], StylesObjective(**objective))
 
 
 def test_a_model_of_other_styles_is_refused(small_model, small):

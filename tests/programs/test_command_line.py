@@ -74,7 +74,16 @@ def test_help_comes_at_once_and_shows_what_the_program_is_for_and_its_flags(prog
     assert f"bin/{program}.py --" in shown
     module = __import__(f"magstyle.programs.{program}", fromlist=["__doc__"])
     assert module.__doc__.splitlines()[0] in shown
-    of_vgg = ("create_style_dataset", "train", "evaluate", "neural_style", "reconstruct", "deep_dream")
+    of_vgg = (
+        "create_style_dataset",
+        "train",
+        "train_predictor",
+        "distil",
+        "evaluate",
+        "neural_style",
+        "reconstruct",
+        "deep_dream",
+    )
     assert "--checkpoint: " in shown or program in of_vgg
 
 
