@@ -26,9 +26,9 @@ _MESH_OF_PAINTINGS = 1.1
 # The pixels that `palette` looks at, and the bases of colour on whose directions it projects them.
 _PALETTE_POINTS, _PALETTE_BASES = 4096, 4
 # Linear sRGB to XYZ, in units of the white point D65; and functions of XYZ to L*a*b*, up to a constant.
-_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-_XYZ /= _XYZ.sum(axis=1, keepdims=True)
-_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+XYZ /= XYZ.sum(axis=1, keepdims=True)
+LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
 
 
 def gram_matrix(features):
@@ -200,10 +200,10 @@ def _lab(colours):
     # Never exactly 0, where the roots have no gradient.
     curved = ((keras.ops.maximum(colours, 0.04) + 0.055) / 1.055) ** 2.4
     linear = keras.ops.where(colours <= 0.04045, colours / 12.92, curved)
-    xyz = keras.ops.matmul(linear, keras.ops.convert_to_tensor(_XYZ.T, colours.dtype))
+    xyz = keras.ops.matmul(linear, keras.ops.convert_to_tensor(XYZ.T, colours.dtype))
     roots = keras.ops.maximum(xyz, 0.008) ** (1 / 3)
     f = keras.ops.where(xyz > (6 / 29) ** 3, roots, xyz * (29 / 6) ** 2 / 3 + 4 / 29)
-    return keras.ops.matmul(f, keras.ops.convert_to_tensor(_LAB.T, colours.dtype))
+    return keras.ops.matmul(f, keras.ops.convert_to_tensor(LAB.T, colours.dtype))
 
 
 def _mesh_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

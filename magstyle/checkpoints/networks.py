@@ -223,17 +223,6 @@ def assign(model: "StyleTransformer | StylePredictor", parameters: Mapping[str, 
                 variable.assign(values[name])
 
 
-def to_predictor(predictor: Predictor) -> "StylePredictor":
-    """A StylePredictor with the weights of a predictor."""
-    with project.needing_tensorflow("a predictor in Keras"):
-        from magstyle.models.predictor import StylePredictor  # Here, as for `to_model`.
-
-    architecture = predictor.architecture
-    model = StylePredictor(architecture.num_weights + 1, architecture.filters, architecture.units)
-    assign(model, predictor.parameters)
-    return model
-
-
 def random(seed: int) -> Network:
     """An untrained network of four styles."""
     architecture, rng = Architecture(num_styles=4), np.random.default_rng(seed)

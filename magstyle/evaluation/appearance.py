@@ -12,12 +12,10 @@ References:
 
 import numpy as np
 
+from magstyle.losses import LAB, XYZ
+
 _DIRECTIONS, _POINTS, _QUANTILES = 64, 4096, 512
 _PATCH, _REDUCTION = 3, 4
-# Linear sRGB to XYZ; the rows are then divided by the white point.
-_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-_XYZ /= _XYZ.sum(axis=1, keepdims=True)
-_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
 
 
 def palette(image: np.ndarray) -> np.ndarray:
@@ -70,9 +68,9 @@ def _quantiles(points: np.ndarray) -> np.ndarray:
 def _lab(colours: np.ndarray) -> np.ndarray:
     colours = np.asarray(colours, np.float64)
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ _XYZ.T
+    xyz = linear @ XYZ.T
     roots = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
-    return roots @ _LAB.T - np.array([16, 0, 0])
+    return roots @ LAB.T - np.array([16, 0, 0])
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

@@ -37,11 +37,14 @@ def export_saved_model(checkpoint: Checkpoint, output_dir: str | os.PathLike) ->
     versions = files.expanded(output_dir)
     files.check_name(versions)
     network = model_files.read_network(checkpoint, any_painting=True)
-    predictor = networks.to_predictor(network.predictor) if network.predictor else None
     files.make_folder(versions)
     taken = [int(name) for name in os.listdir(versions) if name.isdecimal()]
     folder = versions / str(max(taken, default=0) + 1)
-    save(networks.to_model(network), folder, predictor)
+    if network.predictor:
+        model = networks.to_arbitrary_model(network)
+        save(model.network, folder, model.predictor)
+    else:
+        save(networks.to_model(network), folder)
     return folder
 
 

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import losses, names, options
+from magstyle import losses, options
+from magstyle.checkpoints.paintings import name_of
 from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images, photos, styles
 from magstyle.errors import InputError, memory_for_features
@@ -36,7 +37,7 @@ def create_style_dataset(job: StyleDatasetJob) -> pathlib.Path:
 
     def read(path: str) -> styles.Style:
         image = images.read_image(path, job.image_size)
-        style = styles.Style(_name(path), images.encode(image, ".jpg"), {})
+        style = styles.Style(name_of(path), images.encode(image, ".jpg"), {})
         if vgg:
             style.gram_matrices = of_image(image, vgg, _end_points_of_blocks(vgg))
             style.vgg = vgg_network.fingerprint(vgg)
@@ -59,7 +60,7 @@ def is_made_of(job: StyleDatasetJob) -> bool:
         found = styles.read(job.output_file)
     except InputError:
         return False
-    if [style.name for style in found] != list(map(_name, paintings)):
+    if [style.name for style in found] != list(map(name_of, paintings)):
         return False
     for style, path in zip(found, paintings, strict=True):
         if style.jpeg != images.encode(images.read_image(path, job.image_size), ".jpg"):
@@ -105,17 +106,12 @@ def of_styles(paintings: Sequence[styles.Style], vgg: keras.Model, end_points: S
 def _find(style_files: Files, image_size: int | None) -> list[str]:
     """The paths of the paintings; an InputError for two of one name, or for a file that is not an image."""
     paintings = photos.find(style_files)
-    stems = list(map(_name, paintings))
+    stems = list(map(name_of, paintings))
     for name, path in zip(stems, paintings, strict=True):
         if stems.count(name) > 1:
             raise InputError(f"two paintings are named {name}, one of them {path}; rename one")
         images.read_size(path, image_size=image_size)
     return paintings
-
-
-def _name(path: str) -> str:
-    """The name of the style of a painting."""
-    return names.printable(pathlib.Path(path).stem)
 
 
 def _end_points_of_blocks(vgg: keras.Model) -> list[str]:

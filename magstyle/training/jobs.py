@@ -140,6 +140,8 @@ class TrainingOptions(Objective, abc.ABC):
     jit_compile: bool = False
     distribution: Literal["none", "mirrored", "multi_worker"] = "none"
 
+    # The option that takes a model to start from.
+    starts_from: ClassVar[str] = "initial_checkpoint"
     # Decay of Adam's mean of squared gradients: Magenta's, and Keras's.
     beta_2: ClassVar[float] = 0.999
 
@@ -222,6 +224,7 @@ class FinetuningJob(StylesTrainingOptions):
     alpha: Alpha | None = None
     keep_styles: bool = True
 
+    starts_from: ClassVar[str] = "checkpoint"
     # The gradients of the first steps are the largest by far, and would slow down all of a short training.
     beta_2: ClassVar[float] = 0.95
     default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 4e-6}
@@ -327,6 +330,7 @@ class DistillationJob(TrainingOptions):
     decay_steps: CountFromZero | None = None
     alpha: NarrowAlpha = 0.25
 
+    starts_from: ClassVar[str] = "teacher"
     beta_2: ClassVar[float] = 0.99
     default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 2e-6}
     default_style_weights: ClassVar[Mapping[str, float]] = {f"conv{block}": 0.15 for block in (1, 2, 3, 4)}

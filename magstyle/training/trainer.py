@@ -1,4 +1,4 @@
-"""The course of a training, from paintings and photos to a model, for `train`, `finetune` and `train_predictor`.
+"""The course of a training, from paintings and photos to a model, for all functions that train.
 
 References:
     Dumoulin, Shlens, Kudlur: A Learned Representation for Artistic Style. ICLR 2017, arXiv 1610.07629.
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from magstyle import files, options
 from magstyle.checkpoints import model_files, networks
-from magstyle.checkpoints.paintings import SIDE
+from magstyle.checkpoints.paintings import SIDE, name_of
 from magstyle.data import images, photos, pipeline
 from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
@@ -69,7 +69,7 @@ def train(job: TrainingJob) -> pathlib.Path | None:
         old = model_files.load_model(job.initial_checkpoint, alpha=job.alpha)
         return transfer.with_styles(old, names, match_names=True)
 
-    return _train(job, lambda: _styles_to_learn(job, build), start="initial_checkpoint")
+    return _train(job, lambda: _styles_to_learn(job, build))
 
 
 @options.takes(FinetuningJob)
@@ -102,7 +102,7 @@ def finetune(job: FinetuningJob) -> pathlib.Path | None:
         transfer.freeze_convolutions(transformer)
         return transformer
 
-    return _train(job, lambda: _styles_to_learn(job, build), start="checkpoint")
+    return _train(job, lambda: _styles_to_learn(job, build))
 
 
 @options.takes(PredictorTrainingJob)
@@ -124,7 +124,7 @@ def train_predictor(job: PredictorTrainingJob) -> pathlib.Path | None:
         Cheng, Jaiswal, Wu, Natarajan, Natarajan: Style-Aware Normalized Loss for Improving Arbitrary Style Transfer.
         CVPR 2021, arXiv 2104.10064.
     """
-    return _train(job, lambda: _paintings_to_learn(job), start="initial_checkpoint")
+    return _train(job, lambda: _paintings_to_learn(job))
 
 
 @options.takes(DistillationJob)
@@ -139,7 +139,7 @@ def distil(job: DistillationJob) -> pathlib.Path | None:
     Raises:
         InputError, WorkerLostError: as `magstyle.train`.
     """
-    return _train(job, lambda: _teacher_to_follow(job), start="teacher")
+    return _train(job, lambda: _teacher_to_follow(job))
 
 
 def _followed_by(old: Sequence[str], new: Sequence[str], style_dataset_file: jobs.FilePath) -> list[str]:
@@ -193,11 +193,11 @@ def _paintings_to_learn(job: PredictorTrainingJob) -> _Lesson:
     network = None
     if job.initial_checkpoint is not None:
         network = model_files.read_network(job.initial_checkpoint, alpha=job.alpha, any_painting=True)
-    files_of_paintings = photos.find(job.style_files)
-    for path in files_of_paintings:
+    paths = photos.find(job.style_files)
+    for path in paths:
         images.check_crop(path, job.image_size)
     # Evenly spread, as a folder may hold one painter after the other.
-    some = files_of_paintings[:: math.ceil(len(files_of_paintings) / _SAMPLES)]
+    some = paths[:: math.ceil(len(paths) / _SAMPLES)]
     crops = [images.training_crop(files.read_bytes(path), path, job.image_size) / np.float32(255) for path in some]
 
     def build() -> Training:
@@ -205,10 +205,10 @@ def _paintings_to_learn(job: PredictorTrainingJob) -> _Lesson:
         return criterion.build_for_any_painting(job, start)
 
     return _Lesson(
-        [pathlib.Path(path).stem for path in files_of_paintings],
-        [Sample(pathlib.Path(path).stem, crop, crop[None]) for path, crop in zip(some, crops, strict=True)],
+        list(map(name_of, paths)),
+        [Sample(name_of(path), crop, crop[None]) for path, crop in zip(some, crops, strict=True)],
         build,
-        pipeline.Paintings(files_of_paintings, SIDE),
+        pipeline.Paintings(paths, SIDE),
     )
 
 
@@ -232,24 +232,25 @@ class _Run:
     strategy: tf.distribute.Strategy
     lesson: _Lesson
     source: photos.Source
+    first_photo: np.ndarray
     in_bfloat16: bool
 
 
-def _train(job: jobs.TrainingOptions, prepare: Callable[[], _Lesson], start: str) -> pathlib.Path | None:
+def _train(job: jobs.TrainingOptions, prepare: Callable[[], _Lesson]) -> pathlib.Path | None:
     """Trains a network as a job says.
 
     Args:
         job: how.
         prepare: opens the paintings.
-        start: the job's argument that takes a checkpoint to start from.
     """
     train_dir = files.expanded(job.train_dir)
-    _refuse_magentas(train_dir, start)
+    _refuse_magentas(train_dir, job.starts_from)
     strategy = devices.strategy(job.distribution, job.batch_size)
     lesson = prepare()
     schedule = job.schedule(len(lesson.names))
     in_bfloat16 = devices.computes_in_bfloat16(job.mixed_precision, job.jit_compile)
-    run = _Run(job, schedule, strategy, lesson, criterion.open_photos(job), in_bfloat16)
+    source = criterion.open_photos(job)
+    run = _Run(job, schedule, strategy, lesson, source, _first_photo(source, job.image_size), in_bfloat16)
     keras.utils.set_random_seed(job.seed)
     with contextlib.ExitStack() as stack:
         with _saying("opening the loss network"), devices.precision(in_bfloat16), strategy.scope():
@@ -305,7 +306,7 @@ def _fit(run: _Run, model: Training, saving: SaveAndResume) -> None:
             stack.callback(saving.drop)
             callbacks += [progress, summaries, saving]
             if isinstance(run.job, FinetuningJob):
-                improvement = Improvement(summaries.photo, run.lesson.samples)
+                improvement = Improvement(run.first_photo, run.lesson.samples)
                 callbacks.append(improvement)
         try:
             steps = run.schedule.train_steps - saving.step
@@ -328,12 +329,16 @@ def _fit(run: _Run, model: Training, saving: SaveAndResume) -> None:
         print(improvement, file=sys.stderr)
 
 
+def _first_photo(source: photos.Source, image_size: int) -> np.ndarray:
+    """A crop [image_size, image_size, 3] of the first photo that can be used; an InputError if none can."""
+    return next(iter(pipeline.batches(source, image_size, batch_size=1, num_styles=1)))["image"][0].numpy()
+
+
 def _summaries(run: _Run, saving: SaveAndResume) -> Summaries:
     """The curves and pictures for TensorBoard, which show the first photo."""
-    photo = next(iter(pipeline.batches(run.source, run.job.image_size, batch_size=1, num_styles=1)))["image"][0].numpy()
     return Summaries(
         saving.folder,
-        photo,
+        run.first_photo,
         run.lesson.samples,
         step=saving.step,
         learning_rate=_learning_rate(run.schedule),
@@ -349,7 +354,7 @@ def _explaining(job: jobs.TrainingOptions, step: int) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             # A network that is trained already has its width.
-            is_new = getattr(job, "initial_checkpoint", "checkpoint") is None and step == 0
+            is_new = getattr(job, job.starts_from) is None and step == 0
             names = ["batch_size", "image_size", *(["alpha"] if is_new else [])]
             lower = f"{', '.join(names[:-1])} or {names[-1]}"
             raise InputError(f"a step does not fit into memory; lower {lower}", *names) from error

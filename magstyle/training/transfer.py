@@ -141,9 +141,8 @@ def _standardise(predictor: StylePredictor, paintings: np.ndarray, learned: bool
     row = 0
     for scope, values in zip(scopes, seen, strict=True):
         center = values.mean(axis=0)
-        scale = (
-            values.std(axis=0) + 0.02 * np.abs(values).mean(axis=0) + 1e-6
-        )  # Never near 0, of however few paintings.
+        # Never near 0, however few paintings there are.
+        scale = values.std(axis=0) + 0.02 * np.abs(values).mean(axis=0) + 1e-6
         networks.assign(predictor, {scope: {"center": center, "scale": scale}})
         rows = slice(row, row + len(center))
         bias += center @ kernel[rows]

@@ -155,6 +155,15 @@ def test_what_cannot_be_used_is_one_sentence_that_names_the_argument(
     assert not (tmp_path / "train").exists()
 
 
+def test_photos_that_cannot_be_used_leave_no_folder(style_dataset, small, tmp_path):
+    (tmp_path / "photo.jpg").write_text("a photo")
+    with pytest.raises(magstyle.InputError, match=r"there is no image to train on in .*photo\.jpg"):
+        magstyle.train(
+            style_dataset, tmp_path / "train", alpha=0.1, **{**small, "content_files": tmp_path / "photo.jpg"}
+        )
+    assert not (tmp_path / "train").exists()
+
+
 def test_an_argument_that_does_not_exist_is_a_type_error(style_dataset, small, tmp_path):
     with pytest.raises(TypeError, match="steps"):
         magstyle.finetune(style_dataset, tmp_path, steps=3, **small)
