@@ -30,7 +30,7 @@ let clip;
 // How many photos, cameras, videos and pictures of a video have been chosen. The last one is shown, even if another is
 // opened later.
 let chosen = 0;
-let sought;
+let sought; // Which of them is a picture of that video file.
 
 listen();
 await goOffline(() => !photo && !live);
@@ -131,6 +131,7 @@ async function addPaintings(files) {
  */
 async function take(given, name, source) {
   const number = ++chosen;
+  if (source) sought = number;
   try {
     busy("Opening the photo…");
     const file = await given;
@@ -225,10 +226,10 @@ function playOrPause() {
 }
 
 function seek() {
-  if (!live) sought = ++chosen;
+  if (!live) sought = chosen;
 }
 
-/** Paints the picture that was sought in a video that is not playing. */
+/** Paints the picture that a video shows that is not playing. */
 async function paintSought() {
   if (live || sought !== chosen) return;
   const bitmap = await createImageBitmap(clip.video);

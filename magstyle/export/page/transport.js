@@ -10,7 +10,7 @@ export class Transport {
   /**
    * @param {() => void} toggle called to play, or to pause
    * @param {() => void} seek called when another picture is sought
-   * @param {() => void} seen called when that picture is there
+   * @param {() => void} seen called when the video shows another picture
    */
   constructor(toggle, seek, seen) {
     this.#seen = seen;
@@ -41,8 +41,18 @@ export class Transport {
     const current = (call) => () => this.#video === video && call();
     video.addEventListener("timeupdate", current(() => this.#update()));
     video.addEventListener("durationchange", current(() => this.#update()));
-    video.addEventListener("seeked", current(() => this.#seen()));
+    // When a video has sought, it may show the picture before for a moment.
+    if (video.requestVideoFrameCallback) this.#watch(video);
+    else video.addEventListener("seeked", current(() => this.#seen()));
     this.#update();
+  }
+
+  #watch(video) {
+    video.requestVideoFrameCallback(() => {
+      if (this.#video !== video) return;
+      this.#seen();
+      this.#watch(video);
+    });
   }
 
   #update() {
