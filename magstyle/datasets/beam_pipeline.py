@@ -10,6 +10,8 @@ import logging
 import pathlib
 import re
 import shlex
+import signal
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
@@ -169,7 +171,7 @@ def run(
         | "Finish" >> beam.ParDo(_Finish(folder, output_format, counts))
     )
     runner = None if _is_direct(pipeline.options) else pipeline.options.view_as(StandardOptions).runner
-    with _silent_beam(), _progress_bar(source, pipeline.options), _unwrapped_errors(runner):
+    with _silent_beam(), _progress_bar(source, pipeline.options), _unwrapped_errors(runner), _noted_interruptions():
         pipeline.run().wait_until_finish()
     if not counts.exists():
         raise InputError(f"the workers did not write to {folder}; all machines must share it", "output_dir")
@@ -391,6 +393,38 @@ def _carried_errors() -> Iterator[None]:
         carried = json.dumps([type(error).__name__, *error.args, *arguments])
         # No cause is chained: Beam hangs if the traceback holds a file name that is not Unicode.
         raise RuntimeError(carried.join(_MARKS)) from None
+
+
+@contextlib.contextmanager
+def _noted_interruptions() -> Iterator[None]:
+    """Lets Ctrl-C and the end of the program through Beam's own code, too, which makes other exceptions of them."""
+    raised: list[BaseException] = []
+
+    def noting(handler: Callable[..., object]) -> Callable[..., None]:
+        def handle(number: int, frame: object) -> None:
+            try:
+                handler(number, frame)
+            except BaseException as interruption:
+                raised.append(interruption)
+                raise
+
+        return handle
+
+    in_main_thread = threading.current_thread() is threading.main_thread()  # Only there may they be handled.
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    found = {number: signal.getsignal(number) for number in numbers} if in_main_thread else {}
+    handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    for number, handler in handlers.items():
+        signal.signal(number, noting(handler))
+    try:
+        yield
+    except Exception as error:
+        if raised:
+            raise raised[0] from error
+        raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import logging
 import os
 import pathlib
 import pickle
+import signal
 import subprocess
 import sys
 
@@ -393,6 +394,15 @@ def test_an_interrupted_run_ends_as_it_was_told_to(stylize, tmp_path, monkeypatc
     with pytest.raises(expected) as ended:
         stylize(tmp_path / "out", beam_options=f"--direct_running_mode={mode}")
     assert expected is KeyboardInterrupt or ended.value.code == 143
+
+
+def test_ctrl_c_in_code_of_beam_is_not_taken_for_an_error(stylize, tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGINT)
+    # Beam calls it, and hands on what it raises as text.
+    monkeypatch.setattr(beam_pipeline.Painter, "setup", lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        stylize(tmp_path / "out")
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
