@@ -91,6 +91,8 @@ class PageJob:
             at least 8; larger photos can also be saved in their own size.
         preview_size: longest side of the pictures shown while a slider moves, in pixels, rounded like image_size.
         photo: the photo in the thumbnails, which is also the page's example; a cup of coffee by default.
+        live_checkpoint: a faster model with the same styles, for cameras and videos, as `distil` makes them. By default
+            the model itself, or the bundled one of its name and "-live".
     """
 
     checkpoint: Checkpoint
@@ -99,6 +101,7 @@ class PageJob:
     image_size: limits.ImageSize = 768
     preview_size: limits.ImageSize = 384
     photo: str | os.PathLike | None = None
+    live_checkpoint: Checkpoint | None = None
 
     def __post_init__(self) -> None:
         options.check(self)

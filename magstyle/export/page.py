@@ -48,12 +48,14 @@ def build_page(job: PageJob) -> pathlib.Path:
         The path of its index.html.
 
     Raises:
-        InputError: as `load_model`; for sizes that do not fit into memory, a folder that holds something else or cannot
-            be written, or a photo that cannot be read; or if npm cannot fetch LiteRT.js.
+        InputError: as `load_model`; for a live_checkpoint with other styles, sizes that do not fit into memory, a
+            folder that holds something else or cannot be written, or a photo that cannot be read; or if npm cannot
+            fetch LiteRT.js.
     """
     folder = files.expanded(job.output_dir)
     image_size, preview_size = sizes.padded(job.image_size), sizes.padded(job.preview_size)
     network = model_files.read_network(job.checkpoint, any_painting=True)
+    live = _live_network(job, network)
     Stylizer(network).check_size(image_size, image_size)
     page_folder.check_replaceable(folder)
     example = images.read_image(example_photo() if job.photo is None else files.expanded(job.photo))
@@ -70,6 +72,7 @@ def build_page(job: PageJob) -> pathlib.Path:
                 "styles": [] if network.predictor else _write_thumbnails(network, example, preview_size, unfinished),
                 "numWeights": network.num_styles,
                 "network": _write_network(network, unfinished / page_folder.NETWORK),
+                "liveNetwork": live and _write_network(live, unfinished / page_folder.LIVE_NETWORK),
                 "predictor": network.predictor
                 and _write_predictor(network.predictor, unfinished / page_folder.PREDICTOR),
                 "previewSize": preview_size,
@@ -82,6 +85,22 @@ def build_page(job: PageJob) -> pathlib.Path:
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
     return folder / "index.html"
+
+
+def _live_network(job: PageJob, network: Network) -> Network | None:
+    """The network for moving pictures, if it is another than that for photos."""
+    bundled = f"{job.checkpoint}-live"
+    checkpoint = job.live_checkpoint or (bundled if bundled in model_files.bundled_models() else None)
+    if checkpoint is None:
+        return None
+    live = model_files.read_network(checkpoint)
+    if network.predictor or live.style_names != network.style_names:
+        raise InputError(
+            f"live_checkpoint={checkpoint} must have the styles of checkpoint={job.checkpoint}, in the same order",
+            "live_checkpoint",
+            "checkpoint",
+        )
+    return live
 
 
 def _write_example(example: np.ndarray, image_size: int, path: pathlib.Path) -> None:

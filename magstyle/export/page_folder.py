@@ -19,6 +19,7 @@ from magstyle.errors import InputError
 SOURCE = pathlib.Path(__file__).with_name("page")
 EXAMPLE = "example.jpg"
 NETWORK = "network.tflite"
+LIVE_NETWORK = "live.tflite"
 PREDICTOR = "predictor.tflite"
 # The generated script that lists the page's files and styles; we also recognise a page of ours by it.
 _SITE = "site.js"
@@ -27,7 +28,7 @@ _START, _END = "self.SITE = ", ";\n"
 _ALWAYS = {_SITE, "index.html", "app.js", "sw.js", "worker.js"}
 # The names of generated files, also those of earlier versions. A file that leaves SOURCE must be added here.
 _GENERATED = re.compile(
-    rf"{_SITE}|{EXAMPLE}|(network|predictor|preview|picture)\.tflite|styles/[0-9]+\.jpg|litert/(wasm/)?[a-z_-]+\.(js|wasm)"
+    rf"{_SITE}|{EXAMPLE}|(network|live|predictor|preview|picture)\.tflite|styles/[0-9]+\.jpg|litert/(wasm/)?[a-z_-]+\.(js|wasm)"
 )
 
 

@@ -18,6 +18,7 @@ from magstyle.errors import InputError
 from magstyle.export import litert_js, page, tflite
 from magstyle.litert import predictor
 from magstyle.models.architecture import PredictorArchitecture
+from magstyle.models.transformer import StyleTransformer
 
 # Copies the tarball of the package to where it is asked for, as `npm pack` does, and notes that it ran.
 NPM = """#!/bin/sh
@@ -139,6 +140,14 @@ def rewrite(folder, change):
     site = read_site(folder)
     change(site)
     (folder / "site.js").write_text(f"self.SITE = {json.dumps(site)};\n")
+
+
+def test_a_live_network_must_have_the_same_styles(npm, small_model, any_model, tmp_path):
+    other = StyleTransformer(3, 0.1, style_names=["wave", "scream", "starry_night"])
+    for model in (small_model, any_model):
+        with pytest.raises(InputError, match="must have the styles of checkpoint="):
+            page.build_page(model, tmp_path / "site", live_checkpoint=other)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_something_else_is_left_alone(npm, small_model, tmp_path):

@@ -20,6 +20,7 @@ from PIL import Image
 
 from magstyle.data import images
 from magstyle.export import page
+from magstyle.models.transformer import StyleTransformer
 from magstyle.painting import margin
 from magstyle.painting.stylizer import Stylizer
 from tests.places import ENV, ROOT
@@ -27,6 +28,7 @@ from tests.processes import run, start
 from tests.samples import grainy, picture
 
 SIZE = 256
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 TIMES = "\N{MULTIPLICATION SIGN}"
 # Python and JavaScript must agree on these.
 CASES = json.loads((ROOT / "tests" / "export" / "strokes_cases.json").read_text())
@@ -214,8 +216,7 @@ def open_browser(folder, url, *arguments):
 @pytest.fixture(scope="module")
 def browser_with_camera(site, tmp_path_factory):
     """A Chromium that shows as a camera a disc that turns, for all tests that need no other."""
-    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    with serve(site) as server, open_browser(tmp_path_factory.mktemp("downloads"), server.url, *camera) as browser:
+    with serve(site) as server, open_browser(tmp_path_factory.mktemp("downloads"), server.url, *CAMERA) as browser:
         browser.url = server.url
         yield browser
 
@@ -540,6 +541,22 @@ def test_a_camera_and_a_video_are_painted_live_and_saved_as_picture_and_clip(liv
     wait_for_frames(live, 1)
     live.wait_for_picture(SIZE, 144)  # Of its last frame.
     assert live.errors() == []
+
+
+def test_moving_pictures_have_a_network_of_their_own(site, small_model, tmp_path):
+    names = small_model.style_names
+    white = StyleTransformer(3, filters=(2, 2, 2), expand_filters=(2, 2), residual_blocks=1, style_names=names)
+    for weight in white.weights:
+        weight.assign(np.full(weight.shape, 9.0 if weight.name == "beta" else 0))
+    folder = shutil.copytree(site, tmp_path / "page")
+    page.build_page(small_model, folder, image_size=SIZE, preview_size=SIZE // 8, live_checkpoint=white)
+    with serve(folder) as server, open_browser(tmp_path, server.url, *CAMERA) as browser:
+        browser.find("#invitation [data-live]").click()
+        browser.wait_for("Painting live.")
+        assert browser.save("image/png", "camera-scream.png").min() == 1
+        browser.find("#stop").click()
+        browser.wait_for_picture(SIZE, 144)
+        assert browser.save("image/png", "camera-scream (1).png").mean() < 0.9
 
 
 @pytest.fixture

@@ -28,11 +28,11 @@ export class Live {
    */
   constructor(source, site, how, show, tell) {
     this.#source = source;
-    this.#site = site;
+    this.#site = { ...site, network: site.liveNetwork ?? site.network, predictor: null };
     this.#how = how;
     this.#show = show;
     this.#tell = tell;
-    this.#engine = new Engine(site);
+    this.#engine = new Engine(this.#site);
     this.#pace = new Pace(site.imageSize);
   }
 
