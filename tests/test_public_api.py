@@ -61,12 +61,8 @@ def python(code: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, env=ENV, cwd=ROOT, check=True).stdout
 
 
-def test_importing_it_imports_neither_tensorflow_nor_keras_and_takes_no_time():
-    code = (
-        "import sys, time; start = time.perf_counter(); import magstyle; took = time.perf_counter() - start; "
-        "assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules); print(took)"
-    )
-    assert min(float(python(code)) for _ in range(3)) < 0.1
+def test_importing_it_imports_no_library_that_takes_time():
+    python("import sys, magstyle; assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)")
 
 
 def test_photos_are_found_read_and_written_without_tensorflow(tmp_path):
