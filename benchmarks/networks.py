@@ -74,4 +74,5 @@ def style_training(
     grams = {name: np.zeros((4, output.shape[-1], output.shape[-1])) for name, output in vgg.output.items()}
     model = StyleTraining(transformer, vgg, grams, LossWeights({blocks[2]: 1.0}, dict.fromkeys(blocks, 1e-4)))
     model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), jit_compile=jit_compile)
+    model.optimizer.build(model.trainable_variables)  # Otherwise, TensorFlow traces the first step twice.
     return model

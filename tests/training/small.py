@@ -39,6 +39,7 @@ def training(
     loss_weights = LossWeights({"vgg_16/conv3": 1.0}, {"vgg_16/conv1": 1e-4, "vgg_16/conv3": 1e-4}, **weights)
     model = StyleTraining(network, losses, grams, loss_weights, **options)
     model.compile(optimizer or keras.optimizers.Adam(1e-3, epsilon=1e-8), run_eagerly=run_eagerly)
+    model.optimizer.build(model.trainable_variables)  # Otherwise, TensorFlow traces the first step twice.
     return model
 
 
@@ -50,6 +51,10 @@ def predictor_training(**weights) -> PredictorTraining:
     """
     sizes = {"filters": (4, 6, 8), "expand_filters": (6, 4), "residual_blocks": 1, "predictor_filters": (4, 6)}
     network = ArbitraryStyleTransformer(3, **sizes, predictor_units=(8,))
+    rng = np.random.default_rng(0)
+    for weight in network.trainable_weights:
+        if len(weight.shape) > 1:  # The same each time; biases are 0.
+            weight.assign(rng.normal(1.0 if weight.name == "gamma" else 0.0, 0.05, weight.shape))
     losses = vgg.build(_narrow_vgg(), ["vgg_16/conv1", "vgg_16/conv3"])
     loss_weights = LossWeights({"vgg_16/conv3": 1.0}, {"vgg_16/conv1": 0.5, "vgg_16/conv3": 0.5}, **weights)
     model = PredictorTraining(network, losses, loss_weights)

@@ -63,4 +63,5 @@ def _start(arrays) -> StyleTraining:
     )
     model = StyleTraining(transformer, network, grams, loss_weights)
     model.compile(StyleAdam(1e-3, epsilon=1e-8))
+    model.optimizer.build(model.trainable_variables)  # Otherwise, TensorFlow traces the first step twice.
     return model
