@@ -33,10 +33,7 @@ Paint = Callable[[str, str], np.ndarray]
 def measure(
     models: Sequence[str], content_files: Sequence[str], paintings: Sequence[str], vgg_checkpoint: str, image_size: int
 ) -> Iterator[list[str]]:
-    vgg = load_vgg(vgg_checkpoint)
-    ends = [name for name in vgg.output if any(name.endswith(f"/conv{block}") for block in STYLE_BLOCKS)]
-    vgg = keras.Model(vgg.input, {name: vgg.output[name] for name in ends})
-    judge = Judge(vgg, photos.find(content_files), image_size)
+    judge = Judge(judging(load_vgg(vgg_checkpoint)), photos.find(content_files), image_size)
     painters = [
         peer(model, image_size) if pathlib.Path(model).stem == PEER else own(model, image_size) for model in models
     ]
@@ -47,6 +44,12 @@ def measure(
         yield [pathlib.Path(painting).stem, *(f"{value:.3f}" for values in rows[-1] for value in values)]
     yield ["all", *(f"{value:.3f}" for values in np.mean(rows, axis=0) for value in values)]
     yield ["worst", *(f"{value:.3f}" for values in np.max(rows, axis=0) for value in values)]
+
+
+def judging(vgg: keras.Model) -> keras.Model:
+    """The part of a loss network that a `Judge` needs."""
+    ends = [name for name in vgg.output if any(name.endswith(f"/conv{block}") for block in STYLE_BLOCKS)]
+    return keras.Model(vgg.input, {name: vgg.output[name] for name in ends})
 
 
 class Judge:

@@ -30,6 +30,7 @@ LABELS = {
     "engine",
     "model",
     "loss",
+    "measure",
     "addresses",
     "clip",
     "steady",
@@ -145,6 +146,21 @@ def test_models_for_any_painting_are_measured_painting_by_painting(anything, vgg
     assert [row["painting"] for row in rows] == ["0", "1", "all", "worst"]
     for name in ("style, anything", "content, anything", "palette, anything"):
         assert rows[3][name] == max(row[name] for row in rows[:2]) >= rows[2][name] >= 0
+
+
+def test_measures_are_compared_with_what_people_prefer(tmp_path):
+    np.savez(tmp_path / "vgg.npz", **narrow_vgg(16, (2, 2, 3, 3, 1)))
+    for k in range(3):
+        picture(k, (70, 64)).save(tmp_path / f"{k}.png")
+    # A picture that is the painting itself is better than the plain photo, by all measures but that of the photo.
+    lines = ["painting,photo,better,worse", "0.png,1.png,0.png,1.png", "2.png,1.png,2.png,1.png"]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    rows = measure(
+        "agreement", f"--pairs={tmp_path}/pairs.csv", f"--vgg_checkpoint={tmp_path}/vgg.npz", "--image_size=64"
+    )
+    agrees = {row["measure"]: row["agrees, %"] for row in rows}
+    assert set(agrees) == {"style", "content", "palette", "pattern", "mesh"}
+    assert (agrees["style"], agrees["palette"], agrees["pattern"], agrees["content"]) == (100, 100, 100, 0)
 
 
 @pytest.mark.parametrize("engine", ["litert", "keras"])
