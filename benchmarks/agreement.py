@@ -30,20 +30,22 @@ def measure(pairs: str, vgg_checkpoint: str, image_size: int) -> Iterator[list[s
         rows = [{name: str(folder / path) for name, path in row.items()} for row in csv.DictReader(file)]
     smaller: dict[str, list[bool]] = {}
     for row in rows:
-        better, worse = (_measures(row, row[name], vgg, image_size) for name in ("better", "worse"))
+        judge = any_painting.Judge(vgg, [row["photo"]], image_size)
+        judge.look_at(row["painting"])
+        better, worse = (
+            _measures(row, images.read_image(row[name], image_size), judge) for name in ("better", "worse")
+        )
         for name, value in better.items():
             smaller.setdefault(name, []).append(value < worse[name])
     for name, agrees in sorted(smaller.items(), key=lambda item: -np.mean(item[1])):
         yield [name, f"{100 * np.mean(agrees):.0f}", str(len(agrees))]
 
 
-def _measures(pair: dict[str, str], path: str, vgg: keras.Model, image_size: int) -> dict[str, float]:
+def _measures(pair: dict[str, str], picture: np.ndarray, judge: any_painting.Judge) -> dict[str, float]:
     """What the measures say of a picture, by name; 0 is best."""
-    judge = any_painting.Judge(vgg, [pair["photo"]], image_size)
-    judge.look_at(pair["painting"])
-    picture = images.read_image(path, image_size)
     found = dict(zip(any_painting.MEASURES, judge.judge(lambda *_: picture, pair["painting"]), strict=True))
-    target, photo = (appearance.pattern(images.read_image(pair[name], image_size)) for name in ("painting", "photo"))
+    side = min(picture.shape[:2])
+    target, photo = (appearance.pattern(images.read_image(pair[name], side)) for name in ("painting", "photo"))
     found["pattern"] = appearance.distance(appearance.pattern(picture), target) / appearance.distance(photo, target)
     found["mesh"] = float(losses.mesh_loss(keras.ops.convert_to_tensor(picture[None]))[0])
     return found
@@ -53,5 +55,7 @@ if __name__ == "__main__":
     parser = measuring.parser(__doc__)
     parser.add_argument("--pairs", required=True, help="the CSV file; its paths are relative to its folder")
     parser.add_argument("--vgg_checkpoint", default="imagenet", help="the network that measures, a VGG-16")
-    parser.add_argument("--image_size", type=int, default=256, help="shorter side of all images, in pixels")
+    parser.add_argument(
+        "--image_size", type=int, default=256, help="shorter side of all images, in pixels: best that of the pictures"
+    )
     measuring.print_table(COLUMNS, measure(**vars(parser.parse_args())))
