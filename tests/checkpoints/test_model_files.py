@@ -195,7 +195,7 @@ def test_bundled_models_open_by_name(tmp_path, monkeypatch):
     assert "van-gogh-starry-night" in model.style_names
     with pytest.raises(InputError, match=r"no checkpoint in \./painters"):
         model_files.load_model("./painters")
-    with pytest.raises(InputError, match="a path was expected, or a name: anything, painters"):
+    with pytest.raises(InputError, match="a path was expected, or a name: anything, painters, painters-live"):
         model_files.load_model("paintrs")
 
 

@@ -34,6 +34,20 @@ def test_the_model_for_any_painting_is_small_and_has_a_card():
     assert path.with_suffix(".md").read_text(encoding="utf-8").startswith("# anything\n")
 
 
+def test_the_live_model_is_small_and_paints_the_styles_of_painters_alike():
+    path = PAINTERS.with_name("painters-live.keras")
+    assert path.stat().st_size < 1e6
+    assert path.with_suffix(".md").read_text(encoding="utf-8").startswith("# painters-live\n")
+    photo = images.read_image(ROOT / "examples" / "coffee.jpg", 192)
+    painters, live = Stylizer("painters"), Stylizer("painters-live")
+    assert live.network.style_names == painters.network.style_names
+    for name in live.network.style_names:
+        picture, wanted = live.stylize(photo, name), painters.stylize(photo, name)
+        near, far = (np.abs(image - wanted).mean() for image in (picture, photo))
+        assert near < 0.6 * far, name
+        assert losses.checkerboard_loss(picture[None])[0] < (2 / 255) ** 2, name
+
+
 def test_a_picture_has_the_colours_of_a_painting_that_nobody_trained_with(shared):
     photo = images.read_image(shared("content_cc/001b5e6f1b89fd3b.jpg"), 256)
     stylizer = Stylizer("anything")
