@@ -10,7 +10,6 @@ import csv
 import pathlib
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 
 import any_painting
@@ -47,7 +46,7 @@ def _measures(pair: dict[str, str], picture: np.ndarray, judge: any_painting.Jud
     side = min(picture.shape[:2])
     target, photo = (appearance.pattern(images.read_image(pair[name], side)) for name in ("painting", "photo"))
     found["pattern"] = appearance.distance(appearance.pattern(picture), target) / appearance.distance(photo, target)
-    found["mesh"] = float(losses.mesh_loss(keras.ops.convert_to_tensor(picture[None]))[0])
+    found["mesh"] = float(losses.mesh_loss(picture[None])[0])
     return found
 
 
