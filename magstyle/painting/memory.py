@@ -46,7 +46,7 @@ class Photo:
         height, width: in pixels.
         keeps: bytes that the caller is going to hold besides; negative for memory that it gives back first.
         regions: how many styles have a weight for each pixel; 0 if the whole image has the same weights.
-        stroke_size: how many times smaller it is painted before the picture is enlarged.
+        stroke_size: how large its strokes are; see `strokes.painting_size` and `strokes.finishing_size`.
     """
 
     height: int
@@ -57,8 +57,9 @@ class Photo:
 
     @property
     def painted(self) -> tuple[int, int]:
-        """The height and width at which it is painted, in pixels."""
-        return strokes.painting_size((self.height, self.width), self.stroke_size)
+        """The height and width at which it is painted, in pixels; the larger one of two passes."""
+        size = self.height, self.width
+        return strokes.finishing_size(size, self.stroke_size) or strokes.painting_size(size, self.stroke_size)
 
     def scaled(self, side: int) -> "Photo":
         """The same photo, with a shorter side of this many pixels."""

@@ -111,7 +111,10 @@ class _ClipPainter:
         parts = self._regions.parts(self._areas, self._style_at(frame.time))
         for painter, part in zip(self._painters, parts, strict=False):
             stylize = functools.partial(
-                self._stylizer.stylize, style_weights=part.weights, stroke_size=self._job.stroke_size
+                self._stylizer.stylize,
+                style_weights=part.weights,
+                stroke_size=self._job.stroke_size,
+                finish=False,
             )
             picture = painter.paint(image, motion, stylize)
             # The strength refers to the frame itself, not to the frame on its canvas.

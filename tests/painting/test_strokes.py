@@ -12,7 +12,9 @@ CASES = json.loads((ROOT / "tests" / "export" / "strokes_cases.json").read_text(
 
 def test_sizes_and_enlarged_pictures_are_those_that_the_page_must_have():
     for case in CASES["painting_sizes"]:
-        assert strokes.painting_size(tuple(case["size"]), case["stroke_size"]) == tuple(case["painting_size"])
+        size, stroke_size = tuple(case["size"]), case["stroke_size"]
+        assert strokes.painting_size(size, stroke_size) == tuple(case["painting_size"])
+        assert strokes.finishing_size(size, stroke_size) == (case["finishing_size"] and tuple(case["finishing_size"]))
     for case in CASES["enlarged"]:
         picture, photo = (np.array(case[name], np.float32) / 255 for name in ("picture", "photo"))
         np.testing.assert_allclose(255 * strokes.enlarged(picture, photo), case["enlarged"], atol=0.51)

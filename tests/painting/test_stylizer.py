@@ -302,6 +302,29 @@ def test_strokes_twice_as_large_are_those_of_a_photo_half_as_large(stylizer):
     assert np.abs(found - strokes.resized(stylizer.stylize(image, 1), (32, 40))).mean() > 0.04
 
 
+def test_large_strokes_are_finished_half_by_smaller_ones(stylizer):
+    image, weights = np.asarray(picture(0, (80, 64)), np.float32) / 255, random_weights(64, 80)
+    for style in (1, weights):
+        shares: list[float] = []
+        found = stylizer.stylize(image, style, shares.append, stroke_size=4)
+        assert len(shares) == 2 and sum(shares) == pytest.approx(1)
+        unfinished = stylizer.stylize(image, style, stroke_size=4, finish=False)
+        assert np.abs(found - unfinished).mean() > 0.01
+    small = strokes.enlarged(stylizer.stylize(strokes.resized(image, (16, 20)), 1), strokes.resized(image, (27, 33)))
+    finished = small + 0.5 * (stylizer.stylize(small, 1) - small)
+    found = stylizer.stylize(image, 1, stroke_size=4)
+    np.testing.assert_allclose(found, strokes.enlarged(finished, image), atol=1e-5)
+    of_2, unfinished = (stylizer.stylize(image, 1, stroke_size=2, finish=finish) for finish in (True, False))
+    np.testing.assert_array_equal(of_2, unfinished)
+
+
+def test_memory_is_that_of_the_larger_pass(stylizer, monkeypatch):
+    asked = []
+    monkeypatch.setattr(memory, "needed", lambda *args: asked.append(args[2:4]) or 1)
+    stylizer.check_size(3000, 4000, stroke_size=3)
+    assert asked == [(1250, 1667)]
+
+
 def test_a_photo_painted_small_takes_less_memory(stylizer, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 100 * 10**6)
     stylizer.check_size(1000, 1000, stroke_size=2)

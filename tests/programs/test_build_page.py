@@ -339,6 +339,11 @@ def test_strength_and_stroke_size_are_those_of_python(live, small_model, tmp_pat
     expected = painted_by_python(small_model, photo, 0, stroke_size=2)
     assert np.abs(found - expected).mean() <= 2 / 255 < np.abs(found - painting).mean()
 
+    live.slide("#stroke-size", 2)
+    found = live.save("image/png", "strength-scream (4).png")
+    expected, unfinished = (painted_by_python(small_model, photo, 0, stroke_size=4, finish=k) for k in (True, False))
+    assert np.abs(found - expected).mean() <= 2 / 255 < np.abs(found - unfinished).mean()
+
 
 def test_pictures_are_enlarged_as_by_python(live):
     found = live.run(
@@ -351,15 +356,16 @@ def test_pictures_are_enlarged_as_by_python(live):
         };
         return import("./strokes.js").then((strokes) => ({
             sizes: painting_sizes.map(({ size: [height, width], stroke_size }) => {
-                const size = strokes.paintingSize({ width, height }, stroke_size);
-                return [size.height, size.width];
+                const how = [{ width, height }, stroke_size];
+                const sizes = [strokes.paintingSize(...how), strokes.finishingSize(...how)];
+                return sizes.map((size) => size ? [size.height, size.width] : null);
             }),
             pictures: enlarged.map(({ picture, photo }) => [...strokes.enlarged(image(picture), image(photo)).data]),
         }));
         """,
         CASES,
     )
-    assert found["sizes"] == [case["painting_size"] for case in CASES["painting_sizes"]]
+    assert found["sizes"] == [[case["painting_size"], case["finishing_size"]] for case in CASES["painting_sizes"]]
     for case, pixels in zip(CASES["enlarged"], found["pictures"], strict=True):
         expected = np.array(case["enlarged"])
         picture = np.reshape(pixels, (*expected.shape[:2], 4))

@@ -30,15 +30,16 @@ export class Engine {
    * @param {object} how
    * @param {{width: number, height: number}} how.pass the size that the image is painted at: strokes have as many pixels at
    *   any size, so they are larger in smaller images
+   * @param {{width: number, height: number}} [how.finishing] the size of a second pass, which finishes large strokes
    * @param {{width: number, height: number}} how.size of the picture
    * @param {boolean} [how.detail] whether an enlarged picture gets back the image's fine detail
    * @param {number} [how.strength] 0 gives the image, 1 the picture, and up to 1.5 more than that
    * @returns {Promise<ImageData>} it rejects if the engine is closed
    */
-  async paint(image, weights, { pass, size, detail = false, strength = 1 }) {
+  async paint(image, weights, { pass, finishing, size, detail = false, strength = 1 }) {
     await this.ready;
     const given = image instanceof ImageBitmap ? [image] : [];
-    const { pixels } = await this.#ask({ image, weights, pass, size, detail, strength }, given);
+    const { pixels } = await this.#ask({ image, weights, pass, finishing, size, detail, strength }, given);
     return new ImageData(pixels, size.width, size.height);
   }
 

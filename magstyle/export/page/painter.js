@@ -4,7 +4,7 @@
  */
 
 import { Engine } from "./engine.js";
-import { paintingSize } from "./strokes.js";
+import { finishingSize, paintingSize } from "./strokes.js";
 
 const REST = 400; // Milliseconds without another request.
 
@@ -128,8 +128,8 @@ export class Painter {
 
   async #paintPicture(request) {
     if (request.error) throw request.error;
-    const { width, height } = paintingSize(request.photo.large, request.strokeSize);
-    if (width * height >= this.#tooMany) return this.#shown(request.preview);
+    const most = largestPass(request.photo.large, request.strokeSize);
+    if (most >= this.#tooMany) return this.#shown(request.preview);
     const engine = new Engine(this.#site);
     this.#fine = engine;
     try {
@@ -138,7 +138,7 @@ export class Painter {
     } catch (error) {
       if (request !== this.#wanted) return undefined;
       // A size that failed once would fail again; the small picture is better than none.
-      this.#tooMany = width * height;
+      this.#tooMany = most;
       this.#shown(request.preview);
       this.#fail(error);
       return request.preview;
@@ -154,18 +154,21 @@ export class Painter {
     const wanted = paintingSize(size, request.strokeSize);
     const least = pixelsOf(paintingSize(request.photo.large, request.strokeSize));
     let pixels = Math.min(pixelsOf(wanted), Math.max(least, ROOM / PIXEL));
+    let finishing = finishingSize(size, request.strokeSize);
     while (isWanted()) {
+      if (finishing && pixelsOf(finishing) >= Math.min(this.#tooMany, ROOM / PIXEL)) finishing = undefined;
       while (pixels > least && pixels >= this.#tooMany) pixels = Math.max(least, pixels * SMALLER);
       const pass = resized(wanted, pixels);
       const engine = new Engine(this.#site);
       this.#fine = engine;
       try {
-        const picture = await engine.paint(original, request.weights, { pass, size, detail: pass.width < size.width });
+        const how = { pass, finishing, size, detail: pass.width < size.width };
+        const picture = await engine.paint(original, request.weights, how);
         return isWanted() ? { original, picture, pass: pass.width < wanted.width ? pass : undefined } : undefined;
       } catch (error) {
         if (!isWanted()) return undefined;
-        if (pixels <= least) throw error;
-        this.#tooMany = pixels;
+        if (!finishing && pixels <= least) throw error;
+        this.#tooMany = finishing ? pixelsOf(finishing) : pixels;
       } finally {
         engine.close();
       }
@@ -183,6 +186,10 @@ function pixelsOf({ width, height }) {
   return width * height;
 }
 
+function largestPass(image, strokeSize) {
+  return pixelsOf(finishingSize(image, strokeSize) ?? paintingSize(image, strokeSize));
+}
+
 /** A size of the same shape with this number of pixels. */
 function resized({ width, height }, pixels) {
   const factor = Math.sqrt(pixels / (width * height));
@@ -191,6 +198,11 @@ function resized({ width, height }, pixels) {
 
 function paintWith(engine, { weights, strokeSize }, image) {
   const { width, height } = image;
-  const how = { pass: paintingSize(image, strokeSize), size: { width, height }, detail: strokeSize > 1 };
+  const how = {
+    pass: paintingSize(image, strokeSize),
+    finishing: finishingSize(image, strokeSize),
+    size: { width, height },
+    detail: strokeSize > 1,
+  };
   return engine.paint(image, weights, how);
 }

@@ -4,6 +4,8 @@
 const [RED, GREEN, BLUE] = [0.299, 0.587, 0.114];
 const WINDOW = 5;
 const EPSILON = 0.01 ** 2;
+const [FINISHED_FROM, FINER_BY, LARGEST_FINISHING] = [2.5, 1.25, 2.4];
+const FINISH = 0.5;
 const LOBES = 3; // Lanczos's.
 
 /**
@@ -16,6 +18,22 @@ const LOBES = 3; // Lanczos's.
 export function paintingSize({ width, height }, strokeSize) {
   const [paintedWidth, paintedHeight] = [width, height].map((side) => Math.max(1, rounded(side / strokeSize)));
   return { width: paintedWidth, height: paintedHeight };
+}
+
+/**
+ * The size of a second pass, which finishes large strokes.
+ *
+ * @returns {{width: number, height: number} | undefined} undefined for strokes that need none
+ */
+export function finishingSize(image, strokeSize) {
+  if (strokeSize < FINISHED_FROM) return undefined;
+  return paintingSize(image, Math.min(strokeSize / FINER_BY, LARGEST_FINISHING));
+}
+
+/** Mixes half of a finishing pass into the picture that it was made of. */
+export function finish(picture, finer) {
+  const { data } = picture;
+  for (let k = 0; k < data.length; k++) data[k] += FINISH * (finer.data[k] - data[k]);
 }
 
 /** Rounds as Python does, a half to the even neighbour. */

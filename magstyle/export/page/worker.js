@@ -134,17 +134,25 @@ async function compileForGpu(content, height, width) {
   return undefined;
 }
 
-async function paint({ image, pass, size, detail, weights, strength }) {
-  const photo = pixels.scaled(image, pass.width, pass.height);
-  const [height, width] = [photo.height, photo.width].map((side) => Math.max(8, 4 * Math.ceil(side / 4)));
-  const model = await opened(height, width);
-  const numbers = await stylize(model, toTensor(photo, height, width), height, width, weights);
-  const painted = fromTensor(numbers, width, photo.width, photo.height);
+async function paint({ image, pass, finishing, size, detail, weights, strength }) {
+  let painted = await paintPass(pixels.scaled(image, pass.width, pass.height), weights);
+  if (finishing) {
+    painted = strokes.enlarged(painted, pixels.scaled(image, finishing.width, finishing.height));
+    strokes.finish(painted, await paintPass(painted, weights));
+  }
   if (!detail && strength === 1) return pixels.scaled(painted, size.width, size.height); // Without the photo in that size.
   const original = pixels.scaled(image, size.width, size.height);
   const picture = detail ? strokes.enlarged(painted, original) : pixels.scaled(painted, size.width, size.height);
   if (strength !== 1) pixels.fade(original, picture, strength);
   return picture;
+}
+
+/** Stylises an image in its own size. */
+async function paintPass(photo, weights) {
+  const [height, width] = [photo.height, photo.width].map((side) => Math.max(8, 4 * Math.ceil(side / 4)));
+  const model = await opened(height, width);
+  const numbers = await stylize(model, toTensor(photo, height, width), height, width, weights);
+  return fromTensor(numbers, width, photo.width, photo.height);
 }
 
 /** Stylises an image [height, width, 3]; the result has the same shape. */
