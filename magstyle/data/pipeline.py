@@ -19,6 +19,9 @@ from magstyle.errors import InputError
 # The index of an example that marks the end of an epoch, so that an epoch without photos still counts.
 _END_OF_EPOCH = -1
 
+# AutoGraph would read the source of every function here, which takes a second, to find no control flow of tensors.
+_as_it_is = tf.autograph.experimental.do_not_convert
+
 # Tensors by name: a photo, or a batch of photos.
 _Example = dict[str, tf.Tensor]
 
@@ -60,10 +63,17 @@ def batches(
         InputError: if no image of the source can be used.
     """
     pipeline = _Pipeline(source, image_size, batch_size, num_styles, seed, augment, *shard, paintings)
-    if not pipeline.has_photos():
-        reason = next(iter(source.skipped.values()), "it is empty")
-        raise InputError(f"there is no image to train on in {source.name}: {reason}")
+    pipeline.first_photo()
     return pipeline.batches(int(position[0]), int(position[1]))
+
+
+def first_photo(source: Source, image_size: int) -> np.ndarray:
+    """The crop [image_size, image_size, 3] of the first photo that can be used, float32 RGB in [0, 1].
+
+    Raises:
+        InputError: if no image of the source can be used.
+    """
+    return images.to_float(_Pipeline(source, image_size, batch_size=1, num_styles=1).first_photo())
 
 
 def nothing_left(source: Source) -> InputError:
@@ -94,21 +104,26 @@ class _Pipeline:
     image_size: int
     batch_size: int
     num_styles: int
-    seed: int
-    augment: bool
-    machines: int
-    machine: int
-    paintings: Paintings | None
+    seed: int = 0
+    augment: bool = False
+    machines: int = 1
+    machine: int = 0
+    paintings: Paintings | None = None
 
     @property
     def _crops(self) -> tuple[str, ...]:
         return ("image", "painting") if self.paintings else ("image",)
 
-    def has_photos(self) -> bool:
-        """Whether any photo of the source can be used."""
+    @_as_it_is
+    def first_photo(self) -> np.ndarray:
+        """The crop of the first photo that can be used, uint8; an InputError if there is none."""
         usable = self._epoch(tf.constant(0, tf.int64), 0).map(self._load).filter(_is_usable)
-        return any(True for _ in usable.take(1))
+        for example in usable.take(1):
+            return example["image"].numpy()
+        reason = next(iter(self.source.skipped.values()), "it is empty")
+        raise InputError(f"there is no image to train on in {self.source.name}: {reason}")
 
+    @_as_it_is
     def batches(self, epoch: int, start: int) -> tf.data.Dataset:
         """Batches without end, from a place in an epoch on."""
         # The first epoch may begin near its end. If only few photos are usable, a machine's share may by chance have
@@ -128,9 +143,7 @@ class _Pipeline:
 
     def _epoch(self, epoch: tf.Tensor, start: int | tf.Tensor) -> tf.data.Dataset:
         """One pass over the photos, from the `start`-th on: epoch, index, name and encoded bytes of each."""
-        # AutoGraph cannot read all of `examples`, which is plain Python.
-        examples = tf.autograph.experimental.do_not_convert(self.source.examples)
-        numbered = examples(tf.stack([self.seed, tf.cast(epoch, tf.int32)])).enumerate().skip(start)
+        numbered = self.source.examples(tf.stack([self.seed, tf.cast(epoch, tf.int32)])).enumerate().skip(start)
         return numbered.map(lambda index, example: (epoch, index, *example))
 
     def _share(self, epoch: tf.Tensor, start: tf.Tensor) -> tf.data.Dataset:

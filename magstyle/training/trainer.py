@@ -250,7 +250,7 @@ def _train(job: jobs.TrainingOptions, prepare: Callable[[], _Lesson]) -> pathlib
     schedule = job.schedule(len(lesson.names))
     in_bfloat16 = devices.computes_in_bfloat16(job.mixed_precision, job.jit_compile)
     source = criterion.open_photos(job)
-    run = _Run(job, schedule, strategy, lesson, source, _first_photo(source, job.image_size), in_bfloat16)
+    run = _Run(job, schedule, strategy, lesson, source, pipeline.first_photo(source, job.image_size), in_bfloat16)
     keras.utils.set_random_seed(job.seed)
     with contextlib.ExitStack() as stack:
         with _saying("opening the loss network"), devices.precision(in_bfloat16), strategy.scope():
@@ -327,11 +327,6 @@ def _fit(run: _Run, model: Training, saving: SaveAndResume) -> None:
         raise pipeline.nothing_left(run.source)
     if improvement:
         print(improvement, file=sys.stderr)
-
-
-def _first_photo(source: photos.Source, image_size: int) -> np.ndarray:
-    """A crop [image_size, image_size, 3] of the first photo that can be used; an InputError if none can."""
-    return next(iter(pipeline.batches(source, image_size, batch_size=1, num_styles=1)))["image"][0].numpy()
 
 
 def _summaries(run: _Run, saving: SaveAndResume) -> Summaries:
