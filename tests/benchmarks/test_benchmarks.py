@@ -210,6 +210,15 @@ def test_set_up_is_compared_with_the_memory_that_it_takes():
         assert row["memory, MiB"] > 1 and row["set-up / seconds"] > 0 and row["memory alone / seconds"] > 0
 
 
+def test_files_for_phones_are_small_and_fit_into_16_bits(small_checkpoint):
+    given = ["--models", small_checkpoint, small_checkpoint, f"--photo={ROOT}/examples/coffee.jpg"]
+    rows = measure("phone_files", *given, "--sides", 32, 64, "--repetitions=1")
+    assert [row["pixels"] for row in rows] == ["32 x 32"] * 2 + ["64 x 64"] * 2
+    for row in rows:
+        assert row["float16, MiB"] <= row["float32, MiB"] and row["operations"] > 50
+        assert row["largest number"] >= 1 and row["memory, MiB"] > 0
+
+
 def test_litert_files_paint_the_same_and_are_compared_with_the_plain_one():
     rows = {row["file"]: row for row in measure("litert_files", "--sides=16", *TINY)}
     assert list(rows) == ["plain", "float32", "float16", "dynamic_int8", "int8", "any size"]
