@@ -46,6 +46,7 @@ SMALL = {
     "evaluate": {"num_evals": 2, "batch_size": 2, "image_size": 32, **VGG},
     "convert_tflite": {"image_size": 32},
     "build_page": {"image_size": 32, "preview_size": 32},
+    "stylize_video": {"image_size": 32, "start": 0, "fps": 5},
     "neural_style": {"image_size": 32, "octaves": 1, "steps": 2, **VGG},
     "reconstruct": {"image_size": 32, "steps": 2, **VGG},
     "figure": {"image_size": 32, "octaves": 1, "steps": 2, **VGG},

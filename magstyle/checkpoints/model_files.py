@@ -58,7 +58,7 @@ def load_model(
 
     Args:
         checkpoint: one of
-            - the name of a bundled model: `painters` (./painters is a file or folder of that name);
+            - the name of a bundled model, such as `painters` (./painters is a file or folder of that name);
             - a `.keras` file;
             - a folder: the latest of its .keras files or, if it has none, of its Magenta checkpoints;
             - a Magenta checkpoint, V1 (`model.ckpt`) or V2 (`model.ckpt-40000`, or any of its files);

@@ -115,11 +115,12 @@ def add_styles(job: AddStylesJob) -> pathlib.Path:
 
     Raises:
         InputError: for a model without a predictor, no painting, one that cannot be read or shows no style, two of one
-            name, or an output_model that cannot be written or is no .keras file.
+            name, or an output_model that exists already, cannot be written or is no .keras file.
     """
     path = files.expanded(job.output_model)
     if path.suffix != ".keras":
         raise InputError(f"output_model={path} must end in .keras", "output_model")
+    files.check_new(path, "output_model")
     model_files.save_model(networks.to_model(network_of(job.style_files, job.checkpoint)), path)
     return path
 

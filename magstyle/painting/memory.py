@@ -46,7 +46,7 @@ class Photo:
         height, width: in pixels.
         keeps: bytes that the caller is going to hold besides; negative for memory that it gives back first.
         regions: how many styles have a weight for each pixel; 0 if the whole image has the same weights.
-        stroke_size: how large its strokes are; see `strokes.painting_size` and `strokes.finishing_size`.
+        stroke_size, finish: as for `Stylizer.stylize`.
     """
 
     height: int
@@ -54,12 +54,14 @@ class Photo:
     keeps: int = 0
     regions: int = 0
     stroke_size: float = 1.0
+    finish: bool = True
 
     @property
-    def painted(self) -> tuple[int, int]:
-        """The height and width at which it is painted, in pixels; the larger one of two passes."""
+    def largest_pass(self) -> tuple[int, int]:
+        """The height and width at which it is painted, in pixels; those of the larger one of two passes."""
         size = self.height, self.width
-        return strokes.finishing_size(size, self.stroke_size) or strokes.painting_size(size, self.stroke_size)
+        finishing = strokes.finishing_size(size, self.stroke_size) if self.finish else None
+        return finishing or strokes.painting_size(size, self.stroke_size)
 
     def scaled(self, side: int) -> "Photo":
         """The same photo, with a shorter side of this many pixels."""
@@ -80,7 +82,7 @@ def check(convolutions: Convolutions, engine: str, photo: Photo) -> None:
     largest = psutil.virtual_memory().total + psutil.swap_memory().total
 
     def is_refused(photo: Photo) -> bool:
-        if in_blocks and largest_block(convolutions, *photo.painted) > largest:
+        if in_blocks and largest_block(convolutions, *photo.largest_pass) > largest:
             return True
         return _takes(convolutions, engine, photo) > free
 
@@ -89,7 +91,7 @@ def check(convolutions: Convolutions, engine: str, photo: Photo) -> None:
     takes = f"a photo of {photo.width} x {photo.height} pixels takes about {_gib(_takes(convolutions, engine, photo))}"
     has = f"{_gib(free)} free"
     if in_blocks:
-        takes += f", in blocks of up to {_gib(largest_block(convolutions, *photo.painted))}"
+        takes += f", in blocks of up to {_gib(largest_block(convolutions, *photo.largest_pass))}"
         has += f" of {_gib(largest)}"
     sides = range(sizes.SMALLEST_SIDE, min(photo.height, photo.width), sizes.MULTIPLE)
     fitting = bisect.bisect_left(sides, True, key=lambda side: is_refused(photo.scaled(side)))
@@ -100,8 +102,8 @@ def check(convolutions: Convolutions, engine: str, photo: Photo) -> None:
 def _takes(convolutions: Convolutions, engine: str, photo: Photo) -> int:
     """How many bytes of this machine's memory a photo takes, those for larger strokes included."""
     size = photo.height, photo.width
-    enlarging = strokes.needed(*size) if photo.painted != size else 0
-    return needed(convolutions, engine, *photo.painted, photo.regions) + enlarging
+    enlarging = strokes.needed(*size) if photo.largest_pass != size else 0
+    return needed(convolutions, engine, *photo.largest_pass, photo.regions) + enlarging
 
 
 def check_training(

@@ -109,7 +109,7 @@ class _Work:
         return _plan(places, endings, folder, self._job.output_basename, self._job.format)
 
     def _variation(self) -> list[str]:
-        """What differs from the defaults, as parts of the pictures' names: no try takes the place of another one."""
+        """The options that differ from their defaults, as parts of the pictures' names."""
         size = [f"{self._job.image_size}px"] if self._job.image_size else []
         return [*self._regions.variation(), *self._job.variation(), *size]
 
@@ -283,6 +283,8 @@ def _plan(
                 raise InputError(
                     f"{path} would overwrite a photo of that name; choose another output_dir", "output_dir"
                 )
+            if taken.get(path) == photo:
+                raise InputError(f"two pictures of {photo} would be {path}; rename a style or leave out sheet", "sheet")
             if path in taken:
                 raise InputError(f"{taken[path]} and {photo} would both become {path}; stylise them one by one")
             taken[path] = photo

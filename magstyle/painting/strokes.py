@@ -12,8 +12,8 @@ from magstyle.painting.colors import LUMINANCE
 _WINDOW = 5
 # Contrasts of the photo below this are noise, not detail to follow.
 _EPSILON = 0.01**2
-# Strokes from this size on are finished, with strokes smaller by one factor, and no larger than a size. Of several that
-# were looked at on portraits and houses of 12 megapixels, these remove most and change least.
+# Strokes at least this large get a second pass. Its strokes are smaller by the second factor, and never larger than the
+# third number. Of several that were looked at on portraits and houses of 12 megapixels, these remove most flaws.
 _FINISHED_FROM, _FINER_BY, _LARGEST_FINISHING = 2.5, 1.25, 2.4
 # How much of the finishing pass shows; with more, it adds strokes of its own.
 _FINISH = 0.5

@@ -92,7 +92,7 @@ class Stylizer:
             strength: from 0, which gives the photo back, to 1, the style, and on to 1.5.
             stroke_size: how large strokes are, from 0.25 to 8; 1 leaves them as the model paints them. The photo is
                 painted at its size divided by stroke_size, and the picture is enlarged with the photo's detail.
-            finish: let a second pass, with smaller strokes, finish those of 2.5 and more. The frames of a clip go
+            finish: whether strokes of 2.5 and more get a second pass, with finer strokes. The frames of a clip go
                 without: strokes of two sizes do not move together.
 
         Returns:
@@ -114,7 +114,7 @@ class Stylizer:
                     f"{list(style_weights.shape[:2])}"
                 )
             regions = len(engines.styles_in(style_weights))
-        self.check_size(*size, regions=regions, stroke_size=stroke_size)
+        self.check_size(*size, regions=regions, stroke_size=stroke_size, finish=finish)
         if strength == 0:
             progress(1.0)
             return image.copy()
@@ -237,7 +237,14 @@ class Stylizer:
         return self.network.style_names[self.style_index(style)] if isinstance(style, str) else str(style)
 
     def check_size(
-        self, height: int, width: int, keeps: int = 0, *, regions: int = 0, stroke_size: float = 1.0
+        self,
+        height: int,
+        width: int,
+        keeps: int = 0,
+        *,
+        regions: int = 0,
+        stroke_size: float = 1.0,
+        finish: bool = True,
     ) -> None:
         """Raises an InputError if a photo of this size does not fit into memory; it names the size that does.
 
@@ -245,9 +252,9 @@ class Stylizer:
             height, width: of the photo, in pixels.
             keeps: bytes that the caller holds meanwhile, such as pictures painted earlier.
             regions: number of styles with weights of their own for every pixel; 0 for one style throughout.
-            stroke_size: as for `stylize`.
+            stroke_size, finish: as for `stylize`.
         """
-        self._engine.check(memory.Photo(height, width, keeps, regions, stroke_size))
+        self._engine.check(memory.Photo(height, width, keeps, regions, stroke_size, finish))
 
     def expect(self, photo_sizes: Iterable[tuple[int, int]], *, stroke_size: float = 1.0) -> None:
         """Prepares for pictures of known sizes, which saves time.

@@ -249,7 +249,10 @@ def styles(flag: str, style_names: Sequence[str], *words: str) -> Any:
                 raise InputError(f'--{flag}={text} must be such as wave, "wave, 7" or "{{wave: 0.6, 7: 0.4}}"')
             found = text
     if isinstance(found, dict):
-        return {_style(style, flag, style_names): weight for style, weight in found.items()}
+        mixture = {_style(style, flag, style_names): weight for style, weight in found.items()}
+        if len(mixture) < len(found):
+            raise InputError(f"--{flag}={text} names a style twice")
+        return mixture
     if isinstance(found, list | tuple):
         return [_style(style, flag, style_names) for style in found]
     return _style(found, flag, style_names)

@@ -4,7 +4,7 @@ magstyle styles
 magstyle styles finetuned
 magstyle styles --sheet=styles.jpg --photo=photo.jpg
 
-Without a name, the model is the bundled one, `painters`; `magstyle models` lists others.
+Without a name, the model is `painters`; `magstyle models` lists others.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""Trains a network that paints in the style of any painting, on thousands of paintings.
+"""Trains a network that paints in the style of any painting, on hundreds of paintings or more.
 
 bin/train_predictor.py --style_files=paintings --content_files=photos --train_dir=train
 
@@ -19,7 +19,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    training_flags.train("train_predictor", PredictorTrainingJob, arguments, style_files=FLAGS.style_files)
+    training_flags.train("train_predictor", PredictorTrainingJob, [], style_files=FLAGS.style_files + arguments)
 
 
 def run() -> None:

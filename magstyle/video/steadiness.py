@@ -36,7 +36,7 @@ from magstyle.video.camera import Camera
 # frame. In bikes, an opacity of 0.04 gives 0.47, + 15 %, and 0.16 gives 0.49, + 16 %; a sigma of 2 gives 0.45, + 15 %,
 # and 8 gives 0.50, + 7 %.
 _TRACE, _BLUR_OF_TRACE = 0.08, 4
-# The trace is moved at a quarter of the size, in both directions: it is blurred anyway.
+# The trace is moved at up to a quarter of the size, in both directions: it is blurred anyway.
 _COARSER = 4
 # Share of the previous picture in the mixture, where it is visible. A larger one is calmer, with less style: in bikes,
 # 0.3 gives 0.74, + 8 %, and 0.8 gives 0.30, + 19 %. The second is the share where the picture is moved with the camera,
@@ -89,11 +89,14 @@ class Trace:
             return image
         cv2 = optical_flow.opencv()
         height, width, _ = image.shape
-        size = max(1, width // _COARSER), max(1, height // _COARSER)
+        coarser = max(1, min(_COARSER, int(self._blur)))
+        size = max(1, width // coarser), max(1, height // coarser)
         strokes, flow = (
             cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (self._strokes, motion.flow)
         )
-        moved = _blurred(optical_flow.warp(strokes, flow / _COARSER), self._blur / _COARSER)
+        # Scaling there and back blurs, too.
+        blur = (self._blur**2 - (coarser**2 - 1) / 4) ** 0.5
+        moved = _blurred(optical_flow.warp(strokes, flow / coarser), blur / coarser)
         trace = cv2.resize(moved, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         trace *= _TRACE * _softened(motion.visible)[..., None]
         trace += image
@@ -210,7 +213,7 @@ def _with_contrast_of(picture: np.ndarray, mixture: np.ndarray) -> np.ndarray:
 
 
 def _contrast(detail: np.ndarray) -> np.ndarray:
-    """The mean square of details [H, W, 3] around each pixel, at half of their size, as it has no detail itself."""
+    """The mean square of details [H, W, 3] around each pixel, at half of their size: it is blurred anyway."""
     cv2 = optical_flow.opencv()
     height, width, _ = detail.shape
     halved = (width + 1) // 2, (height + 1) // 2

@@ -103,7 +103,7 @@ class _ClipPainter:
         pictures = _PICTURES + (_PICTURES_OF_STEADINESS if self._job.steady else 0)
         pictures += _PICTURES_OF_STYLE * (len(self._painters) - 1)
         keeps = pictures * math.prod(self._size) * 3 * 4 + self._regions.memory(*self._size)
-        self._stylizer.check_size(*largest, keeps, stroke_size=self._job.stroke_size)
+        self._stylizer.check_size(*largest, keeps, stroke_size=self._job.stroke_size, finish=False)
 
     def paint(self, frame: codec.Frame, motion: optical_flow.Motion | None) -> _Layers:
         """The pictures of a frame in the styles that are seen."""

@@ -189,8 +189,16 @@ def test_a_folder_of_paintings_becomes_a_model(run, refused, anything, folder, p
     direct = Stylizer(anything).stylize(pixels(photo), str(folder / "wave.jpg"))
     np.testing.assert_allclose(painted, direct, atol=1e-4)
     assert "mine.keras" in refused("add_styles", *flags)  # It is there already.
+    with pytest.raises(InputError, match=r"mine\.keras exists already"):
+        paintings.add_styles(folder, tmp_path / "mine.keras", checkpoint=anything)
     assert "must end in .keras" in refused("add_styles", *flags, f"--output_model={tmp_path}/mine.ckpt")
     assert sorted(os.listdir(tmp_path)) == ["mine.keras"]
+
+
+def test_a_painting_named_sheet_does_not_take_the_place_of_the_sheet(refused, anything, photo, tmp_path):
+    picture(4, (270, 280)).save(tmp_path / "sheet.jpg")
+    sentence = refused("stylize", photo, f"--checkpoint={anything}", "--style_image=sheet.jpg", "--sheet", cwd=tmp_path)
+    assert f"two pictures of {photo} would be out/photo_sheet.png; rename a style or leave out --sheet" in sentence
 
 
 def test_what_needs_styles_refuses_a_model_without_them(refused, anything):

@@ -322,7 +322,8 @@ def test_memory_is_that_of_the_larger_pass(stylizer, monkeypatch):
     asked = []
     monkeypatch.setattr(memory, "needed", lambda *args: asked.append(args[2:4]) or 1)
     stylizer.check_size(3000, 4000, stroke_size=3)
-    assert asked == [(1250, 1667)]
+    stylizer.check_size(3000, 4000, stroke_size=3, finish=False)
+    assert asked == [(1250, 1667), (1000, 1333)]
 
 
 def test_a_photo_painted_small_takes_less_memory(stylizer, monkeypatch):

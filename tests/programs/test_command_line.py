@@ -312,5 +312,7 @@ def test_an_error_names_flags_where_the_library_names_arguments(refused, small_c
     photos = [f"--input_image={ROOT / 'examples'}", f"--output_dir={tmp_path / 'out'}"]
     sentence = refused("stylize", f"--checkpoint={small_checkpoint}", *photos, "--which_styles={}")
     assert sentence.startswith("stylize.py: --which_styles={} must be a style, all, ")
+    sentence = refused("stylize", f"--checkpoint={small_checkpoint}", *photos, "--which_styles={wave: 0.6, wav: 0.4}")
+    assert sentence == "stylize.py: --which_styles={wave: 0.6, wav: 0.4} names a style twice"
     sentence = refused("stylize", f"--checkpoint={small_checkpoint}", *photos, "--num_styles=2")
     assert sentence == f"stylize.py: {small_checkpoint} has 3 styles, not --num_styles=2"

@@ -191,5 +191,7 @@ def test_a_text_file_is_no_painting(options, tmp_path):
 def test_the_program_trains(run, paintings, photos, vgg_file, small_checkpoint, tmp_path):
     flags = [f"--content_files={photos}", f"--vgg_checkpoint={vgg_file}", f"--initial_checkpoint={small_checkpoint}"]
     sizes = ["--batch_size=1", "--image_size=64", "--train_steps=1"]
-    done = run("train_predictor", f"--style_files={paintings}", *flags, *sizes, f"--train_dir={tmp_path}/train")
+    first, *more = sorted(paintings.iterdir())
+    done = run("train_predictor", f"--style_files={first}", *more, *flags, *sizes, f"--train_dir={tmp_path}/train")
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}/train/model-000001.keras\n"), done.stderr
+    assert f"1 steps for {1 + len(more)} paintings" in done.stderr

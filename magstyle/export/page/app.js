@@ -31,9 +31,10 @@ let clip;
 // opened later.
 let chosen = 0;
 let sought; // Which of them is a picture of that video file.
+let adding = false; // Whether any painting has been given.
 
 listen();
-await goOffline(() => !photo && !live);
+await goOffline(() => !chosen && !adding);
 await start();
 
 async function start() {
@@ -44,6 +45,7 @@ async function start() {
   try {
     busy("Loading…");
     await painter.open();
+    if (site.liveNetwork) fetch(site.liveNetwork.file).catch(console.debug); // The service worker keeps it.
     if (!chosen) say("Ready.");
   } catch (error) {
     report(error);
@@ -108,6 +110,7 @@ function open(file) {
  */
 async function addPaintings(files) {
   let mistake;
+  adding = true;
   for (const file of files) {
     try {
       busy(`Looking at ${file.name}…`);

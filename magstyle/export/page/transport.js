@@ -38,6 +38,7 @@ export class Transport {
   #follow(video) {
     this.#video = video;
     if (!video) return;
+    this.#time.max = 0;
     const current = (call) => () => this.#video === video && call();
     video.addEventListener("timeupdate", current(() => this.#update()));
     video.addEventListener("durationchange", current(() => this.#update()));
