@@ -8,6 +8,7 @@ tensors between operations while it paints: GPUs of phones compute with float16,
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import litert_opening
@@ -57,11 +58,11 @@ def extremes(content: bytes, inputs: Sequence[np.ndarray]) -> tuple[int, float]:
     for entry in interpreter.get_input_details():
         interpreter.set_tensor(entry["index"], by_rank[len(entry["shape"])])
     interpreter.invoke()
-    operations = interpreter._get_ops_details()
-    # Not the others, where some operations keep sums for themselves.
-    connected = {index for operation in operations for end in ("inputs", "outputs") for index in operation[end]}
-    tensors = [interpreter.get_tensor(index) for index in connected if index >= 0]
-    return len(operations), float(max(np.abs(values).max() for values in tensors if values.dtype == np.float32))
+    (subgraph,) = schema.ModelT.InitFromPackedBuf(content).subgraphs
+    # The interpreter has more tensors, in which some operations keep sums for themselves.
+    tensors = map(interpreter.get_tensor, range(len(subgraph.tensors)))
+    largest = max(np.abs(values).max() for values in tensors if values.dtype == np.float32)
+    return len(subgraph.operators), float(largest)
 
 
 if __name__ == "__main__":

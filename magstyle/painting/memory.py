@@ -2,6 +2,7 @@
 
 import bisect
 import dataclasses
+import math
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -59,9 +60,7 @@ class Photo:
     @property
     def largest_pass(self) -> tuple[int, int]:
         """The height and width at which it is painted, in pixels; those of the larger one of two passes."""
-        size = self.height, self.width
-        finishing = strokes.finishing_size(size, self.stroke_size) if self.finish else None
-        return finishing or strokes.painting_size(size, self.stroke_size)
+        return max(strokes.passes((self.height, self.width), self.stroke_size, self.finish), key=math.prod)
 
     def scaled(self, side: int) -> "Photo":
         """The same photo, with a shorter side of this many pixels."""

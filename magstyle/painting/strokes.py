@@ -39,6 +39,13 @@ def finishing_size(size: tuple[int, int], stroke_size: float) -> tuple[int, int]
     return painting_size(size, min(stroke_size / _FINER_BY, _LARGEST_FINISHING))
 
 
+def passes(size: tuple[int, int], stroke_size: float, finish: bool = True) -> list[tuple[int, int]]:
+    """The heights and widths at which a photo of this size is painted, in turn; arguments as of `Stylizer.stylize`."""
+    painted = painting_size(size, stroke_size)
+    finishing = finishing_size(size, stroke_size) if finish and painted != size else None
+    return [painted, finishing] if finishing else [painted]
+
+
 def finished(picture: np.ndarray, finer: np.ndarray) -> np.ndarray:
     """A picture with half of the one that a finishing pass made of it; both [H, W, 3] in [0, 1]."""
     return picture + np.float32(_FINISH) * (finer - picture)

@@ -118,9 +118,8 @@ class Stylizer:
         if strength == 0:
             progress(1.0)
             return image.copy()
-        painted = strokes.painting_size(size, stroke_size)
-        finishing = strokes.finishing_size(size, stroke_size) if finish else None
-        pixels = math.prod(painted) + (math.prod(finishing) if finishing else 0)
+        painted, *finishing = strokes.passes(size, stroke_size, finish)
+        pixels = sum(map(math.prod, [painted, *finishing]))
 
         def paint(image: np.ndarray) -> np.ndarray:
             shape = image.shape[:2]
@@ -133,8 +132,8 @@ class Stylizer:
             picture = strokes.resized(paint(strokes.resized(image, painted)), size)
         else:
             picture = paint(strokes.resized(image, painted))
-            if finishing:
-                picture = strokes.enlarged(picture, strokes.resized(image, finishing))
+            for finer in finishing:
+                picture = strokes.enlarged(picture, strokes.resized(image, finer))
                 picture = strokes.finished(picture, paint(picture))
             picture = strokes.enlarged(picture, image)
         return strokes.with_strength(picture, image, strength)
@@ -265,11 +264,7 @@ class Stylizer:
             photo_sizes: the height and width of each picture, in pixels, in their order.
             stroke_size: as for `stylize`.
         """
-        passes = (
-            (strokes.painting_size(size, stroke_size), strokes.finishing_size(size, stroke_size))
-            for size in photo_sizes
-        )
-        self._engine.expect([size for pair in passes for size in pair if size])
+        self._engine.expect([painted for size in photo_sizes for painted in strokes.passes(size, stroke_size)])
 
 
 def listed(which_styles: Styles, style_names: Sequence[str]) -> list[Style]:

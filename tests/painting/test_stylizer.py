@@ -289,7 +289,9 @@ def test_strengths_and_stroke_sizes_beyond_their_ranges_are_refused(stylizer, op
 def test_strokes_of_any_size_leave_the_photo_its_size(stylizer, size, stroke_size):
     image, weights = np.random.default_rng(0).random((*size, 3), np.float32), random_weights(*size)
     for style in (1, weights):
-        painted = stylizer.stylize(image, style, stroke_size=stroke_size)
+        shares: list[float] = []
+        painted = stylizer.stylize(image, style, shares.append, stroke_size=stroke_size)
+        assert sum(shares) == pytest.approx(1)
         assert painted.shape == image.shape
         assert ((painted >= 0) & (painted <= 1)).all()
 
