@@ -92,8 +92,8 @@ class Stylizer:
             strength: from 0, which gives the photo back, to 1, the style, and on to 1.5.
             stroke_size: how large strokes are, from 0.25 to 8; 1 leaves them as the model paints them. The photo is
                 painted at its size divided by stroke_size, and the picture is enlarged with the photo's detail.
-            finish: whether strokes of 2.5 and more get a second pass, with finer strokes. The frames of a clip go
-                without: strokes of two sizes do not move together.
+            finish: whether strokes of 2.5 and more get a second pass, with finer strokes, in the place of the photo's
+                detail. The frames of a clip go without: strokes of two sizes do not move together.
 
         Returns:
             float32 [H, W, 3] in [0, 1].
@@ -128,14 +128,14 @@ class Stylizer:
 
         if painted == size:
             picture = paint(image)
-        elif stroke_size < 1:
-            picture = strokes.resized(paint(strokes.resized(image, painted)), size)
         else:
             picture = paint(strokes.resized(image, painted))
             for finer in finishing:
                 picture = strokes.enlarged(picture, strokes.resized(image, finer))
                 picture = strokes.finished(picture, paint(picture))
-            picture = strokes.enlarged(picture, image)
+            # The photo's finest detail would lie on finished strokes like scratches.
+            follows_photo = stroke_size > 1 and not finishing
+            picture = strokes.enlarged(picture, image) if follows_photo else strokes.resized(picture, size)
         return strokes.with_strength(picture, image, strength)
 
     def style_weights(self, style: StyleOrWeights) -> np.ndarray:

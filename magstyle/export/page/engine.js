@@ -32,7 +32,7 @@ export class Engine {
    *   any size, so they are larger in smaller images
    * @param {{width: number, height: number}} [how.finishing] the size of a second pass, which finishes large strokes
    * @param {{width: number, height: number}} how.size of the picture
-   * @param {boolean} [how.detail] whether an enlarged picture gets back the image's fine detail
+   * @param {boolean} [how.detail] whether an enlarged picture without a second pass gets back the image's fine detail
    * @param {number} [how.strength] 0 gives the image, 1 the picture, and up to 1.5 more than that
    * @returns {Promise<ImageData>} it rejects if the engine is closed
    */

@@ -139,6 +139,7 @@ async function paint({ image, pass, finishing, size, detail, weights, strength }
   if (finishing) {
     painted = strokes.enlarged(painted, pixels.scaled(image, finishing.width, finishing.height));
     strokes.finish(painted, await paintPass(painted, weights));
+    detail = false; // The photo's finest detail would lie on finished strokes like scratches.
   }
   if (!detail && strength === 1) return pixels.scaled(painted, size.width, size.height); // Without the photo in that size.
   const original = pixels.scaled(image, size.width, size.height);
