@@ -6,6 +6,7 @@ import re
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,6 +28,12 @@ def pytest_collection_finish():
     """Freezes all objects made before the first test, so that garbage collections need not scan them."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Gives every test the same random weights each time it runs, alone or among others."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture

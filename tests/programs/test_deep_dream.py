@@ -105,8 +105,8 @@ def test_a_model_of_keras_applications_can_be_a_file_with_its_preprocessing(down
     (by_file, channels), (by_name, _) = opened
     assert channels == {"conv_pw_2_relu": 5}
     features = [np.asarray(network(IMAGE[None])["conv_pw_2_relu"]) for network in (by_file, by_name)]
-    assert features[0].max() > 0.01
-    np.testing.assert_allclose(*features, atol=1e-5)
+    assert features[0].max() > 0
+    np.testing.assert_allclose(*features, atol=1e-3 * features[0].max())
 
 
 def test_a_download_that_fails_is_said(downloads):
