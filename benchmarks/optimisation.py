@@ -4,6 +4,7 @@ Times are CPU times, relative to a forward and backward pass through VGG alone. 
 after two evaluations, plus the memory that L-BFGS has at the end.
 """
 
+import math
 import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
@@ -40,11 +41,11 @@ def measure(
     vgg = load_vgg(vgg_checkpoint)
     image, style = (images.read_image(path, image_size) for path in (photo, painting))
     size = f"{image.shape[1]} x {image.shape[0]}"
-    evaluate = style_evaluation(vgg, image, style)
-    for name, ratio in cpu_times(vgg, image, evaluate, repetitions).items():
+    evaluate, start = style_evaluation(vgg, image, style)
+    for name, ratio in cpu_times(vgg, start, evaluate, repetitions).items():
         yield [f"{name} / VGG", size, f"{ratio:.2f}"]
 
-    losses = {name: losses_by_evaluation(evaluate, image, steps, name) for name in ("lbfgs", "adam")}
+    losses = {name: losses_by_evaluation(evaluate, start, steps, name) for name in ("lbfgs", "adam")}
     needed = 1 + int(np.argmax(losses["lbfgs"] <= losses["adam"][-1]))
     yield [f"L-BFGS's evaluations for Adam's loss after {steps}", size, f"{needed}"]
 
@@ -78,12 +79,12 @@ def measure(
         yield ["neural style, peak memory, GiB", f"{width} x {height}", f"{peak / 2**30:.2f}"]
 
 
-def style_evaluation(vgg: keras.Model, image: np.ndarray, style: np.ndarray) -> pixels.Evaluation:
-    """The losses of neural style, as `paint` evaluates them."""
+def style_evaluation(vgg: keras.Model, image: np.ndarray, style: np.ndarray) -> tuple[pixels.Evaluation, np.ndarray]:
+    """The losses of neural style, as `paint` evaluates them, and the picture with a margin from which it starts."""
     caught = []
 
     def minimize(evaluate: pixels.Evaluation, picture: np.ndarray, _: int) -> np.ndarray:
-        caught.append(evaluate)
+        caught.append((evaluate, picture))
         return picture
 
     paint(vgg, image, style, minimize, 1)
@@ -135,7 +136,8 @@ def peak_of_painting(photo: str, painting: str, vgg_checkpoint: str, side: int) 
     image = images.read_image(photo, side)
     paint(load_vgg(vgg_checkpoint), image, images.read_image(painting), pixels.minimize, steps=2)
     # L-BFGS remembers the second evaluation first, as two pictures in 64 bits.
-    return peak_memory() + 4 * (pixels.PAIRS - 1) * image.nbytes, image.shape[:2]
+    values = 3 * math.prod(side + 2 * neural_style.MARGIN for side in image.shape[:2])
+    return peak_memory() + 16 * (pixels.PAIRS - 1) * values, image.shape[:2]
 
 
 if __name__ == "__main__":

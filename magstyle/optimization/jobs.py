@@ -71,7 +71,7 @@ class StyleOptions(VggOptions):
     style_end_points: Sequence[str] = STYLE_END_POINTS
     style_loss: Literal["gram", "mean_and_deviation"] = "gram"
     content_weight: limits.Weight = 1.0
-    style_weight: limits.PositiveWeight = 10.0
+    style_weight: limits.PositiveWeight = 20.0
     style_scale: limits.StyleScale = 1.0
     start: Literal["content", "style", "noise"] = "content"
     octaves: limits.Octaves = 2

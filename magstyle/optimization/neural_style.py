@@ -18,6 +18,10 @@ from magstyle.optimization import objectives, pixels, transforms
 from magstyle.optimization.jobs import StyleOptions
 from magstyle.optimization.pixels import Tensor
 
+# The picture is optimised with a margin of this many mirrored pixels, which is then cut off: VGG pads its input with
+# zeros, so it would get a frame.
+MARGIN = 16
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Painting:
@@ -43,15 +47,15 @@ def paint(
 ) -> np.ndarray:
     """Paints a photo in the style of paintings.
 
-    Every octave continues the picture of the one before. If the picture starts from the photo, it carries over only
-    what was painted, and lays it over the photo's own detail, which need not be found again.
+    Every octave continues the picture of the one before, enlarged, so that paint takes the place of the photo's
+    detail. Where no style goes, a picture that starts from the photo gets that detail back.
 
     Args:
         content: the photo, [H, W, 3] in [0, 1].
         paintings: one or more.
         vgg: a network from pictures to features by end point, at least those of the job.
         job: the end points, losses, octaves, steps, start and seed. The optimizer is that of `minimize`.
-        minimize: `pixels.minimize`.
+        minimize: `pixels.minimize`. It is given pictures with a margin, and reports them; `cut` takes it off.
 
     Returns:
         float32 [H, W, 3] in [0, 1].
@@ -66,13 +70,18 @@ def paint(
         picture = transforms.resize(content if job.start == "content" else paintings[0].image, octaves[0])
     for size, steps in zip(octaves, transforms.octave_steps(job.octaves, job.steps), strict=True):
         photo = transforms.resize(content, size)
-        if job.start == "content":
-            change = picture - transforms.resize(content, picture.shape[:2])
-            picture = np.clip(photo + transforms.resize_change(change, size), 0, 1)
         scaled = [_scaled(painting, size, job.style_scale) for painting in paintings]
-        objective = _objective(photo, scaled, vgg, job)
-        picture = minimize(pixels.evaluation_of(objective), transforms.resize(picture, size), steps)
+        if job.start == "content":
+            detail = photo - transforms.resize(transforms.resize(photo, picture.shape[:2]), size)
+            picture = np.clip(transforms.resize(picture, size) + _unpainted(scaled, size) * detail, 0, 1)
+        objective = _objective(_laid(photo), scaled, vgg, job)
+        picture = cut(minimize(pixels.evaluation_of(objective), _laid(transforms.resize(picture, size)), steps))
     return picture
+
+
+def cut(picture: np.ndarray) -> np.ndarray:
+    """A picture [H, W, 3] without the margin that was optimised with it, [H - 2 MARGIN, W - 2 MARGIN, 3]."""
+    return picture[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 def style_targets(
@@ -91,10 +100,21 @@ def _scaled(painting: Painting, size: tuple[int, int], style_scale: float) -> Pa
     return Painting(transforms.resize(painting.image, shape), painting.weight, mask)
 
 
+def _laid(image: np.ndarray) -> np.ndarray:
+    """An image [H, W, C] with its margin."""
+    return np.pad(image, [(MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)], mode="reflect")
+
+
+def _unpainted(paintings: Sequence[Painting], size: tuple[int, int]) -> np.ndarray:
+    """How much of each pixel is in no painting's mask, [H, W, 1] in [0, 1]."""
+    covered = sum(np.ones(size) if painting.mask is None else painting.mask for painting in paintings)
+    return 1 - np.clip(covered, 0, 1, dtype=np.float32)[..., None]
+
+
 def _objective(
     content: np.ndarray, paintings: Sequence[Painting], vgg: keras.Model, job: StyleOptions
 ) -> pixels.Objective:
-    """The weighted losses, by name, of a picture as large as the photo."""
+    """The weighted losses, by name, of a picture as large as the photo, both with their margins."""
     content_end_points = models.find_end_points(job.content_end_points, vgg.output)
     style_end_points = models.find_end_points(job.style_end_points, vgg.output)
     statistic = objectives.STYLE_STATISTICS[job.style_loss]
@@ -106,7 +126,7 @@ def _objective(
         targets = style_targets(pixels.features_of(painting.image, vgg), style_end_points, statistic)
         region = None
         if painting.mask is not None:
-            mask = painting.mask[..., None]
+            mask = _laid(painting.mask[..., None])
             region = {name: transforms.resize(mask, features[name].shape[1:3])[None] for name in style_end_points}
         styles.append((painting.weight / total, targets, region))
 

@@ -14,7 +14,7 @@ from magstyle.data import images, photos
 from magstyle.errors import InputError
 from magstyle.optimization import job_files, transforms
 from magstyle.optimization.jobs import NeuralStyleJob, StyleOptions
-from magstyle.optimization.neural_style import Painting, paint
+from magstyle.optimization.neural_style import MARGIN, Painting, cut, paint
 from magstyle.painting import memory
 from magstyle.painting.colors import preserve_color
 
@@ -45,18 +45,21 @@ def neural_style(job: NeuralStyleJob) -> pathlib.Path:
     transforms.octave_sizes(size, job.octaves)
     regions = _read_masks(masks, size) if masks else [None] * len(paths)
     vgg = open_network(job)
-    memory.check_optimization(vgg, *size)
+    memory.check_optimization(vgg, size[0], size[1], MARGIN)
     paintings = list(map(Painting, map(images.read_image, paths), weights, regions))
 
-    def write(picture: np.ndarray, step: int | None) -> None:
+    def write(picture: np.ndarray, path: pathlib.Path) -> None:
         picture = transforms.resize(picture, size)
-        path = output if step is None else output.with_name(f"{output.stem}_{step:05d}{output.suffix}")
         images.write_image(path, preserve_color(content, picture) if job.preserve_color else picture)
 
+    def write_so_far(picture: np.ndarray, step: int | None) -> None:
+        suffix = "" if step is None else f"_{step:05d}"
+        write(cut(picture), output.with_name(f"{output.stem}{suffix}{output.suffix}"))
+
     steps = sum(transforms.octave_steps(job.octaves, job.steps))
-    with job_files.minimizing(job, steps, write, job.snapshot_steps) as minimize:
+    with job_files.minimizing(job, steps, write_so_far, job.snapshot_steps) as minimize:
         picture = paint(content, paintings, vgg, job, minimize)
-    write(picture, None)
+    write(picture, output)
     return output
 
 

@@ -151,7 +151,7 @@ def needed_to_train(transformer: "StyleTransformer", vgg: "keras.Model", batch_s
     return int(batch_size * image_size**2 * per_pixel * _FLOAT)
 
 
-def check_optimization(vgg: "keras.Model", height: int, width: int) -> None:
+def check_optimization(vgg: "keras.Model", height: int, width: int, margin: int = 0) -> None:
     """Raises an InputError if the pixels of a picture of this size cannot be optimised in memory.
 
     The message names a size that fits.
@@ -161,15 +161,20 @@ def check_optimization(vgg: "keras.Model", height: int, width: int) -> None:
     Args:
         vgg: the loss network, up to the last features that are compared.
         height, width: of the picture, in pixels.
+        margin: pixels on each of its sides that are optimised with it.
     """
+
+    def needed_at(scale: float) -> int:
+        return needed_to_optimize(vgg, *(scale * side + 2 * margin for side in (height, width)))
+
     if not _tensorflow_convolves_on_a_cpu():
         return
-    free, needed = available(), needed_to_optimize(vgg, height, width)
+    free, needed = available(), needed_at(1)
     if needed <= free:
         return
     side = min(height, width)
     while side >= sizes.SMALLEST_FOR_VGG:
-        if needed_to_optimize(vgg, *(length * side / min(height, width) for length in (height, width))) <= free:
+        if needed_at(side / min(height, width)) <= free:
             break
         side = int(side * 0.95)
     fits = f"image_size={side} fits" if side >= sizes.SMALLEST_FOR_VGG else "no image_size fits"

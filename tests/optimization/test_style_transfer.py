@@ -34,7 +34,7 @@ def paint(network):
     return call
 
 
-def numpy_losses(network, painted, painting):
+def numpy_losses(network, painted, painting, photo=CONTENT):
     """The losses of Gatys et al., relative to photo and painting."""
 
     def features(image):
@@ -44,7 +44,7 @@ def numpy_losses(network, painted, painting):
         rows = values.reshape(-1, values.shape[-1])
         return rows.T @ rows / len(rows)
 
-    of_picture, of_photo, of_painting = map(features, (painted, CONTENT, painting))
+    of_picture, of_photo, of_painting = map(features, (painted, photo, painting))
     content = np.sum((of_picture[CONTENT_NAME] - of_photo[CONTENT_NAME]) ** 2) / np.sum(of_photo[CONTENT_NAME] ** 2)
     style = []
     for name in STYLE_NAMES:
@@ -55,11 +55,14 @@ def numpy_losses(network, painted, painting):
 
 def test_the_losses_are_those_of_gatys_et_al_and_fall(paint, network):
     reported = []
-    painted = paint(style_weight=7.0, content_weight=2.0, report=lambda _, terms: reported.append(terms))
-    content, style = numpy_losses(network, painted, ONE)
-    assert reported[-1]["content_loss"] == pytest.approx(2 * content, rel=1e-3)
-    assert reported[-1]["style_loss"] == pytest.approx(7 * style, rel=1e-3)
-    assert sum(reported[-1].values()) < sum(reported[0].values()) / 2
+    painted = paint(style_weight=7.0, content_weight=2.0, report=lambda *report: reported.append(report))
+    with_margin, terms = reported[-1]
+    np.testing.assert_array_equal(painted, neural_style.cut(with_margin))
+    sides = [(neural_style.MARGIN, neural_style.MARGIN)] * 2
+    content, style = numpy_losses(network, with_margin, ONE, np.pad(CONTENT, [*sides, (0, 0)], "reflect"))
+    assert terms["content_loss"] == pytest.approx(2 * content, rel=1e-3)
+    assert terms["style_loss"] == pytest.approx(7 * style, rel=1e-3)
+    assert sum(terms.values()) < sum(reported[0][1].values()) / 2
 
 
 def test_the_same_seed_makes_the_same_picture(paint):
@@ -76,9 +79,15 @@ def test_it_starts_from_photo_painting_or_noise(paint):
 
 
 def test_the_weight_of_a_painting_decides_how_near_the_picture_comes_to_it(paint, network):
-    mostly_one, mostly_two = (paint(Painting(ONE, one), Painting(TWO, two)) for one, two in ((3, 1), (1, 3)))
+    def with_margin(one, two):
+        pictures = []
+        paint(Painting(ONE, one), Painting(TWO, two), report=lambda picture, _: pictures.append(picture))
+        return pictures[-1]
+
+    mostly_one, mostly_two = with_margin(3, 1), with_margin(1, 3)
     for painting, near, far in ((ONE, mostly_one, mostly_two), (TWO, mostly_two, mostly_one)):
-        assert numpy_losses(network, near, painting)[1] < 0.8 * numpy_losses(network, far, painting)[1]
+        near_loss, far_loss = (numpy_losses(network, seen, painting, seen)[1] for seen in (near, far))
+        assert near_loss < 0.8 * far_loss
 
 
 def test_a_style_is_painted_in_its_region_alone(paint):
@@ -99,13 +108,25 @@ def test_what_is_transparent_in_a_mask_has_no_style(tmp_path):
 
 def test_octaves_paint_from_coarse_to_fine(paint):
     shapes = []
-    painted = paint(octaves=2, steps=4, report=lambda image, _: shapes.append(image.shape))
+    painted = paint(octaves=2, steps=4, report=lambda image, _: shapes.append(neural_style.cut(image).shape))
     assert shapes == [(18, 20, 3)] * 3 + [(36, 40, 3)]  # Then half as many steps.
     assert painted.shape == CONTENT.shape
 
 
-def test_what_octaves_paint_comes_over_the_photos_own_detail(paint):
-    np.testing.assert_allclose(paint(octaves=2, steps=2), CONTENT, atol=1e-6)  # Nothing is painted yet.
+def test_the_photos_own_detail_comes_back_where_no_style_goes(paint):
+    left = np.zeros(CONTENT.shape[:2], np.float32)
+    left[:, :20] = 1
+    begun = paint(Painting(ONE, mask=left), octaves=2, steps=2)  # Nothing is painted yet.
+    np.testing.assert_allclose(begun[:, 24:], CONTENT[:, 24:], atol=1e-6)
+    assert np.abs(begun[:, :16] - CONTENT[:, :16]).mean() > 0.001
+
+
+def test_borders_are_painted_like_the_rest(network):
+    flat = np.full_like(CONTENT, 0.5)
+    job = jobs.StyleOptions(octaves=1, steps=3, content_end_points=[CONTENT_NAME], style_end_points=STYLE_NAMES)
+    painted = neural_style.paint(flat, [Painting(ONE)], network, job, pixels.minimize)
+    assert np.abs(painted - flat).mean() > 0.002
+    np.testing.assert_allclose(painted, np.broadcast_to(painted[18, 20], painted.shape), atol=1e-4)
 
 
 def test_the_scale_of_the_style_is_that_of_the_painting(paint, network):

@@ -326,3 +326,5 @@ def test_pixels_that_do_not_fit_are_refused_before_they_are_optimised(machine):
         memory.check_optimization(vgg, 2000, 4000)
     side = int(str(error.value).split("image_size=")[1].split()[0])
     assert 900 < side <= 1000
+    with pytest.raises(InputError, match=r"^a picture of 2000 x 1000 pixels takes"):
+        memory.check_optimization(vgg, 1000, 2000, margin=16)
