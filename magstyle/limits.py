@@ -59,6 +59,8 @@ OctaveScale = Annotated[float, Limits(1.05, 100.0)]
 StyleScale = Annotated[float, Limits(0.01, 100.0)]
 Zoom = Annotated[float, Limits(1.0, 100.0)]
 
+# The weight of a style in a mixture: far beyond any that makes a picture, and far below what overflows in a network.
+STYLE_WEIGHT = Limits(-1e5, 1e5)
 # Numbers of any other kind fit into 64 bits.
 ANY_WHOLE_NUMBER, ANY_NUMBER = Limits(-(2**63), 2**63 - 1), Limits(-1e308, 1e308)
 

@@ -165,8 +165,8 @@ def merge_models(checkpoints: Sequence[Checkpoint]) -> "StyleTransformer":
         InputError: where `load_model` does; for no models at all, models with different convolutions, or two different
             styles of one name.
     """
-    if not checkpoints:
-        raise InputError("checkpoints must be one model or more", "checkpoints")
+    if isinstance(checkpoints, str | os.PathLike) or not checkpoints:
+        raise InputError(f"checkpoints={checkpoints} must be a list of one model or more", "checkpoints")
     opened = [read_network(checkpoint) for checkpoint in checkpoints]
     found: dict[str, tuple[object, StyleParameters]] = {}
     for source, network in zip(checkpoints, opened, strict=True):

@@ -45,8 +45,9 @@ def predict(network: Network, painting: images.Pixels) -> np.ndarray:
     """
     predictor = _predictor(network)
     pixels = images.as_image(painting)
-    if min(pixels.shape[:2]) < SMALLEST:
-        raise InputError(f"its shorter side has {min(pixels.shape[:2])} pixels, where at least {SMALLEST} are needed")
+    side = min(pixels.shape[:2])
+    if side < SMALLEST:
+        raise InputError(f"its shorter side has {side} pixel{'s'[: side > 1]}, where at least {SMALLEST} are needed")
     if np.ptp(pixels.reshape(-1, 3), axis=0).max() == 0:
         raise InputError("it has only one colour")
     with _lock:  # A graph computes one image at a time.
@@ -82,12 +83,15 @@ def seen(painting: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels[top : top + LONGEST, left : left + LONGEST])
 
 
-def network_of(style_image: photos.Patterns, checkpoint: Checkpoint = ANYTHING) -> Network:
+def network_of(
+    style_image: photos.Patterns, checkpoint: Checkpoint = ANYTHING, argument: str = "style_image"
+) -> Network:
     """A network that knows the styles of paintings, each under the name of its file.
 
     Args:
         style_image: the paintings: image files, globs, and folders with everything below them.
         checkpoint: a model with a predictor.
+        argument: the name of the caller's argument with the paintings, for errors.
 
     Raises:
         InputError: for a model without a predictor, no painting, one that cannot be read or shows no style, or two of
@@ -100,7 +104,7 @@ def network_of(style_image: photos.Patterns, checkpoint: Checkpoint = ANYTHING) 
     for path in paths:
         other = names.setdefault(name_of(path), path)
         if other != path:
-            raise InputError(f"{other} and {path} would both be the style {name_of(path)}; rename one", "style_image")
+            raise InputError(f"{other} and {path} would both be the style {name_of(path)}; rename one", argument)
     return network.with_styles([network.mixture(name_of(path), style_weights(network, path)) for path in paths])
 
 
@@ -121,7 +125,7 @@ def add_styles(job: AddStylesJob) -> pathlib.Path:
     if path.suffix != ".keras":
         raise InputError(f"output_model={path} must end in .keras", "output_model")
     files.check_new(path, "output_model")
-    model_files.save_model(networks.to_model(network_of(job.style_files, job.checkpoint)), path)
+    model_files.save_model(networks.to_model(network_of(job.style_files, job.checkpoint, "style_files")), path)
     return path
 
 

@@ -532,7 +532,7 @@ def _decoding(name: str) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"cannot read {name}: {error}") from error
     except Image.UnidentifiedImageError as error:
-        raise InputError(f"cannot read {name}: it is not a JPEG, PNG, WebP, GIF, TIFF or BMP image") from error
+        raise InputError(f"cannot read {name}: it is not a JPEG, PNG, WebP, AVIF, GIF, TIFF or BMP image") from error
     except Image.DecompressionBombError as error:  # Pillow never opens a GIF file that is too large.
         raise InputError(f"cannot read {name}: it has too many pixels ({error})") from error
     except Exception as error:  # Damaged files raise nearly anything: OSError, SyntaxError, struct.error.

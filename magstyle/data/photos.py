@@ -336,6 +336,8 @@ def _shuffled(dataset: "tf.data.Dataset", seed: "tf.Tensor") -> "tf.data.Dataset
 
 def _as_list(patterns: Patterns) -> list[str]:
     patterns = [patterns] if isinstance(patterns, str | os.PathLike) else patterns
+    if not (isinstance(patterns, Iterable) and all(isinstance(each, str | os.PathLike) for each in patterns)):
+        raise InputError(f"images must be given by their files, globs and folders, not by {type(patterns).__name__}")
     return [os.path.expanduser(os.fspath(pattern)) for pattern in patterns]
 
 

@@ -373,7 +373,7 @@ def _progress_bar(source: photos.Source, options: PipelineOptions) -> Iterator[N
 
 @contextlib.contextmanager
 def _silent_beam() -> Iterator[None]:
-    """Silences Beam's log, which repeats the exception."""
+    """Silences Beam's log, which says what an exception says, too."""
     log = logging.getLogger("apache_beam")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -456,7 +456,8 @@ def _in_one_sentence(error: Exception) -> str:
 
 
 def _refuse_unknown(options: PipelineOptions) -> None:
-    unknown = options.get_all_options(retain_unknown_options=True).keys() - options.get_all_options().keys()
+    with _silent_beam():  # It would say which options it leaves out.
+        unknown = options.get_all_options(retain_unknown_options=True).keys() - options.get_all_options().keys()
     if unknown:
         raise ValueError(f"Beam has no option {', '.join(sorted(unknown))}")
 

@@ -116,6 +116,8 @@ class Evaluation:
             InputError: for a clip that cannot be read, or that has a single frame.
         """
         options.check_value("num_frames", num_frames, Count)
+        if num_frames < 2:
+            raise InputError(f"num_frames={num_frames} must be 2 or more: steadiness needs two frames", "num_frames")
         with codec.Clip(clip, self.objective.image_size) as opened:
             frames = [frame.image for frame in itertools.islice(opened.frames(), num_frames)]
         if len(frames) < 2:

@@ -32,8 +32,8 @@ class LiteRTJob:
         precision: how the file stores its numbers.
         style: the only style that the file is to paint, as `Stylizer.style_weights` takes it; all styles by default.
         representative_images: photos that tell int8 its ranges and that the file is checked with: files, globs and
-            folders, or arrays [H, W, 3], RGB in [0, 1]. The middles of the first eight are used; int8 needs photos like
-            those that it will paint, and the others take a cup of coffee by default.
+            folders or, in Python, arrays [H, W, 3], RGB in [0, 1]. The middles of the first eight are used; int8 needs
+            photos like those that it will paint, and the others take a cup of coffee by default.
 
     Raises:
         InputError: for an unknown precision, or int8 without photos.

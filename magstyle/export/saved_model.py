@@ -216,8 +216,8 @@ def _check_values(image: tf.Tensor, name: str) -> tf.Operation:
 
 def _check_weights(weights: tf.Tensor) -> tf.Operation:
     return _check(
-        tf.reduce_all(tf.abs(weights) < limits.LARGEST_FLOAT),
-        f"every weight of a style must be a number below {limits.LARGEST_FLOAT:g}, not in",
+        tf.reduce_all(tf.abs(weights) <= limits.STYLE_WEIGHT.most),
+        f"every weight of a style must be {limits.in_words(limits.STYLE_WEIGHT)}, not in",
         weights,
     )
 

@@ -74,7 +74,7 @@ class StyleOptions(VggOptions):
     style_weight: limits.PositiveWeight = 20.0
     style_scale: limits.StyleScale = 1.0
     start: Literal["content", "style", "noise"] = "content"
-    octaves: limits.Octaves = 2
+    octaves: limits.Octaves = 3
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,8 @@ class Brush:
         strength: how strong the style is, from 0, which gives the photo back, to 1, and on to 1.5.
         stroke_size: how large strokes are, from 0.25 to 8; at 1, they are as the model paints them.
         preserve_color: keep the photo's colours and take only the strokes.
-        color_from: an image whose colours the pictures take: a file, an array [H, W, 3] or [H, W], or Pillow's.
+        color_from: an image whose colours the pictures take: a file or, in Python, an array [H, W, 3] or [H, W], or an
+            image of Pillow's.
 
     Raises:
         InputError: for a number beyond its range, or if both preserve_color and color_from are given.

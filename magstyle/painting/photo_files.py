@@ -20,7 +20,7 @@ from magstyle.names import in_file_name
 from magstyle.painting import grids
 from magstyle.painting.jobs import PhotoJob
 from magstyle.painting.regions import PHOTO, Part, Regions, blended
-from magstyle.painting.stylizer import Styles, Stylizer, listed
+from magstyle.painting.stylizer import Styles, Stylizer, listed, no_styles
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -59,6 +59,11 @@ def paint(job: PhotoJob, reader: images.ReadAhead) -> Iterator[pathlib.Path]:
     folder = files.expanded(job.output_dir)
     places = photos.places(job.input_image, outside=folder)
     reader.begin(next(iter(places)))
+    if job.output_basename and pathlib.Path(job.output_basename).name != job.output_basename:
+        raise InputError(
+            f"output_basename={job.output_basename} must be the start of a name, without a folder, which is output_dir",
+            *("output_basename", "output_dir"),
+        )
     if job.output_basename and len(places) > 1:
         raise InputError(
             f"output_basename names the pictures of one photo, not of {len(places)}; leave it out", "output_basename"
@@ -251,11 +256,7 @@ def _style_weights(which_styles: Styles, stylizer: Stylizer, regions: Regions) -
         return {stylizer.label(which_styles): mixture}
     styles = listed(which_styles, stylizer.network.style_names)
     if not (styles and all(isinstance(style, numbers.Integral | str | os.PathLike) for style in styles)):
-        raise InputError(
-            f"which_styles={which_styles} must be a style, all, a list such as \"[0, 'scream']\", or a mixture such as "
-            "\"{0: 0.6, 'scream': 0.4}\"",
-            "which_styles",
-        )
+        raise no_styles(which_styles)
     found: dict[str, np.ndarray | None] = {}
     for style in styles:
         weights = regions.of_rest(style, stylizer)
@@ -286,6 +287,9 @@ def _plan(
             if taken.get(path) == photo:
                 raise InputError(f"two pictures of {photo} would be {path}; rename a style or leave out sheet", "sheet")
             if path in taken:
-                raise InputError(f"{taken[path]} and {photo} would both become {path}; stylise them one by one")
+                raise InputError(
+                    f"{taken[path]} and {photo} would both become {path}; give each an output_dir of its own",
+                    "output_dir",
+                )
             taken[path] = photo
     return pictures

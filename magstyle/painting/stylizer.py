@@ -3,7 +3,6 @@
 import difflib
 import functools
 import math
-import numbers
 import os
 import re
 import threading
@@ -92,7 +91,7 @@ class Stylizer:
             strength: from 0, which gives the photo back, to 1, the style, and on to 1.5.
             stroke_size: how large strokes are, from 0.25 to 8; 1 leaves them as the model paints them. The photo is
                 painted at its size divided by stroke_size, and the picture is enlarged with the photo's detail.
-            finish: whether strokes of 2.5 and more get a second pass, with finer strokes, in the place of the photo's
+            finish: whether strokes of 2.5 and more get a second pass, with finer strokes, in place of the photo's
                 detail. The frames of a clip go without: strokes of two sizes do not move together.
 
         Returns:
@@ -145,8 +144,9 @@ class Stylizer:
         predictor takes the file of a painting for a name, too, and a painting's pixels for a style.
 
         Raises:
-            InputError: for a style that the model does not have, weights of another shape, or a weight that is not a
-                number or does not fit into float32; for a painting that cannot be read or shows no style.
+            InputError: for a style that the model does not have, a mixture of none, weights of another shape, or a
+                weight that is not a number from -100000 to 100000; for a painting that cannot be read or shows no
+                style.
         """
         if isinstance(style, Mapping):
             return self._mixture(style)
@@ -158,13 +158,17 @@ class Stylizer:
 
     def _checked(self, weights: Sequence[float] | np.ndarray) -> np.ndarray:
         """Weights as float32 [num_styles] or [H, W, num_styles]; an InputError if they are neither."""
-        shape, num_styles = np.shape(weights), self.network.num_styles
+        try:
+            array = np.asarray(weights)
+        except ValueError:  # Its rows differ in length.
+            array = np.asarray(weights, object)
+        shape, num_styles = array.shape, self.network.num_styles
         if len(shape) == 3 and shape[2] == num_styles:
-            of_pixels = np.asarray(weights, np.float32)
-            most = limits.LARGEST_FLOAT
-            if of_pixels.size and not -most < of_pixels.min() <= of_pixels.max() < most:  # NaN is neither.
-                raise InputError("the weights of every pixel must be numbers")
-            return of_pixels
+            least, most, _ = limits.STYLE_WEIGHT
+            are_numbers = array.dtype.kind in "fiu"
+            if not are_numbers or (array.size and not least <= array.min() <= array.max() <= most):  # NaN is neither.
+                raise InputError(f"the weights of every pixel must each be {limits.in_words(limits.STYLE_WEIGHT)}")
+            return array.astype(np.float32)
         if shape != (num_styles,):
             shapes = f"[{num_styles}]" + (f", or [H, W, {num_styles}] for every pixel" if len(shape) == 3 else "")
             raise InputError(
@@ -173,6 +177,8 @@ class Stylizer:
         return np.array([_number(weight, style) for style, weight in enumerate(weights)], np.float32)
 
     def _mixture(self, styles: Mapping[int | str, float]) -> np.ndarray:
+        if not styles:
+            raise InputError("a mixture must have a style")
         weights = np.zeros(self.network.num_styles, np.float32)
         for style, weight in styles.items():
             weights += _number(weight, style) * self._weights_of(style)
@@ -221,6 +227,8 @@ class Stylizer:
         if isinstance(style, int | np.integer) and not isinstance(style, bool) and 0 <= style < len(known):
             return int(style)
         numbered = f"0 to {len(known) - 1}"
+        if len(known) == 1:
+            numbered = "0 alone"
         named = "" if known[0] == "0" else f", or {', '.join(known)}"
         nearest = _nearest(style, known) if named and isinstance(style, str) else []
         meant = f"; nearest: {', '.join(nearest)}" if nearest else ""
@@ -268,20 +276,38 @@ class Stylizer:
 
 
 def listed(which_styles: Styles, style_names: Sequence[str]) -> list[Style]:
-    """The styles in which_styles, one by one; "all" means every style, unless one of them has that name."""
+    """The styles in which_styles, one by one; "all" means every style, unless one of them has that name.
+
+    Raises:
+        InputError: for anything else.
+    """
     if isinstance(which_styles, str) and which_styles == "all" and "all" not in style_names:
         return list(style_names)
     if isinstance(which_styles, np.ndarray):
         which_styles = which_styles.tolist()
     if isinstance(which_styles, int | np.integer | str | os.PathLike | Mapping):
         return [which_styles]
+    if not isinstance(which_styles, Sequence):
+        raise no_styles(which_styles)
     return list(which_styles)
 
 
+def no_styles(which_styles: object) -> InputError:
+    """The error for a value that gives no styles."""
+    return InputError(
+        f"which_styles={which_styles} must be a style, all, a list such as \"[0, 'scream']\", or a mixture such as "
+        "\"{0: 0.6, 'scream': 0.4}\"",
+        "which_styles",
+    )
+
+
 def _number(weight: float, style: object) -> np.float32:
-    """The weight of a style as float32; an InputError if it is not a number, or does not fit."""
-    if not isinstance(weight, numbers.Real) or isinstance(weight, bool) or not abs(weight) < limits.LARGEST_FLOAT:
-        raise InputError(f"the weight of style {style!r} must be a number, not {weight!r}")
+    """The weight of a style as float32; an InputError if it is not a number within its limits."""
+    try:
+        limits.check_number("weight", weight, limits.STYLE_WEIGHT)
+    except InputError as error:
+        allowed = limits.in_words(limits.STYLE_WEIGHT)
+        raise InputError(f"the weight of style {style!r} must be {allowed}, not {weight!r}") from error
     return np.float32(weight)
 
 

@@ -65,6 +65,8 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
         except flags.UnrecognizedFlagError as error:
             gone = error.flagname in _OF_PARAMETER_SERVERS and "distribution" in FLAGS
             streams.exit_with(f"--{error.flagname} {_SUCCESSOR}" if gone else str(error))
+        except flags.IllegalFlagValueError as error:
+            streams.exit_with(_of_another_kind(error))
         except flags.Error as error:
             missing = re.findall(r"--(\w+) must have a value other than None", str(error))
             streams.exit_with(f"give --{' and --'.join(missing)}; --help shows how" if missing else str(error))
@@ -76,6 +78,18 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
     finally:
         sys.stdout.flush()
         gc.freeze()  # The system is about to take this memory back, so nothing need be collected.
+
+
+def _of_another_kind(error: flags.IllegalFlagValueError) -> str:
+    """The sentence for a flag whose value is not even of its kind; absl's parsers pass on what Python says."""
+    found = re.match(r"flag --(\w+)=(.*?): (?!must be )", str(error), re.DOTALL)
+    flag = FLAGS[found[1]] if found and found[1] in FLAGS else None
+    kinds = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+    kind = None if flag is None else kinds.get(flag.flag_type())
+    if found is None or kind is None:
+        return str(error)
+    within = options.limits_of(flag.annotation) if isinstance(flag, option_flags.NumberFlag) else None
+    return f"--{found[1]}={found[2]} must be {limits.in_words(within) if within else kind}"
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -240,7 +254,7 @@ def styles(flag: str, style_names: Sequence[str], *words: str) -> Any:
     text = FLAGS[flag].value
     if text is None or text in words or (text in style_names and not text.isdecimal()):
         return text
-    found = literal(text)
+    quoted, found = text, literal(text)
     if found == text:
         quoted = re.sub(r"""'[^']*'|"[^"]*"|[^][{}(),:'"]+""", _quoted, text)
         found = literal(quoted)
@@ -250,7 +264,8 @@ def styles(flag: str, style_names: Sequence[str], *words: str) -> Any:
             found = text
     if isinstance(found, dict):
         mixture = {_style(style, flag, style_names): weight for style, weight in found.items()}
-        if len(mixture) < len(found):
+        numbers = {style_names.index(style) if style in style_names else style for style in mixture}
+        if len(numbers) < _keys_in(quoted):
             raise InputError(f"--{flag}={text} names a style twice")
         return mixture
     if isinstance(found, list | tuple):
@@ -285,6 +300,13 @@ def values_for(function: Callable, **known: object) -> dict[str, Any]:
     """The arguments of a function: those that are known, and the others from the flags of the same names."""
     names = inspect.signature(function).parameters
     return {name: FLAGS[name].value for name in names if name in FLAGS} | known
+
+
+def _keys_in(text: str) -> int:
+    """How many keys a text writes into its dictionary, which has equal ones once."""
+    written = ast.parse(text.strip(), mode="eval").body
+    assert isinstance(written, ast.Dict)
+    return len(written.keys)
 
 
 def _quoted(match: re.Match) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from magstyle import files
+from magstyle.errors import InputError
 from magstyle.evaluation.jobs import EvaluationJob
 from magstyle.limits import CountFromZero, Seconds
 from magstyle.programs import command_line, option_flags, shared_flags, training_flags
@@ -60,6 +61,8 @@ def define_flags() -> None:
 
 def main(arguments: list[str]) -> None:
     files.check_name(files.expanded(FLAGS.eval_dir))
+    if FLAGS.video and FLAGS.num_evals < 2:
+        raise InputError("video needs two frames; give num_evals=2 or more", "video", "num_evals")
     objective = StylesObjective(**command_line.values_for(StylesObjective, **training_flags.data(arguments)))
     command_line.import_tensorflow()
     shared_flags.import_engine()

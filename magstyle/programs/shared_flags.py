@@ -33,13 +33,13 @@ def define_which_styles(several: str) -> None:
     """Defines --which_styles, the styles to paint in.
 
     Args:
-        several: the purpose of several styles, such as "for a picture each".
+        several: the purpose of several styles, such as "for a picture each", and what else there is.
     """
     flags.DEFINE_string(
         "which_styles",
         "[0]",
         "Styles by number, name or part of a name: one, a mixture such as '{scream: 0.6, 7: 0.4}', several such as "
-        f"'scream, 7' {several}, or all.",
+        f"'scream, 7' {several}.",
     )
 
 

@@ -65,8 +65,9 @@ def write_sheet() -> None:
     images.check_output(path, [photo], "sheet")
     images.check_writable(path, 1, 1)  # The name alone; the size fits.
     image = images.read_image(photo, _SIDE)
+    network = model_files.read_network(FLAGS.checkpoint)
     shared_flags.import_engine()
-    images.write_image(path, grids.every_style(Stylizer(FLAGS.checkpoint), image, pathlib.Path(photo).name))
+    images.write_image(path, grids.every_style(Stylizer(network), image, pathlib.Path(photo).name))
     print(path)
 
 

@@ -33,7 +33,7 @@ _LARGEST_SHARP_STROKES = 4
 
 def define_flags() -> None:
     flags.DEFINE_multi_string("input_image", None, "Photo, glob or folder of photos; needs no flag.")
-    shared_flags.define_which_styles("for a picture each")
+    shared_flags.define_which_styles("for a picture each, or all, which is the default with --style_image")
     flags.DEFINE_bool("list_styles", False, "Print the numbers and names of the model's styles; nothing is painted.")
     shared_flags.define_num_styles_and_alpha()
     shared_flags.define_masks()

@@ -22,7 +22,7 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     flags.DEFINE_string("input_video", None, "The clip; needs no flag.")
     flags.DEFINE_string("output_video", None, "The clip to write, .mp4, .mov, .mkv, .webm or .gif; needs no flag.")
-    shared_flags.define_which_styles("for --walk")
+    shared_flags.define_which_styles("for --walk, or all")
     shared_flags.define_num_styles_and_alpha()
     shared_flags.define_masks()
     option_flags.define_options(ClipJob, skip=("input_video", "output_video", "which_styles", "mask"))

@@ -85,7 +85,7 @@ class Improvement(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends a training whose loss is not finite any more. List it before `SaveAndResume`, so that this is not saved.
+    """Ends a training whose loss is no longer finite. List it before `SaveAndResume`, so that this is not saved.
 
     Raises:
         InputError: from `fit`. (With Keras's TerminateOnNaN, `fit` returns as if all were well.)
@@ -101,7 +101,7 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 def diverged(what: str, model: keras.Model) -> InputError:
-    """The error for a training whose numbers are not finite any more, and `what` says which."""
+    """The error for a training whose numbers are no longer finite, and `what` says which."""
     return InputError(
         f"{what} at step {int(model.optimizer.iterations)}; lower learning_rate, or set clip_gradient_norm, and start "
         "again: it goes on from the last checkpoint",

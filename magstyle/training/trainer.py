@@ -58,7 +58,7 @@ def train(job: TrainingJob) -> pathlib.Path | None:
         The path of the trained model, a checkpoint in train_dir; None where another machine of several writes it.
 
     Raises:
-        InputError: for arguments, files or a train_dir that cannot be used, or a loss that is not finite any more.
+        InputError: for arguments, files or a train_dir that cannot be used, or a loss that is no longer finite.
         WorkerLostError: if another machine of several was lost.
     """
 

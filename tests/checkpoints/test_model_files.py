@@ -183,7 +183,7 @@ def test_what_is_no_model_at_all_is_one_sentence(what):
 
 
 def test_no_models_cannot_be_merged():
-    with pytest.raises(InputError, match=r"^checkpoints must be one model or more$"):
+    with pytest.raises(InputError, match=r"^checkpoints=\[\] must be a list of one model or more$"):
         model_files.merge_models([])
 
 

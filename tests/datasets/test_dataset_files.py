@@ -207,7 +207,8 @@ def test_failures_are_kept_when_a_run_goes_on(stylize, folder, tmp_path, output_
     assert made.paths[-1] == out / "failures.txt"
     before = contents(out)
     assert before["failures.txt"].decode().splitlines() == [
-        f"{i}/bad.jpg\tcannot read {i}/bad.jpg: it is not a JPEG, PNG, WebP, GIF, TIFF or BMP image" for i in range(2)
+        f"{i}/bad.jpg\tcannot read {i}/bad.jpg: it is not a JPEG, PNG, WebP, AVIF, GIF, TIFF or BMP image"
+        for i in range(2)
     ]
     lost = next(path for path in sorted(out.rglob("*[0-9g]")) if path.name[0] != "." and path.is_file())
     lost.unlink()

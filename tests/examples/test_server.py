@@ -83,7 +83,11 @@ def test_a_photo_comes_back_as_stylizer_paints_it(address):
         ("style=munsch", PHOTO, "the model has no style 'munsch'; its styles are"),
         ("style=99", PHOTO, "the model has no style 99"),
         (f"style={'9' * 5000}", PHOTO, "is not a number"),
-        ("style=munch-the-scream:nan", PHOTO, "the weight of style 'munch-the-scream' must be a number, not nan"),
+        (
+            "style=munch-the-scream:nan",
+            PHOTO,
+            "the weight of style 'munch-the-scream' must be a number from -100000 to 100000, not nan",
+        ),
         ("style=munch-the-scream:much", PHOTO, "'much' is not a number"),
         ("style=3&strength=9", PHOTO, "strength=9.0 must be a number from 0 to 1.5"),
         ("style=3&image_size=1.5", PHOTO, "'1.5' is not a number"),

@@ -131,7 +131,7 @@ def test_an_unknown_style_is_answered_by_those_there_are(signatures):
         assert name in error.value.message
 
 
-NO_NUMBER = "every weight of a style must be a number below 1e.38, not in"
+NO_NUMBER = "every weight of a style must be a number from -100000 to 100000, not in"
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,14 @@ def test_styles_are_a_name_a_number_several_a_mixture_or_all(folder, small_model
         ({"which_styles": []}, "which_styles must not be empty", ("which_styles",)),
         ({"which_styles": [7]}, "the model has no style 7", ()),
         ({"output_basename": "a"}, "output_basename names the pictures of one photo, not of 3", ("output_basename",)),
+        ({"which_styles": 1.5}, "which_styles=1.5 must be a style, all, a list such as", ("which_styles",)),
+        *(
+            ({"output_basename": name}, "must be the start of a name", ("output_basename", "output_dir"))
+            for name in ("a/b", "../a", "/a")
+        ),
         ({"input_image": "nowhere"}, "no image at nowhere", ()),
+        ({"input_image": [np.ones((9, 9))]}, "images must be given by their files, globs and folders", ()),
+        ({"input_image": 3}, "images must be given by their files, globs and folders, not by int", ()),
         ({"mask": [(np.ones((9, 9)), "wave")]}, "a mask of 9 x 9 pixels has another shape than ", ("mask",)),
         *(
             ({"mask": [(np.ones(size), "wave")]}, "a mask of .* pixels has another shape than ", ("mask",))

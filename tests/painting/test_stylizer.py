@@ -250,8 +250,14 @@ def test_other_styles_may_have_weights_the_next_time(stylizer, on_keras):
     ("weights", "sentence"),
     [
         (np.zeros((8, 9, 3)), r"height and width of the image, \[8, 8\], not \[8, 9\]"),
-        (np.full((8, 8, 3), np.nan), "the weights of every pixel must be numbers"),
+        (np.full((8, 8, 3), np.nan), "the weights of every pixel must each be a number from -100000 to 100000"),
+        (np.full((8, 8, 3), 1e30), "the weights of every pixel must each be a number from -100000 to 100000"),
+        (np.full((8, 8, 3), 1j), "the weights of every pixel must each be a number from -100000 to 100000"),
+        (np.full((8, 8, 3), "1"), "the weights of every pixel must each be a number from -100000 to 100000"),
         (np.zeros((8, 8, 4)), r"must have the shape \[3\], or \[H, W, 3\] for every pixel, not \[8, 8, 4\]"),
+        ([[1], [1, 2]], r"must have the shape \[3\], not \[2\]"),
+        ({}, "a mixture must have a style"),
+        ({"wave": 1e18}, "the weight of style 'wave' must be a number from -100000 to 100000, not 1e.18"),
     ],
 )
 def test_weights_that_do_not_suit_the_pixels_are_refused(stylizer, weights, sentence):

@@ -300,9 +300,12 @@ def test_styles_in_brackets_that_do_not_match_are_refused(flag_of_styles, text):
         command_line.styles("styles", ["wave"])
 
 
-def test_a_mixture_that_names_a_style_twice_is_refused(flag_of_styles):
-    flag_of_styles("{wave: 0.6, great-wave: 0.4}")
-    with pytest.raises(InputError, match=r"--styles={wave: 0.6, great-wave: 0.4} names a style twice"):
+@pytest.mark.parametrize(
+    "text", ["{wave: 0.6, great-wave: 0.4}", "{wave: 0.6, wave: 0.4}", "{'wave': 0.6, 0: 0.4}", " {0: 0.6, 0: 0.4}"]
+)
+def test_a_mixture_that_names_a_style_twice_is_refused(flag_of_styles, text):
+    flag_of_styles(text)
+    with pytest.raises(InputError, match=re.escape(f"--styles={text} names a style twice")):
         command_line.styles("styles", ["great-wave", "scream"])
 
 

@@ -189,4 +189,6 @@ def test_tables_are_no_wider_than_the_terminal(capsys, monkeypatch):
 def test_a_clip_that_cannot_be_used_is_refused_before_any_work(refused, flags, tmp_path):
     clips.write_clip(tmp_path / "one.mp4", 1, sound=None)
     assert "one.mp4 has only one" in refused("evaluate", *flags, f"--video={tmp_path}/one.mp4")
+    short = refused("evaluate", *flags, f"--video={tmp_path}/one.mp4", "--num_evals=1")
+    assert "--video needs two frames; give --num_evals=2 or more" in short
     assert not (tmp_path / "eval").exists()
