@@ -99,7 +99,7 @@ def _styles(
         raise InputError(f"which_styles={which_styles} must be a list of styles, not a mixture", "which_styles")
     styles: list[Style] = [path if predicts else name_of(path) for path in paintings]
     styles = styles or listed("all" if which_styles is None else which_styles, known)
-    if predicts and not all(isinstance(style, str) for style in styles):
+    if predicts and not all(isinstance(style, str) and style not in known for style in styles):
         raise InputError("the model has no styles of its own; give style_images, the paintings", "style_images")
     weights = [stylizer.style_weights(style) for style in styles]
     return [stylizer.label(style) if predicts else known[stylizer.style_index(style)] for style in styles], weights

@@ -262,6 +262,9 @@ def test_styles_can_be_seen_on_a_sheet_of_any_photo(folder, small_checkpoint):
     assert (result.returncode, result.stdout) == (0, "new/sheet.png\n"), result.stderr
     assert Image.open("new/sheet.png").size == (2 * 320, 2 * (24 + 267))  # The photo and three pictures.
     assert processes.command("styles", small_checkpoint, "--sheet=pagoda.jpg").stdout == "pagoda.jpg\n"
+    result = processes.command("styles", "anything", "--sheet=new/none.png")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("magstyle styles: anything paints in the style of any painting")
 
 
 @pytest.fixture(scope="module")
