@@ -65,11 +65,10 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
         except flags.UnrecognizedFlagError as error:
             gone = error.flagname in _OF_PARAMETER_SERVERS and "distribution" in FLAGS
             streams.exit_with(f"--{error.flagname} {_SUCCESSOR}" if gone else str(error))
-        except flags.IllegalFlagValueError as error:
-            streams.exit_with(_of_another_kind(error))
         except flags.Error as error:
             missing = re.findall(r"--(\w+) must have a value other than None", str(error))
-            streams.exit_with(f"give --{' and --'.join(missing)}; --help shows how" if missing else str(error))
+            asked_for = f"give --{' and --'.join(missing)}; --help shows how"
+            streams.exit_with(asked_for if missing else _of_another_kind(error))
         except InputError as error:
             streams.exit_with(_in_flags(error))
 
@@ -80,8 +79,8 @@ def run(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> 
         gc.freeze()  # The system is about to take this memory back, so nothing need be collected.
 
 
-def _of_another_kind(error: flags.IllegalFlagValueError) -> str:
-    """The sentence for a flag whose value is not even of its kind; absl's parsers pass on what Python says."""
+def _of_another_kind(error: flags.Error) -> str:
+    """The error as a sentence, also where a value is not even of its kind: absl's parsers pass on what Python says."""
     found = re.match(r"flag --(\w+)=(.*?): (?!must be )", str(error), re.DOTALL)
     flag = FLAGS[found[1]] if found and found[1] in FLAGS else None
     kinds = {"int": "a whole number", "float": "a number", "bool": "true or false"}

@@ -11,7 +11,7 @@ import { fade } from "./pixels.js";
 import { NoRecorder, Recorder } from "./recorder.js";
 import { Styles } from "./styles.js";
 import { Transport } from "./transport.js";
-import { NoVideo, cameras, openCamera, openVideo, playAgain } from "./video.js";
+import { NoVideo, cameras, openCamera, openVideo, pictureOf, playAgain } from "./video.js";
 
 const site = self.SITE;
 const find = (selector) => document.querySelector(selector);
@@ -235,7 +235,7 @@ function seek() {
 /** Paints the picture that a video shows that is not playing. */
 async function paintSought() {
   if (live || sought !== chosen) return;
-  const bitmap = await createImageBitmap(clip.video);
+  const bitmap = await pictureOf(clip.video);
   if (sought === chosen) take(bitmap, clip.name, clip);
 }
 

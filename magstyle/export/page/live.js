@@ -3,6 +3,7 @@
 import { Engine } from "./engine.js";
 import { Pace } from "./pace.js";
 import { fitted } from "./pixels.js";
+import { pictureOf } from "./video.js";
 
 const RATE = 500; // Milliseconds between two reports of the rate.
 
@@ -77,7 +78,7 @@ export class Live {
    * @returns {Promise<ImageBitmap>}
    */
   picture() {
-    return createImageBitmap(this.#source.video);
+    return pictureOf(this.#source.video);
   }
 
   /** Ends painting, stops the source, and releases all memory. */
@@ -90,7 +91,7 @@ export class Live {
   /** Paints the newest picture; returns the size that it was painted at, or undefined if there was not enough memory. */
   async #paint(video) {
     this.#isFresh = false;
-    const image = await createImageBitmap(video);
+    const image = await pictureOf(video);
     const { strokeSize, strength, weights } = this.#how();
     const size = even(fitted(image, this.#site.imageSize));
     const pass = this.#pace.pass(size.width, size.height, strokeSize);

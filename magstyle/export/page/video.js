@@ -1,5 +1,7 @@
 /** Sources of moving pictures: a camera, or a video file. */
 
+const [TRIES, PAUSE] = [100, 20]; // A pause is in milliseconds.
+
 /** There are no moving pictures; the message says why. */
 export class NoVideo extends Error {}
 
@@ -93,6 +95,23 @@ export async function openVideo(file) {
 export async function playAgain(source) {
   await play(source.video);
   return source;
+}
+
+/**
+ * The picture that a video shows. For moments, as while it seeks on a busy device, a browser has none to give.
+ *
+ * @param {HTMLVideoElement} video
+ * @returns {Promise<ImageBitmap>}
+ */
+export async function pictureOf(video) {
+  for (let tries = TRIES; ; tries--) {
+    try {
+      return await createImageBitmap(video);
+    } catch (error) {
+      if (error.name !== "InvalidStateError" || !tries) throw error;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+  }
 }
 
 function element(properties) {
