@@ -48,7 +48,7 @@ def paint(
     """Paints a photo in the style of paintings.
 
     Every octave continues the picture of the one before, enlarged, so that paint takes the place of the photo's
-    detail. Where no style goes, a picture that starts from the photo gets that detail back.
+    detail. Where no style goes, the picture is the photo.
 
     Args:
         content: the photo, [H, W, 3] in [0, 1].
@@ -71,11 +71,10 @@ def paint(
     for size, steps in zip(octaves, transforms.octave_steps(job.octaves, job.steps), strict=True):
         photo = transforms.resize(content, size)
         scaled = [_scaled(painting, size, job.style_scale) for painting in paintings]
-        if job.start == "content":
-            detail = photo - transforms.resize(transforms.resize(photo, picture.shape[:2]), size)
-            picture = np.clip(transforms.resize(picture, size) + _unpainted(scaled, size) * detail, 0, 1)
-        objective = _objective(_laid(photo), scaled, vgg, job)
-        picture = cut(minimize(pixels.evaluation_of(objective), _laid(transforms.resize(picture, size)), steps))
+        region = transforms.Region(_laid(photo), _laid(_painted(scaled, size)))
+        evaluate = region.only(pixels.evaluation_of(_objective(_laid(photo), scaled, vgg, job)))
+        start = region.filled(_laid(transforms.resize(picture, size)))
+        picture = cut(region.filled(minimize(evaluate, start, steps)))
     return picture
 
 
@@ -105,10 +104,10 @@ def _laid(image: np.ndarray) -> np.ndarray:
     return np.pad(image, [(MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)], mode="reflect")
 
 
-def _unpainted(paintings: Sequence[Painting], size: tuple[int, int]) -> np.ndarray:
-    """How much of each pixel is in no painting's mask, [H, W, 1] in [0, 1]."""
-    covered = sum(np.ones(size) if painting.mask is None else painting.mask for painting in paintings)
-    return 1 - np.clip(covered, 0, 1, dtype=np.float32)[..., None]
+def _painted(paintings: Sequence[Painting], size: tuple[int, int]) -> np.ndarray:
+    """How much of each pixel takes a style, float32 [H, W, 1] in [0, 1]."""
+    masks = [np.ones(size) if painting.mask is None else painting.mask for painting in paintings]
+    return np.clip(np.sum(masks, axis=0), 0, 1).astype(np.float32)[..., None]
 
 
 def _objective(
