@@ -47,7 +47,8 @@ def predict(network: Network, painting: images.Pixels) -> np.ndarray:
     pixels = images.as_image(painting)
     side = min(pixels.shape[:2])
     if side < SMALLEST:
-        raise InputError(f"its shorter side has {side} pixel{'s'[: side > 1]}, where at least {SMALLEST} are needed")
+        pixels_of_side = "1 pixel" if side == 1 else f"{side} pixels"
+        raise InputError(f"its shorter side has {pixels_of_side}, where at least {SMALLEST} are needed")
     if np.ptp(pixels.reshape(-1, 3), axis=0).max() == 0:
         raise InputError("it has only one colour")
     with _lock:  # A graph computes one image at a time.

@@ -69,10 +69,10 @@ def paint(
     else:
         picture = transforms.resize(content if job.start == "content" else paintings[0].image, octaves[0])
     for size, steps in zip(octaves, transforms.octave_steps(job.octaves, job.steps), strict=True):
-        photo = transforms.resize(content, size)
+        photo = _laid(transforms.resize(content, size))
         scaled = [_scaled(painting, size, job.style_scale) for painting in paintings]
-        region = transforms.Region(_laid(photo), _laid(_painted(scaled, size)))
-        evaluate = region.only(pixels.evaluation_of(_objective(_laid(photo), scaled, vgg, job)))
+        region = transforms.Region(photo, _laid(_painted(scaled, size)))
+        evaluate = region.only(pixels.evaluation_of(_objective(photo, scaled, vgg, job)))
         start = region.filled(_laid(transforms.resize(picture, size)))
         picture = cut(region.filled(minimize(evaluate, start, steps)))
     return picture

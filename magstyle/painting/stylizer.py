@@ -226,13 +226,11 @@ class Stylizer:
                 return known.index(found[0])
         if isinstance(style, int | np.integer) and not isinstance(style, bool) and 0 <= style < len(known):
             return int(style)
-        numbered = f"0 to {len(known) - 1}"
-        if len(known) == 1:
-            numbered = "0 alone"
+        numbered = "only style is 0" if len(known) == 1 else f"styles are 0 to {len(known) - 1}"
         named = "" if known[0] == "0" else f", or {', '.join(known)}"
         nearest = _nearest(style, known) if named and isinstance(style, str) else []
         meant = f"; nearest: {', '.join(nearest)}" if nearest else ""
-        raise InputError(f"the model has no style {style!r}; its styles are {numbered}{named}{meant}")
+        raise InputError(f"the model has no style {style!r}; its {numbered}{named}{meant}")
 
     def label(self, style: Style) -> str:
         """How a style is told in the name of a picture: `7`, its full name, or `7_600_wave_400` for a mixture."""
