@@ -82,7 +82,8 @@ class Training(keras.Model, abc.ABC):
         *,
         style_ramp_steps: int = 0,
     ):
-        super().__init__(name="style_training")
+        # With mixed precision, the networks cast what they are given; the losses take photos and paintings as they are.
+        super().__init__(name="style_training", autocast=False)
         self.transformer = transformer
         self.vgg = vgg
         self.loss_weights = loss_weights

@@ -6,6 +6,7 @@ import numpy as np
 from magstyle.models import vgg
 from magstyle.models.predictor import ArbitraryStyleTransformer
 from magstyle.models.transformer import StyleTransformer
+from magstyle.training.distillation import Distillation
 from magstyle.training.model import LossWeights, PredictorTraining, StyleTraining
 
 NAMES = ("wave", "scream")
@@ -60,6 +61,17 @@ def predictor_training(**weights) -> PredictorTraining:
     model = PredictorTraining(network, losses, loss_weights)
     model.compile(keras.optimizers.Adam(1e-3), run_eagerly=keras.backend.backend() == "tensorflow")
     return model
+
+
+def distillation(**weights) -> Distillation:
+    """A narrow network beside its teacher, not compiled; takes `batch`.
+
+    Args:
+        weights: weights of `LossWeights`, by name.
+    """
+    loss_weights = LossWeights({"vgg_16/conv3": 1.0}, {"vgg_16/conv1": 1.0, "vgg_16/conv3": 1.0}, **weights)
+    losses = vgg.build(_narrow_vgg(), ["vgg_16/conv1", "vgg_16/conv3"])
+    return Distillation(transformer(filters=(2, 3, 4)), transformer(), losses, loss_weights)
 
 
 def batch_of_paintings() -> dict[str, np.ndarray]:

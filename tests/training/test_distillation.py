@@ -10,8 +10,6 @@ from magstyle.checkpoints import networks
 from magstyle.models.architecture import residual_scopes
 from magstyle.models.transformer import StyleTransformer
 from magstyle.training import distillation
-from magstyle.training.distillation import Distillation
-from magstyle.training.model import LossWeights
 from tests.events import curves, images_in
 from tests.training import small
 
@@ -85,11 +83,9 @@ def test_a_teacher_of_one_small_block_gives_all_that_it_has():
 
 
 def test_pictures_of_the_teacher_have_no_loss():
-    teacher, vgg = small.transformer(), small.training().vgg
-    weights = LossWeights({"vgg_16/conv3": 1.0}, {"vgg_16/conv1": 1.0, "vgg_16/conv3": 1.0})
-    training = Distillation(small.transformer(filters=(2, 3, 4)), teacher, vgg, weights)
+    training = small.distillation()
     photos, labels = (keras.ops.convert_to_tensor(small.batch()[name]) for name in ("image", "label"))
-    pictures = teacher([photos, keras.ops.eye(2)])
+    pictures = training.teacher([photos, keras.ops.eye(2)])
     found = training.losses_of(pictures, photos, labels)
     np.testing.assert_allclose(found["total_loss"], 0, atol=1e-6)
     worse = training.losses_of(pictures * 0.9, photos, labels)
@@ -98,9 +94,7 @@ def test_pictures_of_the_teacher_have_no_loss():
 
 
 def test_the_teacher_stays_as_it_is():
-    teacher, vgg = small.transformer(), small.training().vgg
-    weights = LossWeights({"vgg_16/conv3": 1.0}, {"vgg_16/conv1": 1.0})
-    training = Distillation(small.transformer(filters=(2, 3, 4)), teacher, vgg, weights)
+    training = small.distillation()
     assert {v.path for v in training.trainable_variables} == {v.path for v in training.transformer.trainable_variables}
 
 

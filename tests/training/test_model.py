@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from magstyle import losses
+from magstyle.training import devices
 from magstyle.training.model import StyleTraining, batch_means
 from magstyle.training.saving import SaveAndResume
 from tests.training import small, trajectory
@@ -129,6 +131,26 @@ def test_the_style_weights_rise_from_a_hundredth_in_training_alone(batch, tmp_pa
     assert steps(resumed, 2) == pytest.approx([1, 1], rel=1e-4)
     losses = batch_means(small.training(style_ramp_steps=2).predict_on_batch(batch))
     assert share(losses) == pytest.approx(1, rel=1e-4)
+
+
+def styles_training(**weights):
+    palettes = losses.palette(np.random.default_rng(2).random((2, 32, 32, 3), np.float32))
+    return small.training(palettes=palettes, **weights)
+
+
+@pytest.mark.parametrize("build", [styles_training, small.predictor_training, small.distillation])
+def test_every_loss_is_the_same_in_bfloat16(build, batch):
+    weights = {"total_variation": 0.1, "checkerboard": 100.0, "mesh": 0.1, "palette": 0.1}
+    found = []
+    for in_bfloat16 in (False, True):
+        with devices.precision(in_bfloat16):
+            training = build(**weights)
+            found.append(training(small.batch_of_paintings() if training.goal == "painting" else batch))
+    for name, value in found[0].items():
+        assert found[1][name].dtype == value.dtype == "float32"
+        # Some weights divide by distances between features, which this VGG has hardly any of in its third block.
+        if not name.startswith(("weighted_", "total_")) or name == "total_variation_loss":
+            np.testing.assert_allclose(found[1][name], value, rtol=0.05, atol=1e-4, err_msg=name)
 
 
 def test_vgg_stays_as_it_is(batch):
