@@ -71,10 +71,11 @@ def paint(
     for size, steps in zip(octaves, transforms.octave_steps(job.octaves, job.steps), strict=True):
         photo = _laid(transforms.resize(content, size))
         scaled = [_scaled(painting, size, job.style_scale) for painting in paintings]
-        region = transforms.Region(photo, _laid(_painted(scaled, size)))
-        evaluate = region.only(pixels.evaluation_of(_objective(photo, scaled, vgg, job)))
-        start = region.filled(_laid(transforms.resize(picture, size)))
-        picture = cut(region.filled(minimize(evaluate, start, steps)))
+        painted = _laid(_painted(scaled, size))
+        bounds = (1 - painted) * photo, (1 - painted) * photo + painted
+        evaluate = pixels.evaluation_of(_objective(photo, scaled, vgg, job))
+        start = np.clip(_laid(transforms.resize(picture, size)), *bounds)
+        picture = cut(minimize(evaluate, start, steps, bounds=bounds))
     return picture
 
 

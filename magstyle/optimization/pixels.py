@@ -7,7 +7,7 @@ it sees, and `minimize` descends.
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import keras
 import numpy as np
@@ -24,14 +24,22 @@ Objective = Callable[[Tensor], Mapping[str, Tensor]]
 Evaluation = Callable[[np.ndarray], tuple[dict[str, float], np.ndarray]]
 # Called after each evaluation, with the picture [H, W, 3] to keep if this is the last one, and its terms.
 Report = Callable[[np.ndarray, Mapping[str, float]], None]
-# `minimize` with its optimizer: from an evaluation, an image [H, W, 3] and steps to a picture of the same size.
-Minimize = Callable[[Evaluation, np.ndarray, int], np.ndarray]
+# The least and the largest value of every pixel; for all pixels alike, or [H, W, 3].
+Bounds: TypeAlias = tuple[float, float] | tuple[np.ndarray, np.ndarray]
 # The loss and the gradient of a picture [H, W, 3].
 _Loss = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 Optimizer = Literal["lbfgs", "adam", "normalized_gradient"]
 # The number of steps that L-BFGS remembers.
 PAIRS = 10
+
+
+class Minimize(Protocol):
+    """`minimize` with its optimizer."""
+
+    def __call__(
+        self, evaluate: Evaluation, image: np.ndarray, steps: int, *, bounds: Bounds = (0.0, 1.0)
+    ) -> np.ndarray: ...
 
 
 def evaluation_of(objective: Objective) -> Evaluation:
@@ -66,17 +74,19 @@ def minimize(
     optimizer: Optimizer = "lbfgs",
     learning_rate: float = 0.02,
     report: Report | None = None,
+    bounds: Bounds = (0.0, 1.0),
 ) -> np.ndarray:
-    """Descends from an image, and keeps its pixels in [0, 1].
+    """Descends from an image, and keeps its pixels between bounds.
 
     Args:
         evaluate: the objective; see `evaluation_of`.
-        image: the image to start from, [H, W, 3] in [0, 1].
+        image: the image to start from, [H, W, 3], between the bounds.
         steps: the largest number of evaluations of the objective and its gradient.
         optimizer: "lbfgs", SciPy's L-BFGS-B; "adam"; or "normalized_gradient", which follows the gradient divided by
             its standard deviation, for objectives that move.
         learning_rate: of the last two optimizers, in units of [0, 1] per step.
         report: called after each evaluation.
+        bounds: of the pixels, in [0, 1].
 
     Returns:
         The picture with the least loss, float32 [H, W, 3]. With "normalized_gradient", whose losses cannot be compared,
@@ -105,15 +115,15 @@ def minimize(
         return loss, gradient
 
     if optimizer == "normalized_gradient":
-        return _normalized_gradient(tracked, image, steps, learning_rate)
+        return _normalized_gradient(tracked, image, steps, learning_rate, bounds)
     if optimizer == "lbfgs":
-        _lbfgs(tracked, image, steps)
+        _lbfgs(tracked, image, steps, bounds)
     else:
-        _adam(tracked, image, steps, learning_rate)
+        _adam(tracked, image, steps, learning_rate, bounds)
     return best
 
 
-def _lbfgs(evaluate: _Loss, image: np.ndarray, steps: int) -> None:
+def _lbfgs(evaluate: _Loss, image: np.ndarray, steps: int, bounds: Bounds) -> None:
     class EnoughEvaluations(Exception):  # noqa: N818  It is not an error.
         pass
 
@@ -135,24 +145,26 @@ def _lbfgs(evaluate: _Loss, image: np.ndarray, steps: int) -> None:
             image.ravel().astype(np.float64),
             jac=True,
             method="L-BFGS-B",
-            bounds=optimize.Bounds(0, 1),
+            bounds=optimize.Bounds(*(np.broadcast_to(bound, image.shape).ravel() for bound in bounds)),
             options={"maxfun": steps, "maxiter": steps, "gtol": 0, "maxcor": PAIRS},
         )
 
 
-def _adam(evaluate: _Loss, image: np.ndarray, steps: int, learning_rate: float) -> None:
+def _adam(evaluate: _Loss, image: np.ndarray, steps: int, learning_rate: float, bounds: Bounds) -> None:
     optimizer = keras.optimizers.Adam(learning_rate)
     picture = keras.Variable(image)
     for _ in range(steps):
         _, gradient = evaluate(keras.ops.convert_to_numpy(picture))
         optimizer.apply([keras.ops.convert_to_tensor(gradient)], [picture])
-        picture.assign(keras.ops.clip(picture, 0, 1))
+        picture.assign(keras.ops.clip(picture, *bounds))
 
 
-def _normalized_gradient(evaluate: _Loss, image: np.ndarray, steps: int, learning_rate: float) -> np.ndarray:
+def _normalized_gradient(
+    evaluate: _Loss, image: np.ndarray, steps: int, learning_rate: float, bounds: Bounds
+) -> np.ndarray:
     for _ in range(steps):
         _, gradient = evaluate(image)
-        image = np.clip(image - learning_rate * gradient / (gradient.std() + np.float32(1e-12)), 0, 1)
+        image = np.clip(image - learning_rate * gradient / (gradient.std() + np.float32(1e-12)), *bounds)
     return image
 
 

@@ -1,6 +1,5 @@
 """Transforms of pictures and evaluations: sizes from coarse to fine, shifts, tiles."""
 
-import dataclasses
 import itertools
 import math
 
@@ -47,32 +46,6 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def resize_change(change: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes the difference [H, W, C] of two images, in [-1, 1], to a height and width."""
     return 2 * resize((change + 1) / 2, size) - 1
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Region:
-    """The part of a picture that is optimised; the rest shows an image.
-
-    Attributes:
-        image: [H, W, 3] in [0, 1].
-        share: how much of each pixel is optimised, [H, W, 1] in [0, 1].
-    """
-
-    image: np.ndarray
-    share: np.ndarray
-
-    def filled(self, picture: np.ndarray) -> np.ndarray:
-        """A picture [H, W, 3] whose rest is the image."""
-        return self.share * picture + (1 - self.share) * self.image
-
-    def only(self, evaluate: Evaluation) -> Evaluation:
-        """Makes an evaluation see such pictures, so that its gradient is 0 in the rest."""
-
-        def evaluated(picture: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
-            terms, gradient = evaluate(self.filled(picture))
-            return terms, self.share * gradient
-
-        return evaluated
 
 
 def jittered(evaluate: Evaluation, rng: np.random.Generator) -> Evaluation:

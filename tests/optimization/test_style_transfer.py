@@ -122,6 +122,14 @@ def test_the_photo_stays_where_no_style_goes(paint, start):
     assert np.abs(painted[:, :16] - CONTENT[:, :16]).mean() > 0.02
 
 
+def test_where_a_mask_is_grey_every_picture_on_the_way_shows_that_much_of_the_photo(paint):
+    grey, pictures = np.full(CONTENT.shape[:2], 0.3, np.float32), []
+    paint(Painting(ONE, mask=grey), octaves=1, steps=6, report=lambda picture, _: pictures.append(picture))
+    for seen in map(neural_style.cut, pictures):
+        assert np.all((seen >= 0.7 * CONTENT - 1e-6) & (seen <= 0.7 * CONTENT + 0.3 + 1e-6))
+    assert np.abs(pictures[-1] - pictures[0]).max() > 0.02
+
+
 def test_borders_are_painted_like_the_rest(network):
     flat = np.full_like(CONTENT, 0.5)
     job = jobs.StyleOptions(octaves=1, steps=3, content_end_points=[CONTENT_NAME], style_end_points=STYLE_NAMES)
