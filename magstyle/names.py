@@ -1,4 +1,4 @@
-"""Turns names of styles and files, wherever they come from, into text that can be printed and written."""
+"""Turns names of styles and files, wherever they come from, and numbers of things into text that can be printed."""
 
 import re
 import sys
@@ -31,6 +31,12 @@ def meant_by(part: str, names: Iterable[str]) -> list[str]:
         if found:
             return found
     return []
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as "1 style" or "3 batches"."""
+    ending = "" if number == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{number} {noun}{ending}"
 
 
 def to_bytes(text: str) -> bytes:

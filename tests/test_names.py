@@ -105,3 +105,8 @@ def test_programs_work_in_a_locale_of_ascii(foreign, tmp_path):
     assert result.stdout.decode().splitlines() == [f"{folder}/é___16px.png", f"{folder}/é_wave_16px.png"]
     listed = subprocess.run([*command, "--list_styles"], capture_output=True, env=ascii_alone, cwd=ROOT)
     assert listed.stdout == b"0 \\xe9\n1 wave\n"
+
+
+def test_one_thing_is_singular():
+    assert [names.counted(number, "style") for number in (0, 1, 2)] == ["0 styles", "1 style", "2 styles"]
+    assert names.counted(2, "batch") == "2 batches"

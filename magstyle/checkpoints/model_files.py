@@ -16,6 +16,7 @@ from magstyle.checkpoints.networks import Checkpoint, Network, StyleParameters
 from magstyle.errors import InputError
 from magstyle.models import random_seed
 from magstyle.models.architecture import Architecture, scaled
+from magstyle.names import counted
 
 if TYPE_CHECKING:
     from magstyle.models.predictor import ArbitraryStyleTransformer
@@ -234,7 +235,9 @@ def _check_arguments(architecture: Architecture, source: str, num_styles: int | 
     options.check_value("num_styles", num_styles, limits.Count | None)
     options.check_value("alpha", alpha, limits.Alpha | None)
     if num_styles is not None and num_styles != architecture.num_styles:
-        raise InputError(f"{source} has {architecture.num_styles} styles, not num_styles={num_styles}", "num_styles")
+        raise InputError(
+            f"{source} has {counted(architecture.num_styles, 'style')}, not num_styles={num_styles}", "num_styles"
+        )
     full = architecture.filters + architecture.expand_filters
     if alpha is not None and scaled(full, alpha) != scaled(full, architecture.alpha):
         raise InputError(f"the width of {source} is {architecture.alpha}, not alpha={alpha}", "alpha")

@@ -14,7 +14,7 @@ from magstyle.checkpoints.jobs import AddStylesJob
 from magstyle.checkpoints.networks import Checkpoint, Network, Predictor
 from magstyle.data import images, photos
 from magstyle.errors import InputError
-from magstyle.names import printable
+from magstyle.names import counted, printable
 
 if TYPE_CHECKING:
     from magstyle.litert.runtime import Runner
@@ -47,8 +47,7 @@ def predict(network: Network, painting: images.Pixels) -> np.ndarray:
     pixels = images.as_image(painting)
     side = min(pixels.shape[:2])
     if side < SMALLEST:
-        pixels_of_side = "1 pixel" if side == 1 else f"{side} pixels"
-        raise InputError(f"its shorter side has {pixels_of_side}, where at least {SMALLEST} are needed")
+        raise InputError(f"its shorter side has {counted(side, 'pixel')}, where at least {SMALLEST} are needed")
     if np.ptp(pixels.reshape(-1, 3), axis=0).max() == 0:
         raise InputError("it has only one colour")
     with _lock:  # A graph computes one image at a time.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypedDict
 from magstyle.data import formats, images
 from magstyle.errors import InputError
 from magstyle.files import check_regular, for_tensorflow
+from magstyle.names import counted
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -117,7 +118,8 @@ class Source:
         paths = sorted(set(map(_absolute, self.files)))
         if num_shards > len(paths):
             raise InputError(
-                f"{len(paths)} photos cannot fill {num_shards} shards; choose a smaller num_shards", "num_shards"
+                f"{counted(len(paths), 'photo')} cannot fill {num_shards} shards; choose a smaller num_shards",
+                "num_shards",
             )
         classes = shards.classes(paths, self.root)
         dealt = [

@@ -26,6 +26,7 @@ from magstyle.evaluation import appearance
 from magstyle.evaluation.jobs import EvaluationJob
 from magstyle.limits import Count
 from magstyle.models.transformer import StyleTransformer
+from magstyle.names import counted
 from magstyle.optimization import pixels
 from magstyle.painting import grids
 from magstyle.painting.stylizer import Stylizer
@@ -86,8 +87,8 @@ class Evaluation:
             return transfer.with_styles(model, names, match_names=True)
         if model.num_styles != len(self.paintings):
             raise InputError(
-                f"{checkpoint} has {model.num_styles} styles, and {self._style_dataset_file} has {len(self.paintings)} "
-                "paintings of other names; their styles must be the same"
+                f"{checkpoint} has {counted(model.num_styles, 'style')}, and {self._style_dataset_file} has "
+                f"{counted(len(self.paintings), 'painting')} of other names; their styles must be the same"
             )
         return model
 

@@ -12,6 +12,7 @@ import numpy as np
 from magstyle import options
 from magstyle.data import images, photos
 from magstyle.errors import InputError
+from magstyle.names import counted
 from magstyle.optimization import job_files, transforms
 from magstyle.optimization.jobs import NeuralStyleJob, StyleOptions
 from magstyle.optimization.neural_style import MARGIN, Painting, cut, paint
@@ -77,7 +78,7 @@ def _mask_paths(given: str | os.PathLike | Sequence[str | os.PathLike] | None, c
     masks = [given] if isinstance(given, str | os.PathLike) else list(given or [])
     if masks and len(masks) != count:
         raise InputError(
-            f"{_MASKS} has {len(masks)} images, and {_PAINTINGS} {count}; each painting needs its own",
+            f"{_MASKS} has {counted(len(masks), 'image')}, and {_PAINTINGS} {count}; each painting needs its own",
             *(_MASKS, _PAINTINGS),
         )
     return masks
@@ -91,7 +92,7 @@ def _painting_weights(given: float | Sequence[float] | None, count: int) -> list
     if not all(isinstance(weight, int | float) and math.isfinite(weight) and weight >= 0 for weight in weights):
         raise InputError(f"{_WEIGHTS}={given} must be numbers of 0 or more, such as (0.6, 0.4)", _WEIGHTS)
     if len(weights) != count:
-        message = f"{_WEIGHTS} has {len(weights)} numbers, and {_PAINTINGS} {count} images"
+        message = f"{_WEIGHTS} has {counted(len(weights), 'number')}, and {_PAINTINGS} {counted(count, 'image')}"
         raise InputError(message, _WEIGHTS, _PAINTINGS)
     if not sum(weights):
         raise InputError(f"{_WEIGHTS}={given} must have a number above 0", _WEIGHTS)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from tqdm import tqdm
 
+from magstyle.names import counted
 from magstyle.optimization.pixels import Report
 
 
@@ -40,5 +41,5 @@ def watched(
         except (KeyboardInterrupt, SystemExit):
             if latest is not None:
                 write(latest, None)
-                tqdm.write(f"interrupted after {bar.n} steps; the result so far is written", sys.stderr)
+                tqdm.write(f"interrupted after {counted(bar.n, 'step')}; the result so far is written", sys.stderr)
             raise

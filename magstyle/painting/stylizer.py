@@ -16,6 +16,7 @@ from magstyle.checkpoints import model_files, networks, paintings
 from magstyle.checkpoints.networks import Checkpoint, Network
 from magstyle.data import images
 from magstyle.errors import InputError
+from magstyle.names import counted
 from magstyle.painting import engines, memory, strokes
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ class Stylizer:
         if shape != (num_styles,):
             shapes = f"[{num_styles}]" + (f", or [H, W, {num_styles}] for every pixel" if len(shape) == 3 else "")
             raise InputError(
-                f"the model has {num_styles} styles, so their weights must have the shape {shapes}, not {list(shape)}"
+                f"the model has {counted(num_styles, 'style')}, so the weights must have the shape {shapes}, not "
+                f"{list(shape)}"
             )
         return np.array([_number(weight, style) for style, weight in enumerate(weights)], np.float32)
 

@@ -22,6 +22,7 @@ from magstyle import files
 from magstyle.errors import InputError
 from magstyle.evaluation.jobs import EvaluationJob
 from magstyle.limits import CountFromZero, Seconds
+from magstyle.names import counted
 from magstyle.programs import command_line, option_flags, shared_flags, training_flags
 from magstyle.training.jobs import StylesObjective
 
@@ -89,7 +90,8 @@ def report(
     if FLAGS.learning_curves:
         found = evaluation.measure(transformer, FLAGS.num_evals)
         print_losses(found, names)
-        print(f"at step {step}, over {FLAGS.num_evals} batches of {FLAGS.batch_size} photos", file=sys.stderr)
+        batches, photos = counted(FLAGS.num_evals, "batch"), counted(FLAGS.batch_size, "photo")
+        print(f"at step {step}, over {batches} of {photos}", file=sys.stderr)
         reports.add_losses(step, found)
     if frames:
         steadiness = evaluation.measure_steadiness(transformer, frames)

@@ -11,7 +11,7 @@ import sys
 
 from magstyle.checkpoints import model_cards, model_files
 from magstyle.errors import InputError
-from magstyle.names import printable
+from magstyle.names import counted, printable
 from magstyle.programs import command_line
 
 # Style names shown for a model that has no card.
@@ -46,7 +46,7 @@ def _row(name: str) -> tuple[str, str, str, str]:
     own = [style for style in styles if style not in model_cards.paintings()]
     learned = ", ".join(map(printable, own[:_SHOWN])) + ", ..." * (len(own) > _SHOWN)
     size = os.path.getsize(model_files.find(name)) / 1e6
-    known = "any painting" if network.predictor else f"{len(styles)} styles"
+    known = "any painting" if network.predictor else counted(len(styles), "style")
     return printable(name), known, f"{size:.1f} MB", model_cards.purposes().get(name, learned)
 
 

@@ -13,6 +13,7 @@ from magstyle.data import photos, styles
 from magstyle.errors import InputError
 from magstyle.models.predictor import ArbitraryStyleTransformer
 from magstyle.models.transformer import StyleTransformer
+from magstyle.names import counted
 from magstyle.training import gram_matrices
 from magstyle.training.distillation import Distillation
 from magstyle.training.jobs import DistillationJob, Objective, PredictorTrainingJob, StylesObjective
@@ -34,7 +35,8 @@ def read_paintings(style_dataset_file: str | os.PathLike, objective: StylesObjec
     paintings = styles.read(style_dataset_file)
     if objective.num_styles not in (None, len(paintings)):
         raise InputError(
-            f"{style_dataset_file} has {len(paintings)} styles, not num_styles={objective.num_styles}", "num_styles"
+            f"{style_dataset_file} has {counted(len(paintings), 'style')}, not num_styles={objective.num_styles}",
+            "num_styles",
         )
     return paintings
 

@@ -26,6 +26,7 @@ from magstyle.data import images, photos, pipeline
 from magstyle.data.styles import Style
 from magstyle.errors import InputError, is_out_of_memory
 from magstyle.models.transformer import StyleTransformer
+from magstyle.names import counted
 from magstyle.painting import memory
 from magstyle.training import criterion, devices, distillation, jobs, transfer
 from magstyle.training.callbacks import Improvement, Progress, StopOnNaN
@@ -362,12 +363,12 @@ def _course(run: _Run, model: Training) -> str:
     """One line that announces a training."""
     names = run.lesson.names
     others = 0 if run.lesson.crops else model.transformer.num_styles - len(names)
-    learned = f"{len(names)} paintings" if run.lesson.crops else ", ".join(names)
+    learned = counted(len(names), "painting") if run.lesson.crops else ", ".join(names)
     return (
-        f"{run.schedule.train_steps} steps for {learned}, with batch_size={run.job.batch_size}, "
+        f"{counted(run.schedule.train_steps, 'step')} for {learned}, with batch_size={run.job.batch_size}, "
         f"image_size={run.job.image_size} and learning_rate={run.job.learning_rate:g}"
         + (", in bfloat16" if run.in_bfloat16 else "")
-        + (f"; the {others} other styles stay as they are" if others else "")
+        + (f"; keeps {counted(others, 'other style')}" if others else "")
     )
 
 
@@ -436,6 +437,6 @@ def _report(source: photos.Source) -> None:
     """Names the images that could not be used, on stderr."""
     if source.skipped:
         count = len(source.skipped)
-        print("1 image was left out:" if count == 1 else f"{count} images were left out:", file=sys.stderr)
+        print(f"{counted(count, 'image')} left out:", file=sys.stderr)
         for reason in source.skipped.values():
             print(f"  {reason}", file=sys.stderr)

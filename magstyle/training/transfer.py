@@ -14,7 +14,7 @@ from magstyle.errors import InputError
 from magstyle.models.layers import ConditionalInstanceNormalization
 from magstyle.models.predictor import ArbitraryStyleTransformer, StylePredictor
 from magstyle.models.transformer import StyleTransformer
-from magstyle.names import printable
+from magstyle.names import counted, printable
 
 # Directions in the space of styles of a network for any painting, the middle one included.
 _DIRECTIONS = 64
@@ -105,7 +105,9 @@ def _directions(network: Network, num_styles: int, rng: np.random.Generator) -> 
     middle = networks.mean_style("0", network.styles)
     ways = network.styles if network.num_styles > 1 else []
     if num_styles <= len(ways):
-        raise InputError(f"num_styles={num_styles} must be more than the {len(ways)} styles of the model", "num_styles")
+        raise InputError(
+            f"num_styles={num_styles} must be more than the {counted(len(ways), 'style')} of the model", "num_styles"
+        )
 
     def direction(number: int) -> StyleParameters:
         parts = []

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from magstyle import files, options
 from magstyle.data import images
 from magstyle.errors import InputError
+from magstyle.names import counted
 from magstyle.painting import strokes
 from magstyle.painting.regions import Part, Regions, blended
 from magstyle.painting.stylizer import Stylizer, listed
@@ -241,7 +242,7 @@ def _write(output: pathlib.Path, clip: codec.Clip, painter: _ClipPainter, steady
     # Said only now, because completing the file may fail, too.
     remarks = [*clip.remarks, *writer.remarks]
     if interruption and not isinstance(interruption, InputError):
-        remarks.append(f"interrupted after {pipeline.written} frames; these are written")
+        remarks.append(f"interrupted after {counted(pipeline.written, 'frame')}; the clip so far is written")
     with contextlib.suppress(OSError):  # After SIGHUP, the terminal has gone.
         print("".join(f"{remark}\n" for remark in remarks), end="", file=sys.stderr)
     return interruption

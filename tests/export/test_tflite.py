@@ -243,7 +243,7 @@ def test_a_file_that_paints_other_pictures_does_not_appear(small_model, tmp_path
         ({"image_size": (16, 0)}, r"image_size=\(16, 0\) must be", ["image_size"]),
         ({"image_size": (16, 16, 3)}, r"image_size=\(16, 16, 3\) must be", ["image_size"]),
         ({"style": "wavy"}, "no style 'wavy'; its styles are 0 to 2, or scream, wave, starry_night", []),
-        ({"style": [1, 0]}, r"the model has 3 styles, so their weights must have the shape \[3\], not \[2\]", []),
+        ({"style": [1, 0]}, r"the model has 3 styles, so the weights must have the shape \[3\], not \[2\]", []),
         ({"representative_images": "/nowhere"}, "no image at /nowhere", []),
         ({"representative_images": []}, "representative_images must not be empty", ["representative_images"]),
         ({"representative_images": [np.zeros((8, 8))]}, r"not \[8, 8\]", ["representative_images"]),

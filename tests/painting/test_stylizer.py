@@ -183,7 +183,7 @@ def test_a_photo_is_painted_in_what_says_a_style(stylizer, style):
 
 @pytest.mark.parametrize("weights", [[0], np.zeros((1, 3)), [1, 0, 0, 0]])
 def test_weights_of_another_number_of_styles_are_refused(stylizer, weights):
-    with pytest.raises(InputError, match=r"the model has 3 styles, so their weights must have the shape \[3\], not "):
+    with pytest.raises(InputError, match=r"the model has 3 styles, so the weights must have the shape \[3\], not "):
         stylizer.stylize(np.zeros((8, 8, 3)), weights)
 
 

@@ -259,7 +259,9 @@ def test_what_is_there_when_it_is_interrupted_can_be_played(tmp_path, small_chec
     processes.wait_for(lambda: re.search(r"[1-9]/300", process.stderr), process)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
-    count = int(re.search(r"^interrupted after (\d+) frames; these are written$", process.stderr, re.MULTILINE)[1])
+    count = int(
+        re.search(r"^interrupted after (\d+) frames; the clip so far is written$", process.stderr, re.MULTILINE)[1]
+    )
     assert 0 < count == len(frames_of(tmp_path / "b.mp4")) < 300
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}
 
@@ -278,7 +280,7 @@ def test_any_end_from_outside_keeps_the_frames_so_far(number, clip, small_model,
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         magstyle.stylize_video(clip, tmp_path / "b.mp4", checkpoint=small_model, steady=False)
     assert len(frames_of(tmp_path / "b.mp4")) == 2
-    assert capsys.readouterr().err.endswith("interrupted after 2 frames; these are written\n")
+    assert capsys.readouterr().err.endswith("interrupted after 2 frames; the clip so far is written\n")
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}
 
 

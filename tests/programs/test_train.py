@@ -273,7 +273,7 @@ def test_broken_photos_are_named_at_the_end(training_flags, tmp_path, photos, ru
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr.splitlines()[-2:] == [
-        "1 image was left out:",
+        "1 image left out:",
         f"  cannot read {tmp_path}/broken.jpg: it is not a JPEG, PNG, WebP, AVIF, GIF, TIFF or BMP image",
     ]
 

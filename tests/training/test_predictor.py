@@ -194,4 +194,4 @@ def test_the_program_trains(run, paintings, photos, vgg_file, small_checkpoint, 
     first, *more = sorted(paintings.iterdir())
     done = run("train_predictor", f"--style_files={first}", *more, *flags, *sizes, f"--train_dir={tmp_path}/train")
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}/train/model-000001.keras\n"), done.stderr
-    assert f"1 steps for {1 + len(more)} paintings" in done.stderr
+    assert f"1 step for {1 + len(more)} paintings" in done.stderr
