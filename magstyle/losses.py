@@ -24,7 +24,7 @@ _MESH_WAVES = (4, 14)
 # The mesh of a typical painting, where 1 means that no direction stands out.
 _MESH_OF_PAINTINGS = 1.1
 # The pixels that `palette` looks at, and the bases of colour on whose directions it projects them.
-_PALETTE_POINTS, _PALETTE_BASES = 4096, 4
+_PALETTE_REDUCTION, _PALETTE_POINTS, _PALETTE_BASES = 4, 4096, 4
 # Linear sRGB to XYZ, in units of the white point D65; and functions of XYZ to L*a*b*, up to a constant.
 XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 XYZ /= XYZ.sum(axis=1, keepdims=True)
@@ -138,11 +138,19 @@ def mesh_loss(images):
     whereas strokes spread around the origin. So at periods of 2.3 to 8 pixels, the power at each frequency is divided
     by the mean of all directions, tile by tile: calm tiles count as much as tiles with strong strokes. The mean of this
     ratio over the tiles is 1 where no direction stands out. The loss is the excess of the mean of its squares over 1.1,
-    which is typical of paintings.
+    which is typical of paintings; the sum of that in red, green and blue, and of that in their differences, since a
+    weave of two colours as bright as each other does not stand out from strokes otherwise.
 
     Args:
         images: with sides of at least MESH_TILE pixels; pixels beyond the last whole tile do not count.
     """
+    red, green, blue = (images[..., channel] for channel in range(3))
+    differences = keras.ops.stack([red - green, blue - (red + green) / 2], axis=-1)
+    return _mesh_in(images) + _mesh_in(differences)
+
+
+def _mesh_in(images):
+    """The mesh in some channels of images; as `mesh_loss`."""
     batch, height, width, channels = keras.ops.shape(images)
     rows, columns = height // MESH_TILE, width // MESH_TILE
     tiles = images[:, : rows * MESH_TILE, : columns * MESH_TILE]
@@ -165,8 +173,10 @@ def mesh_loss(images):
 def palette(images):
     """The colours of images, for `palette_loss` to compare; [B, H, W, 3] in [0, 1] to [B, directions, points].
 
-    A few thousand pixels are projected on fixed directions of CIE L*a*b*, and sorted along each.
+    A few thousand pixels of the images at a quarter of their size, where a weave of two colours is as good as their
+    mean, are projected on fixed directions of CIE L*a*b*, and sorted along each. H and W are at least 4.
     """
+    images = keras.ops.average_pool(images, _PALETTE_REDUCTION, _PALETTE_REDUCTION, data_format="channels_last")
     batch, height, width, channels = keras.ops.shape(images)
     points = np.random.default_rng(0).integers(height * width, size=_PALETTE_POINTS)
     colours = keras.ops.take(keras.ops.reshape(images, (batch, height * width, channels)), points, axis=1)

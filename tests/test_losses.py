@@ -62,6 +62,7 @@ def test_a_mesh_is_what_gathers_at_few_frequencies():
     noise = rng.normal(0, 0.02, shape)
     images = {
         "lattice": 0.5 + lattice + noise / 4,
+        "of colours": 0.5 + lattice * [1.0, -0.5, 0.0] + 4 * noise[..., :1],  # As bright everywhere but for the noise.
         "brighter": 0.6 + lattice + noise / 4,
         "fainter": 0.5 + lattice / 200,
         "noise": 0.5 + noise,
@@ -75,22 +76,33 @@ def test_a_mesh_is_what_gathers_at_few_frequencies():
     assert found["brighter"] == pytest.approx(found["lattice"], rel=1e-3)
     # A lattice in a calm area counts as much as in the whole picture, however strong the strokes elsewhere.
     assert found["beside strokes"] > 0.2
-    assert [name for name in images if found[name] > 0.01] == ["lattice", "brighter", "beside strokes"]
+    assert [name for name in images if found[name] > 0.01] == ["lattice", "of colours", "brighter", "beside strokes"]
 
 
 def test_a_palette_is_the_colours_wherever_they_are():
     rng = np.random.default_rng(0)
-    boat, sky = rng.random((2, 60, 80, 3)) * [[[[1.0]]], [[[0.2]]]]
+    boat, sky = (blocks(scale * rng.random((60, 80, 3))) for scale in (1.0, 0.2))
     of_boat, of_sky = (losses.palette(tf.constant(image[None])) for image in (boat, sky))
     assert losses.palette_loss(of_boat, of_boat)[0] == 0
     # In other places.
-    moved = losses.palette(tf.constant(rng.permutation(boat.reshape(-1, 3)).reshape(1, 120, 40, 3)))
+    elsewhere = blocks(rng.permutation(boat[::4, ::4].reshape(-1, 3)).reshape(120, 40, 3))
+    moved = losses.palette(tf.constant(elsewhere[None]))
     assert losses.palette_loss(moved, of_boat)[0] < 1
     apart = losses.palette_loss(of_sky, of_boat)
     assert apart.shape == (1,)
     # As the measure has it.
     expected = appearance.distance(appearance.palette(boat), appearance.palette(sky))
     assert apart[0].numpy() == pytest.approx(expected, rel=0.05)
+
+
+def test_a_weave_of_two_colours_has_the_palette_of_their_mean():
+    weave = np.indices((60, 80)).sum(axis=0)[..., None] % 2 * np.array([0.8, 0.4, 0.0])
+    palettes = [losses.palette(tf.constant(image[None])) for image in (weave, np.full_like(weave, [0.4, 0.2, 0.0]))]
+    assert losses.palette_loss(*palettes)[0].numpy() == pytest.approx(0, abs=1e-6)
+
+
+def blocks(image):
+    return image.repeat(4, axis=0).repeat(4, axis=1)
 
 
 def test_a_palette_has_a_gradient_for_black_and_white_too():

@@ -186,8 +186,7 @@ def test_new_styles_follow_those_that_a_model_has_which_stay_as_they_are(
     for steps in (2, 4):  # The second call goes on where the first one ended.
         path = magstyle.finetune(style_dataset, tmp_path, **{**options, "train_steps": steps})
     assert capfd.readouterr().err.startswith(
-        "2 steps for scream, wave, with batch_size=2, image_size=32 and learning_rate=0.1; the 2 other styles stay as "
-        "they are\n"
+        "2 steps for scream, wave, with batch_size=2, image_size=32 and learning_rate=0.1; keeps 2 other styles\n"
     )
     tuned = magstyle.load_model(path)
     assert tuned.style_names == ("rain", "wave", "snow", "scream")
