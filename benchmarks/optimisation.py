@@ -83,7 +83,7 @@ def style_evaluation(vgg: keras.Model, image: np.ndarray, style: np.ndarray) -> 
     """The losses of neural style, as `paint` evaluates them, and the picture with a margin from which it starts."""
     caught = []
 
-    def minimize(evaluate: pixels.Evaluation, picture: np.ndarray, _: int) -> np.ndarray:
+    def minimize(evaluate: pixels.Evaluation, picture: np.ndarray, _: int, **options: object) -> np.ndarray:
         caught.append((evaluate, picture))
         return picture
 

@@ -78,7 +78,7 @@ def test_the_photos_colours_are_kept(run, flags, folder, tmp_path):
     [
         ("--content_image=none.png", "cannot read none.png: No such file or directory"),
         ("--style_images=none.png", "no image at none.png"),
-        ("--style_image_weights=1,2", "--style_image_weights has 2 numbers, and --style_images 1 images"),
+        ("--style_image_weights=1,2", "--style_image_weights has 2 numbers, and --style_images 1 image"),
         ("--style_image_weights=one", "--style_image_weights=one must be numbers of 0 or more, such as (0.6, 0.4)"),
         ("--style_image_weights=0", "--style_image_weights=0 must have a number above 0"),
         ("--content_end_points=conv4_7", "there is no end point 'conv4_7'; the nearest are conv4_"),
