@@ -23,7 +23,8 @@ MESH_TILE = sizes.SMALLEST_FOR_MESH
 _MESH_WAVES = (4, 14)
 # The mesh of a typical painting, where 1 means that no direction stands out.
 _MESH_OF_PAINTINGS = 1.1
-# The pixels that `palette` looks at, and the bases of colour on whose directions it projects them.
+# By how much `palette` reduces images, the pixels that it looks at, and the bases of colour on whose directions it
+# projects them.
 _PALETTE_REDUCTION, _PALETTE_POINTS, _PALETTE_BASES = 4, 4096, 4
 # Linear sRGB to XYZ, in units of the white point D65; and functions of XYZ to L*a*b*, up to a constant.
 XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
@@ -144,7 +145,7 @@ def mesh_loss(images):
     Args:
         images: with sides of at least MESH_TILE pixels; pixels beyond the last whole tile do not count.
     """
-    red, green, blue = (images[..., channel] for channel in range(3))
+    red, green, blue = keras.ops.unstack(images, 3, axis=-1)
     differences = keras.ops.stack([red - green, blue - (red + green) / 2], axis=-1)
     return _mesh_in(images) + _mesh_in(differences)
 

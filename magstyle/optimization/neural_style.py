@@ -72,7 +72,8 @@ def paint(
         photo = _laid(transforms.resize(content, size))
         scaled = [_scaled(painting, size, job.style_scale) for painting in paintings]
         painted = _laid(_painted(scaled, size))
-        bounds = (1 - painted) * photo, (1 - painted) * photo + painted
+        least = (1 - painted) * photo
+        bounds = least, np.minimum(least + painted, 1)
         evaluate = pixels.evaluation_of(_objective(photo, scaled, vgg, job))
         start = np.clip(_laid(transforms.resize(picture, size)), *bounds)
         picture = cut(minimize(evaluate, start, steps, bounds=bounds))

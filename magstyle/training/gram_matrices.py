@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from magstyle import losses, options
+from magstyle import losses, options, sizes
 from magstyle.checkpoints.paintings import name_of
 from magstyle.checkpoints.vgg_files import load_vgg
 from magstyle.data import images, photos, styles
@@ -95,7 +95,9 @@ def of_styles(paintings: Sequence[styles.Style], vgg: keras.Model, end_points: S
         fits = all(name in recorded and len(recorded[name]) == channels[name] for name in end_points)
         if fits and (not style.vgg or style.vgg.startswith(fingerprint)):
             return recorded
-        return of_image(style.image, vgg, end_points)
+        image = style.image
+        _check_size(image.shape[:2], style.name)
+        return of_image(image, vgg, end_points)
 
     # The bar is for those that are computed here: reading takes less than the second after which it shows.
     progress = tqdm(paintings, "Gram matrices", unit="painting", leave=False, delay=1)
@@ -110,8 +112,18 @@ def _find(style_files: Files, image_size: int | None) -> list[str]:
     for name, path in zip(stems, paintings, strict=True):
         if stems.count(name) > 1:
             raise InputError(f"two paintings are named {name}, one of them {path}; rename one")
-        images.read_size(path, image_size=image_size)
+        _check_size(images.read_size(path, image_size=image_size), path)
     return paintings
+
+
+def _check_size(size: tuple[int, ...], painting: str) -> None:
+    """Raises an InputError for a height and width in which VGG sees nothing."""
+    height, width = size
+    if min(size) < sizes.SMALLEST_FOR_VGG:
+        raise InputError(
+            f"cannot use {painting} of {width} x {height} pixels: no side of a painting can have fewer than "
+            f"{sizes.SMALLEST_FOR_VGG}"
+        )
 
 
 def _end_points_of_blocks(vgg: keras.Model) -> list[str]:

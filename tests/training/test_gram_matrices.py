@@ -192,6 +192,9 @@ def test_paintings_that_cannot_be_used_are_one_sentence_and_leave_no_file(tmp_pa
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=f"cannot read .*{name}"):
             create_style_dataset([painting, tmp_path / name], output, compute_gram_matrices=False)
+    Image.new("RGB", (20, 15)).save(tmp_path / "tiny.png")
+    with pytest.raises(InputError, match=r"cannot use .*tiny.png of 20 x 15 pixels: no side .* fewer than 16$"):
+        create_style_dataset(tmp_path / "tiny.png", output, compute_gram_matrices=False)
     (tmp_path / "wave.jpg").write_bytes(png)
     with pytest.raises(InputError, match=r"two paintings are named wave, one of them .*; rename one"):
         create_style_dataset([painting, tmp_path / "wave.jpg"], output, compute_gram_matrices=False)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from magstyle import losses
+from magstyle.losses import palette
 from magstyle.training import devices
 from magstyle.training.model import StyleTraining, batch_means
 from magstyle.training.saving import SaveAndResume
@@ -134,8 +134,8 @@ def test_the_style_weights_rise_from_a_hundredth_in_training_alone(batch, tmp_pa
 
 
 def styles_training(**weights):
-    palettes = losses.palette(np.random.default_rng(2).random((2, 32, 32, 3), np.float32))
-    return small.training(palettes=palettes, **weights)
+    paintings = np.random.default_rng(2).random((2, 32, 32, 3), np.float32)
+    return small.training(palettes=palette(paintings), **weights)
 
 
 @pytest.mark.parametrize("build", [styles_training, small.predictor_training, small.distillation])
