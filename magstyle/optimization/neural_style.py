@@ -21,6 +21,9 @@ from magstyle.optimization.pixels import Tensor
 # The picture is optimised with a margin of this many mirrored pixels, which is then cut off: VGG pads its input with
 # zeros, so it would get a frame.
 MARGIN = 16
+# Weight of the grain loss, relative to the style weight: it is the style loss that leaves grain. Chosen by eye: without
+# it, walls and skies have a weave like that of a canvas.
+GRAIN_WEIGHT = 0.08
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -123,7 +126,9 @@ def _objective(
     contents = {name: features[name] for name in content_end_points}
     total = sum(painting.weight for painting in paintings)
     styles = []
+    grain = float(objectives.grain(content[None])[0])
     for painting in paintings:
+        grain += painting.weight / total * float(objectives.grain(painting.image[None])[0])
         targets = style_targets(pixels.features_of(painting.image, vgg), style_end_points, statistic)
         region = None
         if painting.mask is not None:
@@ -138,6 +143,7 @@ def _objective(
         found["style_loss"] = job.style_weight * sum(
             share * objectives.style_loss(features, targets, statistic, region) for share, targets, region in styles
         )
+        found["grain_loss"] = GRAIN_WEIGHT * job.style_weight * objectives.grain_loss(pictures, grain)
         if job.total_variation_weight:
             variation = losses.total_variation_loss(pictures)[0]
             found["total_variation_loss"] = job.total_variation_weight * variation

@@ -25,6 +25,10 @@ Statistic = Callable[..., Tensor]
 Terms = Callable[[Mapping[str, Tensor], Tensor], Mapping[str, Tensor]]
 
 _TINY = 1e-12
+# The fourth differences of what alternates between a and -a are 16 a.
+_ALTERNATION = (1 / 16, -4 / 16, 6 / 16, -4 / 16, 1 / 16)
+# About the grain of a sharp picture; soft photos and paintings have much less, but a picture of them may be sharp.
+_SHARP = 1e-4
 
 
 def relative_loss(values: Tensor, target: Tensor) -> Tensor:
@@ -76,6 +80,29 @@ def mean_and_deviation(features: Tensor, region: Tensor | None = None) -> Tensor
 
 
 STYLE_STATISTICS: dict[str, Statistic] = {"gram": gram, "mean_and_deviation": mean_and_deviation}
+
+
+def grain(images: Tensor) -> Tensor:
+    """How much images [B, H, W, C] alternate from one pixel to the next, [B].
+
+    This is the mean square of the fourth differences along columns plus that along rows, divided so that columns that
+    alternate between a and -a have a squared. Where the gradient passes VGG's poolings, it leaves such a weave, like
+    that of a canvas, which deeper layers hardly see.
+    """
+    total = 0
+    for axis in (1, 2):
+        size = images.shape[axis] - len(_ALTERNATION) + 1
+        alternation = sum(
+            weight * images[(slice(None),) * axis + (slice(first, first + size),)]
+            for first, weight in enumerate(_ALTERNATION)
+        )
+        total += ops.mean(ops.square(alternation), axis=(1, 2, 3))
+    return total
+
+
+def grain_loss(pictures: Tensor, target: float) -> Tensor:
+    """The grain of pictures [1, H, W, 3] in [0, 1], relative to that of photo and paintings; one number."""
+    return grain(pictures)[0] / (target + _SHARP)
 
 
 def activation(features: Tensor) -> Tensor:

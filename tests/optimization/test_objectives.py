@@ -18,6 +18,16 @@ def test_content_loss_is_relative_to_the_photo_and_a_mean_over_end_points():
     assert float(objectives.content_loss({"a": 0 * OTHER}, {"a": OTHER})) == pytest.approx(1, rel=1e-5)
 
 
+def test_grain_is_what_alternates_from_pixel_to_pixel():
+    rows = np.tile([[[0.5]], [[0.3]]], (4, 9, 1))[None]
+    columns = np.swapaxes(rows, 1, 2)
+    ramp = np.broadcast_to(np.linspace(0, 1, 9)[:, None], (1, 8, 9, 1))
+    for image, expected in ((rows, 0.01), (columns, 0.01), (ramp, 0)):
+        assert np.asarray(objectives.grain(image)) == pytest.approx([expected], abs=1e-6)
+    less, more = (float(objectives.grain_loss(columns, target)) for target in (1.0, 0.1))
+    assert more == pytest.approx(10 * less, rel=0.01)
+
+
 def test_gram_and_deviation_are_those_of_the_pixels_in_the_region():
     for region in (None, REGION):
         rows = PICTURE.reshape(-1, 4) if region is None else PICTURE[0][region[0, ..., 0] == 1]
