@@ -1,5 +1,6 @@
 """Keeps the measures of a model and its grids of pictures: in TensorBoard, and the grids as files, too."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,11 @@ class Reports:
 
     def __init__(self, folder: str | os.PathLike, style_names: Sequence[str]):
         self._folder, self._style_names = files.make_folder(folder), style_names
-        self._writer = tf.summary.create_file_writer(files.for_tensorflow(self._folder))
+
+    @functools.cached_property
+    def _writer(self) -> tf.summary.SummaryWriter:
+        """Made with the first report: it writes a file at once."""
+        return tf.summary.create_file_writer(files.for_tensorflow(self._folder))
 
     def add_losses(self, step: int, losses: Mapping[str, np.ndarray]) -> None:
         """Adds measures [num_styles] by name to TensorBoard's curves, each style by itself and their mean."""

@@ -129,7 +129,7 @@ def test_a_running_training_is_followed(flags, model, tmp_path):
     (model / "model-000007.keras").rename(aside)
     process = start("evaluate", *flags, "--eval_interval_secs=0.1")
     evaluated = tmp_path / "eval"
-    wait_for(lambda: list(evaluated.glob("events*")), process)
+    wait_for(evaluated.exists, process)
     for step in (3, 4):
         shutil.copy(aside, model / "copy")
         (model / "copy").rename(model / f"model-{step:06d}.keras")
@@ -149,6 +149,7 @@ def test_bad_flags_are_refused_in_a_sentence(refused, flags, training_flags, tmp
     assert "two.npz has no end point 'vgg_16/conv3'" in refused(
         "evaluate", *flags, *weights, f"--vgg_checkpoint={tmp_path}/two.npz"
     )
+    assert not list(tmp_path.glob("eval/*"))
 
 
 def test_a_second_table_shows_how_steadily_a_clip_is_painted(run, refused, flags, tmp_path):
