@@ -197,7 +197,7 @@ class FinetuningJob(StylesTrainingOptions):
     its value for plain photos.
 
     Args:
-        content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 4e-6} by default.
+        content_weights: weights of the content loss by end point of VGG; {'vgg_16/conv3': 1.2e-5} by default.
         style_weights: weights of the style loss by end point of VGG; by default 9e-10 for vgg_16/conv1 and conv2, 4e-9
             for conv3 and 5e-5 for conv4.
         train_steps: steps to train, including those of earlier starts; 100 for each painting by default.
@@ -212,7 +212,7 @@ class FinetuningJob(StylesTrainingOptions):
 
     _: dataclasses.KW_ONLY
     checkerboard_weight: Weight = 400.0
-    mesh_weight: Weight = 0.2
+    mesh_weight: Weight = 0.6
     palette_weight: Weight = 0.03
     batch_size: BatchSize = 1
     image_size: CropSize = 192
@@ -227,7 +227,7 @@ class FinetuningJob(StylesTrainingOptions):
     starts_from: ClassVar[str] = "checkpoint"
     # The gradients of the first steps are the largest by far, and would slow down all of a short training.
     beta_2: ClassVar[float] = 0.95
-    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 4e-6}
+    default_content_weights: ClassVar[Mapping[str, float]] = {"conv3": 1.2e-5}
     default_style_weights: ClassVar[Mapping[str, float]] = {
         "conv1": 9e-10,
         "conv2": 9e-10,
